@@ -1,0 +1,78 @@
+"""Every exception that otel_llm raises on purpose.
+
+    OtelLlmError
+     ├─ ConfigError            start-up: the configuration is wrong; holds every problem found
+     ├─ PipelineOrderError     start-up: a processor reads what nobody before it writes
+     ├─ MalformedError         a request cannot be read; the sender must not send it again (400, INVALID_ARGUMENT)
+     ├─ RefusedError           a request cannot be taken now; the sender may try again (429, RESOURCE_EXHAUSTED)
+     └─ ExportError            an export did not succeed
+         ├─ RetryableError     may succeed later
+         ├─ TooLargeError      may succeed when split
+         └─ PermanentError     will not succeed
+
+Start-up fails with these; running code turns them into counts, answers to the sender, and rate-limited log lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OtelLlmError(Exception):
+    """Base of all errors raised by otel_llm."""
+
+
+class ConfigError(OtelLlmError):
+    """The configuration is wrong.
+
+    Attributes:
+        problems: one line for each problem, each starting with the path of the setting.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PipelineOrderError(ConfigError):
+    """A processor reads an attribute that only a later processor writes."""
+
+
+class MalformedError(OtelLlmError):
+    """A request cannot be read. The message says what was expected; it never quotes the request."""
+
+
+class RefusedError(OtelLlmError):
+    """A request cannot be taken now.
+
+    Attributes:
+        retry_after_seconds: when the sender should try again.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ExportError(OtelLlmError):
+    """An export did not succeed. The message names destination and answer, never headers or content."""
+
+
+class RetryableError(ExportError):
+    """The destination may take the same payload later.
+
+    Attributes:
+        retry_after_seconds: what the destination asked for, None when it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooLargeError(ExportError):
+    """The destination limits the size of a request; the same items may pass in smaller ones."""
+
+
+class PermanentError(ExportError):
+    """The destination will never take this payload."""

@@ -1,0 +1,381 @@
+"""One GenAI operation: a read view over a span, and an overlay of changes to it.
+
+The law of this module: a processor sees operations and nothing else. It reads attributes, sets or removes them, and never
+learns whether the span came as OTLP bytes or from the SDK; a codec made the view and applies the changes afterwards.
+An Operation belongs to one pipeline run at a time and is not thread-safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias, cast
+
+import msgspec
+
+# What an OTLP AnyValue can hold.
+AttributeValue: TypeAlias = (
+    "str | bool | int | float | bytes | Sequence[AttributeValue] | Mapping[str, AttributeValue] | None"
+)
+# A message as in the conventions' JSON schemas: role and parts.
+Message: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A span event.
+
+    Attributes:
+        name: the event's name.
+        time_unix_nano: when it happened.
+        attributes: its attributes.
+    """
+
+    name: str
+    time_unix_nano: int
+    attributes: Mapping[str, AttributeValue]
+
+
+class Source(Protocol):
+    """A span as its codec holds it. Reading must not change it; ids are bytes, times are nanoseconds since 1970."""
+
+    @property
+    def trace_id(self) -> bytes: ...
+    @property
+    def span_id(self) -> bytes: ...
+    @property
+    def parent_span_id(self) -> bytes: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def start_unix_nano(self) -> int: ...
+    @property
+    def end_unix_nano(self) -> int: ...
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def status_message(self) -> str: ...
+    @property
+    def scope_name(self) -> str: ...
+    @property
+    def scope_version(self) -> str: ...
+    @property
+    def resource(self) -> Mapping[str, AttributeValue]: ...
+    @property
+    def events(self) -> Sequence[Event]: ...
+    def keys(self) -> frozenset[str]:
+        """The keys of the span's attributes."""
+        ...
+
+    def get(self, key: str) -> AttributeValue:
+        """The value of an attribute, None when there is no such attribute."""
+        ...
+
+
+class _Removed:
+    """The overlay's mark for an attribute that is gone."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The overlay's mark for an attribute whose value is that of another key in the source, not decoded yet.
+
+    Attributes:
+        key: the key in the source.
+    """
+
+    key: str
+
+
+_REMOVED: Final = _Removed()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What processors changed in a span; what golden tests compare.
+
+    Attributes:
+        set: attributes added or replaced, by key.
+        removed: keys of attributes of the source that are gone.
+        removed_events: names of span events that are gone.
+        dropped: why the whole span is to be left out, None when it stays.
+    """
+
+    set: Mapping[str, AttributeValue]
+    removed: frozenset[str]
+    removed_events: frozenset[str]
+    dropped: str | None
+
+
+class Operation:
+    """A GenAI operation. Typed accessors are named as the conventions' attributes without their prefix.
+
+    Args:
+        source: the span as its codec holds it.
+    """
+
+    __slots__ = ("_changed", "_dropped", "_input_messages", "_output_messages", "_removed_events", "_source")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._changed: dict[str, AttributeValue | Moved | _Removed] = {}
+        self._removed_events: frozenset[str] = frozenset()
+        self._dropped: str | None = None
+        self._input_messages: tuple[AttributeValue, tuple[Message, ...]] | None = None
+        self._output_messages: tuple[AttributeValue, tuple[Message, ...]] | None = None
+
+    # The span itself.
+
+    @property
+    def trace_id(self) -> bytes:
+        """16 bytes, or what the sender put there."""
+        return self._source.trace_id
+
+    @property
+    def span_id(self) -> bytes:
+        """8 bytes, or what the sender put there."""
+        return self._source.span_id
+
+    @property
+    def parent_span_id(self) -> bytes:
+        """8 bytes; empty for the root of a trace."""
+        return self._source.parent_span_id
+
+    @property
+    def name(self) -> str:
+        """The span's name."""
+        return self._source.name
+
+    @property
+    def kind(self) -> int:
+        """OTLP SpanKind: 0 unspecified, 1 internal, 2 server, 3 client, 4 producer, 5 consumer."""
+        return self._source.kind
+
+    @property
+    def start_unix_nano(self) -> int:
+        """When it started; 0 when the sender did not say."""
+        return self._source.start_unix_nano
+
+    @property
+    def end_unix_nano(self) -> int:
+        """When it ended; 0 when the sender did not say."""
+        return self._source.end_unix_nano
+
+    @property
+    def status_code(self) -> int:
+        """OTLP StatusCode: 0 unset, 1 ok, 2 error."""
+        return self._source.status_code
+
+    @property
+    def status_message(self) -> str:
+        """The status message; may hold content."""
+        return self._source.status_message
+
+    @property
+    def scope_name(self) -> str:
+        """The instrumentation scope's name."""
+        return self._source.scope_name
+
+    @property
+    def scope_version(self) -> str:
+        """The instrumentation scope's version; empty when there is none."""
+        return self._source.scope_version
+
+    @property
+    def resource(self) -> Mapping[str, AttributeValue]:
+        """The attributes of the resource that produced the span."""
+        return self._source.resource
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The span's events, without those removed."""
+        if not self._removed_events:
+            return self._source.events
+        return tuple(event for event in self._source.events if event.name not in self._removed_events)
+
+    # Attributes, with the overlay.
+
+    def keys(self) -> frozenset[str]:
+        """The keys of all attributes."""
+        if not self._changed:
+            return self._source.keys()
+        gone = {key for key, value in self._changed.items() if value is _REMOVED}
+        return (self._source.keys() | self._changed.keys()) - gone
+
+    def get(self, key: str) -> AttributeValue:
+        """The value of an attribute, None when there is no such attribute."""
+        changed = self._changed
+        if key in changed:
+            value = changed[key]
+            if value is _REMOVED:
+                return None
+            if type(value) is Moved:
+                return self._source.get(value.key)
+            return cast("AttributeValue", value)
+        return self._source.get(key)
+
+    def set(self, key: str, value: AttributeValue) -> None:
+        """Add or replace an attribute. None is a value of OTLP too, but not one to set: remove the key instead."""
+        self._changed[key] = value
+
+    def remove(self, key: str) -> None:
+        """Remove an attribute; nothing happens when it is not there."""
+        self._changed[key] = _REMOVED
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the value of `old` to `new`, replacing what is there, without decoding it."""
+        value = self._changed.get(old, Moved(old))
+        self._changed[new] = value
+        self._changed[old] = _REMOVED
+
+    def remove_events(self, names: Collection[str]) -> None:
+        """Remove all span events of these names."""
+        self._removed_events |= frozenset(names)
+
+    def drop(self, reason: str) -> None:
+        """Leave the whole span out of the output; it is counted under the reason (low cardinality)."""
+        self._dropped = reason
+
+    @property
+    def dropped(self) -> str | None:
+        """Why the span is to be left out, None when it stays."""
+        return self._dropped
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any processor changed anything."""
+        return bool(self._changed or self._removed_events or self._dropped)
+
+    @property
+    def overlay(self) -> Mapping[str, AttributeValue | Moved | _Removed]:
+        """The changes as codecs apply them: a value, a Moved mark, or a mark for which `is_removed` holds."""
+        return self._changed
+
+    @property
+    def removed_events(self) -> frozenset[str]:
+        """Names of the span events removed."""
+        return self._removed_events
+
+    @property
+    def changes(self) -> Changes:
+        """What processors changed, for comparison. A value set to what it was is no change."""
+        source = self._source
+        present = source.keys()
+        changed = {key: self.get(key) for key, value in self._changed.items() if value is not _REMOVED}
+        return Changes(
+            set=MappingProxyType({k: v for k, v in changed.items() if k not in present or source.get(k) != v}),
+            removed=frozenset(key for key, value in self._changed.items() if value is _REMOVED and key in present),
+            removed_events=self._removed_events,
+            dropped=self._dropped,
+        )
+
+    # Typed access by the conventions' names.
+
+    def _text(self, key: str) -> str | None:
+        value = self.get(key)
+        return value if type(value) is str and value else None
+
+    def _count(self, key: str) -> int | None:
+        value = self.get(key)
+        return value if type(value) is int and value >= 0 else None
+
+    @property
+    def operation_name(self) -> str | None:
+        """`gen_ai.operation.name`."""
+        return self._text("gen_ai.operation.name")
+
+    @property
+    def provider_name(self) -> str | None:
+        """`gen_ai.provider.name`."""
+        return self._text("gen_ai.provider.name")
+
+    @property
+    def request_model(self) -> str | None:
+        """`gen_ai.request.model`."""
+        return self._text("gen_ai.request.model")
+
+    @property
+    def response_model(self) -> str | None:
+        """`gen_ai.response.model`."""
+        return self._text("gen_ai.response.model")
+
+    @property
+    def response_id(self) -> str | None:
+        """`gen_ai.response.id`."""
+        return self._text("gen_ai.response.id")
+
+    @property
+    def conversation_id(self) -> str | None:
+        """`gen_ai.conversation.id`."""
+        return self._text("gen_ai.conversation.id")
+
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """`gen_ai.response.finish_reasons`, empty when there are none."""
+        value = self.get("gen_ai.response.finish_reasons")
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            return ()
+        return tuple(item for item in value if isinstance(item, str))
+
+    @property
+    def input_tokens(self) -> int | None:
+        """`gen_ai.usage.input_tokens`: all input tokens, cached ones included; None when absent or not a count."""
+        return self._count("gen_ai.usage.input_tokens")
+
+    @property
+    def output_tokens(self) -> int | None:
+        """`gen_ai.usage.output_tokens`: all output tokens, reasoning included; None when absent or not a count."""
+        return self._count("gen_ai.usage.output_tokens")
+
+    @property
+    def cache_read_input_tokens(self) -> int | None:
+        """`gen_ai.usage.cache_read.input_tokens`, a part of the input tokens; None when absent or not a count."""
+        return self._count("gen_ai.usage.cache_read.input_tokens")
+
+    @property
+    def cache_write_input_tokens(self) -> int | None:
+        """`gen_ai.usage.cache_write.input_tokens`, a part of the input tokens; None when absent or not a count."""
+        return self._count("gen_ai.usage.cache_write.input_tokens")
+
+    @property
+    def reasoning_output_tokens(self) -> int | None:
+        """`gen_ai.usage.reasoning.output_tokens`, a part of the output tokens; None when absent or not a count."""
+        return self._count("gen_ai.usage.reasoning.output_tokens")
+
+    @property
+    def input_messages(self) -> tuple[Message, ...]:
+        """`gen_ai.input.messages`, parsed; empty when absent or not messages."""
+        value = self.get("gen_ai.input.messages")
+        if self._input_messages is None or self._input_messages[0] is not value:
+            self._input_messages = (value, parse_messages(value))
+        return self._input_messages[1]
+
+    @property
+    def output_messages(self) -> tuple[Message, ...]:
+        """`gen_ai.output.messages`, parsed; empty when absent or not messages."""
+        value = self.get("gen_ai.output.messages")
+        if self._output_messages is None or self._output_messages[0] is not value:
+            self._output_messages = (value, parse_messages(value))
+        return self._output_messages[1]
+
+
+def is_removed(value: object) -> bool:
+    """Whether a value of an Operation's overlay marks a removed attribute."""
+    return value is _REMOVED
+
+
+def parse_messages(value: AttributeValue) -> tuple[Message, ...]:
+    """Messages from an attribute that holds them as a JSON string (spans) or structured (events); () when it holds none."""
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.MsgspecError:
+            return ()
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        return ()
+    return tuple(item for item in value if isinstance(item, Mapping))

@@ -1,0 +1,67 @@
+"""The three OTLP signals, and one export request of a signal on its way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Signal = Literal["traces", "metrics", "logs"]
+SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Spans, data points or log records ready to be exported.
+
+    Attributes:
+        signal: which OTLP service the payload is for.
+        buffers: joined in order, the serialized `Export{Trace,Metrics,Logs}ServiceRequest`. Kept in pieces because most of
+            them are slices of what was received; joining two payloads' buffers gives one valid request, since protobuf
+            messages merge by concatenation.
+        items: spans, data points or log records in it.
+        size_bytes: the sum of the buffers' lengths.
+    """
+
+    signal: Signal
+    buffers: tuple[Buffer, ...]
+    items: int
+    size_bytes: int
+
+    @classmethod
+    def of(cls, signal: Signal, buffers: tuple[Buffer, ...], items: int) -> Payload:
+        """A payload whose size is counted from its buffers."""
+        return cls(signal, buffers, items, sum(map(len, buffers)))
+
+    def join(self) -> bytes:
+        """The serialized request in one piece."""
+        return b"".join(self.buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeResult:
+    """What became of a request that was accepted: OTLP's partial success.
+
+    Attributes:
+        rejected: items that will not be exported, 0 when all were accepted.
+        message: why, for a person; empty when there is nothing to say.
+    """
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Consumer(Protocol):
+    """What a receiver hands requests to."""
+
+    def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
+        """Take one serialized, uncompressed OTLP request; thread-safe.
+
+        Returning means that delivery has accepted it.
+
+        Raises:
+            MalformedError: the bytes are not a request of that signal; the sender must not retry.
+            RefusedError: there is no room now; the sender should retry.
+        """
+        ...
