@@ -32,7 +32,7 @@ def name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield f"{name!r} is not lower-case words joined by '.' and '_' (for example otel_llm.cost.total)"
     if not name.startswith(OWN_PREFIX):
-        yield f"{name!r} is outside our namespace; names of ours start with {OWN_PREFIX!r}, existing namespaces are not extended"
+        yield f"{name!r} is outside our namespace: ours start with {OWN_PREFIX!r} and extend no other namespace"
     if name.endswith("_total"):
         yield f"{name!r} ends in '_total', which is added by Prometheus exporters; leave it out"
 
@@ -40,7 +40,7 @@ def name_problems(name: str) -> Iterator[str]:
 def metric_problems(name: str, unit: str, *, is_counter: bool) -> Iterator[str]:
     """What is wrong with a metric's name and unit, beyond `name_problems`."""
     if not _UNIT.fullmatch(unit):
-        yield f"{name!r} has unit {unit!r}; expected a UCUM unit such as 's', 'By', '1' or an annotation such as '{{item}}'"
+        yield f"{name!r} has unit {unit!r}; expected a UCUM unit ('s', 'By', '1') or an annotation such as '{{item}}'"
     if _UNIT_SUFFIX.search(name):
         yield f"{name!r} carries its unit in the name; the unit {unit!r} says it"
     if name.endswith(".total"):

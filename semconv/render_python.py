@@ -80,7 +80,8 @@ def _literal(alias: str, values: Iterable[str]) -> str:
 def _enum(name: str, values: tuple[str, ...], what: str) -> str:
     """A Literal alias and a class of constants for the listed values of one attribute or message field."""
     constants = "".join(f"    {constant_name(value)}: Final = {_quoted(value)}\n" for value in values)
-    return f'{_literal(name, values)}\n\nclass {name}Values:\n    """Listed values of {what}; others may occur."""\n\n{constants}'
+    head = f'class {name}Values:\n    """Listed values of {what}; others may occur."""\n'
+    return f"{_literal(name, values)}\n\n{head}\n{constants}"
 
 
 def _enum_blocks(attributes: Iterable[Attribute], upstream: Upstream) -> Iterator[str]:
@@ -102,20 +103,25 @@ def _enum_sets(attributes: Iterable[Attribute]) -> Iterator[tuple[str, str]]:
             yield key, text.strip()
 
 
+_VALUE_TYPES = ("string", "int", "double", "boolean", "string[]", "int[]", "double[]", "boolean[]", "any")
+_ATTRIBUTES_IMPORTS = """from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
+"""
+_ATTRIBUTES_SUMMARY = "Names, types and values of every span, event, metric and resource attribute otel_llm uses."
+
+
 def render_attributes(registry: Registry, upstream: Upstream) -> str:
     """otel_llm/_generated/attributes.py: names, types, enum values."""
     attributes = all_attributes(registry, upstream)
     plain = [attribute for attribute in attributes if not attribute.is_template]
     templates = [attribute for attribute in attributes if attribute.is_template]
     parts = [
-        _HEADER.format(
-            summary="Names, types and values of every span, event, metric and resource attribute otel_llm uses."
-        ),
+        _HEADER.format(summary=_ATTRIBUTES_SUMMARY),
         "from __future__ import annotations\n",
-        "from collections.abc import Mapping\nfrom types import MappingProxyType\nfrom typing import Final, Literal, TypeAlias\n",
-        f"SCHEMA_URL: Final = {_quoted(upstream.revision.schema_url)}\n"
-        f"UPSTREAM_REVISION: Final = {_quoted(upstream.revision.commits['attributes'])}\n",
-        _multi_literal("AttributeType"),
+        _ATTRIBUTES_IMPORTS,
+        _revision(upstream),
+        _literal("AttributeType", _VALUE_TYPES),
         "".join(f"{constant_name(a.name)}: Final = {_quoted(a.name)}\n" for a in plain),
         "# Prefixes: the name on a span has one more part.\n"
         + "".join(f"{constant_name(a.name)}: Final = {_quoted(a.name)}\n" for a in templates),
@@ -132,9 +138,10 @@ def render_attributes(registry: Registry, upstream: Upstream) -> str:
     return "\n".join(parts) + "\n\n" + "\n\n".join(_enum_blocks(attributes, upstream))
 
 
-def _multi_literal(alias: str) -> str:
-    kinds = ("string", "int", "double", "boolean", "string[]", "int[]", "double[]", "boolean[]", "any")
-    return _literal(alias, kinds)
+def _revision(upstream: Upstream) -> str:
+    revision = upstream.revision
+    url, commit = _quoted(revision.schema_url), _quoted(revision.commits["attributes"])
+    return f"SCHEMA_URL: Final = {url}\nUPSTREAM_REVISION: Final = {commit}\n"
 
 
 def _replacements(attributes: Iterable[Attribute]) -> Iterator[tuple[str, str]]:
@@ -237,8 +244,7 @@ def render_metrics(registry: Registry, upstream: Upstream) -> str:
     table = "METRICS: Final[Mapping[str, Metric]] = MappingProxyType(\n    {\n"
     table += "".join(f"        {_quoted(row.name)}: {constant_name(row.name)},\n" for row in rows) + "    }\n)\n"
     header = _HEADER.format(summary="Every metric otel_llm writes about GenAI calls and about its own work.")
-    head = "\n".join([header, imports, _METRIC_CLASS])
-    return head + "\n\n" + "".join(map(_metric, rows)) + "\n" + table
+    return f"{header}\n{imports}\n{_METRIC_CLASS}\n\n" + "".join(map(_metric, rows)) + "\n" + table
 
 
 def render_events(registry: Registry, upstream: Upstream) -> str:

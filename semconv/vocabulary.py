@@ -1,7 +1,7 @@
 """Reads the vocabulary: our registry (Weaver `definition/2` YAML) and the facts of the pinned upstream conventions.
 
-Only shapes are read here; whether the registry is sound is `check.py`'s question. A file that does not have the expected
-shape raises `VocabularyError`, which names the file and the place in it.
+Only shapes are read here; whether the registry is sound is `check.py`'s question. A file without the expected shape
+raises `VocabularyError`, which names the file and the place in it.
 """
 
 from __future__ import annotations
