@@ -1,7 +1,7 @@
 """One GenAI operation: a read view over a span, and an overlay of changes to it.
 
-The law of this module: a processor sees operations and nothing else. It reads attributes, sets or removes them, and never
-learns whether the span came as OTLP bytes or from the SDK; a codec made the view and applies the changes afterwards.
+The law of this module: a processor sees operations and nothing else. It reads attributes, sets or removes them, and
+never learns whether the span came as OTLP bytes or from the SDK; a codec made the view and applies the changes.
 An Operation belongs to one pipeline run at a time and is not thread-safe.
 """
 
@@ -41,31 +41,70 @@ class Source(Protocol):
     """A span as its codec holds it. Reading must not change it; ids are bytes, times are nanoseconds since 1970."""
 
     @property
-    def trace_id(self) -> bytes: ...
+    def trace_id(self) -> bytes:
+        """The trace."""
+        ...
+
     @property
-    def span_id(self) -> bytes: ...
+    def span_id(self) -> bytes:
+        """The span."""
+        ...
+
     @property
-    def parent_span_id(self) -> bytes: ...
+    def parent_span_id(self) -> bytes:
+        """Its parent; empty for a root."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name."""
+        ...
+
     @property
-    def kind(self) -> int: ...
+    def kind(self) -> int:
+        """Its OTLP SpanKind."""
+        ...
+
     @property
-    def start_unix_nano(self) -> int: ...
+    def start_unix_nano(self) -> int:
+        """Its start."""
+        ...
+
     @property
-    def end_unix_nano(self) -> int: ...
+    def end_unix_nano(self) -> int:
+        """Its end."""
+        ...
+
     @property
-    def status_code(self) -> int: ...
+    def status_code(self) -> int:
+        """Its OTLP StatusCode."""
+        ...
+
     @property
-    def status_message(self) -> str: ...
+    def status_message(self) -> str:
+        """Its status message."""
+        ...
+
     @property
-    def scope_name(self) -> str: ...
+    def scope_name(self) -> str:
+        """Its scope's name."""
+        ...
+
     @property
-    def scope_version(self) -> str: ...
+    def scope_version(self) -> str:
+        """Its scope's version."""
+        ...
+
     @property
-    def resource(self) -> Mapping[str, AttributeValue]: ...
+    def resource(self) -> Mapping[str, AttributeValue]:
+        """Its resource's attributes."""
+        ...
+
     @property
-    def events(self) -> Sequence[Event]: ...
+    def events(self) -> Sequence[Event]:
+        """Its events."""
+        ...
+
     def keys(self) -> frozenset[str]:
         """The keys of the span's attributes."""
         ...
@@ -75,7 +114,7 @@ class Source(Protocol):
         ...
 
 
-class _Removed:
+class Removed:
     """The overlay's mark for an attribute that is gone."""
 
     __slots__ = ()
@@ -92,7 +131,7 @@ class Moved:
     key: str
 
 
-_REMOVED: Final = _Removed()
+REMOVED: Final = Removed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +158,12 @@ class Operation:
         source: the span as its codec holds it.
     """
 
-    __slots__ = ("_changed", "_dropped", "_input_messages", "_output_messages", "_removed_events", "_source")
+    __slots__ = ("_changed", "_dropped", "_input_messages", "_output_messages", "_read", "_removed_events", "_source")
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._changed: dict[str, AttributeValue | Moved | _Removed] = {}
+        self._read = source.get
+        self._changed: dict[str, AttributeValue | Moved | Removed] = {}
         self._removed_events: frozenset[str] = frozenset()
         self._dropped: str | None = None
         self._input_messages: tuple[AttributeValue, tuple[Message, ...]] | None = None
@@ -204,20 +244,20 @@ class Operation:
         """The keys of all attributes."""
         if not self._changed:
             return self._source.keys()
-        gone = {key for key, value in self._changed.items() if value is _REMOVED}
+        gone = {key for key, value in self._changed.items() if value is REMOVED}
         return (self._source.keys() | self._changed.keys()) - gone
 
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is no such attribute."""
         changed = self._changed
-        if key in changed:
-            value = changed[key]
-            if value is _REMOVED:
-                return None
-            if type(value) is Moved:
-                return self._source.get(value.key)
-            return cast("AttributeValue", value)
-        return self._source.get(key)
+        if key not in changed:
+            return self._read(key)
+        value = changed[key]
+        if value is REMOVED:
+            return None
+        if type(value) is Moved:
+            return self._read(value.key)
+        return cast("AttributeValue", value)
 
     def set(self, key: str, value: AttributeValue) -> None:
         """Add or replace an attribute. None is a value of OTLP too, but not one to set: remove the key instead."""
@@ -225,13 +265,13 @@ class Operation:
 
     def remove(self, key: str) -> None:
         """Remove an attribute; nothing happens when it is not there."""
-        self._changed[key] = _REMOVED
+        self._changed[key] = REMOVED
 
     def rename(self, old: str, new: str) -> None:
         """Give the value of `old` to `new`, replacing what is there, without decoding it."""
         value = self._changed.get(old, Moved(old))
         self._changed[new] = value
-        self._changed[old] = _REMOVED
+        self._changed[old] = REMOVED
 
     def remove_events(self, names: Collection[str]) -> None:
         """Remove all span events of these names."""
@@ -252,8 +292,8 @@ class Operation:
         return bool(self._changed or self._removed_events or self._dropped)
 
     @property
-    def overlay(self) -> Mapping[str, AttributeValue | Moved | _Removed]:
-        """The changes as codecs apply them: a value, a Moved mark, or a mark for which `is_removed` holds."""
+    def overlay(self) -> Mapping[str, AttributeValue | Moved | Removed]:
+        """The changes as codecs apply them, in the order they were made: a value, a Moved mark, or REMOVED."""
         return self._changed
 
     @property
@@ -266,10 +306,10 @@ class Operation:
         """What processors changed, for comparison. A value set to what it was is no change."""
         source = self._source
         present = source.keys()
-        changed = {key: self.get(key) for key, value in self._changed.items() if value is not _REMOVED}
+        changed = {key: self.get(key) for key, value in self._changed.items() if value is not REMOVED}
         return Changes(
             set=MappingProxyType({k: v for k, v in changed.items() if k not in present or source.get(k) != v}),
-            removed=frozenset(key for key, value in self._changed.items() if value is _REMOVED and key in present),
+            removed=frozenset(key for key, value in self._changed.items() if value is REMOVED and key in present),
             removed_events=self._removed_events,
             dropped=self._dropped,
         )
@@ -277,11 +317,11 @@ class Operation:
     # Typed access by the conventions' names.
 
     def _text(self, key: str) -> str | None:
-        value = self.get(key)
+        value = self.get(key) if key in self._changed else self._read(key)
         return value if type(value) is str and value else None
 
     def _count(self, key: str) -> int | None:
-        value = self.get(key)
+        value = self.get(key) if key in self._changed else self._read(key)
         return value if type(value) is int and value >= 0 else None
 
     @property
@@ -364,13 +404,8 @@ class Operation:
         return self._output_messages[1]
 
 
-def is_removed(value: object) -> bool:
-    """Whether a value of an Operation's overlay marks a removed attribute."""
-    return value is _REMOVED
-
-
 def parse_messages(value: AttributeValue) -> tuple[Message, ...]:
-    """Messages from an attribute that holds them as a JSON string (spans) or structured (events); () when it holds none."""
+    """Messages from an attribute that holds them as a JSON string (spans) or structured (events); () if it has none."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)

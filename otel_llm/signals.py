@@ -17,9 +17,9 @@ class Payload:
 
     Attributes:
         signal: which OTLP service the payload is for.
-        buffers: joined in order, the serialized `Export{Trace,Metrics,Logs}ServiceRequest`. Kept in pieces because most of
-            them are slices of what was received; joining two payloads' buffers gives one valid request, since protobuf
-            messages merge by concatenation.
+        buffers: joined in order, the serialized `Export{Trace,Metrics,Logs}ServiceRequest`. Kept in pieces because most
+            of them are slices of what was received; joining two payloads' buffers gives one valid request, since
+            protobuf messages merge by concatenation.
         items: spans, data points or log records in it.
         size_bytes: the sum of the buffers' lengths.
     """

@@ -1,8 +1,8 @@
 """Counts and durations: the store behind self-telemetry and behind the metrics derived from operations.
 
-The law of this module: totals are exact. A metric has a fixed list of attribute keys and at most `limit` series; whatever
-comes after that goes to one overflow series, as OpenTelemetry's metrics SDK specification has it, so that a sum over all
-series never loses anything. All methods are thread-safe; recording takes one lock and one dictionary look-up.
+The law of this module: totals are exact. A metric has a fixed list of attribute keys and at most `limit` series;
+whatever comes after goes to one overflow series, as OpenTelemetry's metrics SDK specification has it, so that a sum
+over all series never loses anything. All methods are thread-safe; recording takes one lock and one dictionary look-up.
 """
 
 from __future__ import annotations
@@ -12,32 +12,12 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from otel_llm._generated.metrics import Metric
 
 # The series of all recordings whose attributes came too late to get a series of their own.
 OVERFLOW_KEY = "otel.metric.overflow"
 DEFAULT_SERIES_LIMIT = 2000
-
-Instrument = Literal["counter", "histogram", "gauge"]
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """A metric as `semconv/` defines it.
-
-    Attributes:
-        name: dotted name.
-        unit: UCUM unit, e.g. `s`, `By`, `{token}`.
-        description: one sentence.
-        instrument: counter (monotonic sum), histogram, or gauge.
-        buckets: upper bounds of a histogram's buckets.
-    """
-
-    name: str
-    unit: str
-    description: str
-    instrument: Instrument
-    buckets: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,7 +46,7 @@ class Series:
 class Family:
     """A metric and its series at the time of collection."""
 
-    definition: MetricDefinition
+    definition: Metric
     series: tuple[Series, ...]
 
 
@@ -81,7 +61,7 @@ class Counter:
 
     __slots__ = ("_keys", "_limit", "_lock", "_overflow", "_values", "definition")
 
-    def __init__(self, definition: MetricDefinition, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> None:
+    def __init__(self, definition: Metric, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> None:
         self.definition = definition
         self._keys = tuple(keys)
         self._limit = limit
@@ -125,7 +105,7 @@ class Histogram:
 
     __slots__ = ("_keys", "_limit", "_lock", "_overflow", "_values", "definition")
 
-    def __init__(self, definition: MetricDefinition, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> None:
+    def __init__(self, definition: Metric, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> None:
         self.definition = definition
         self._keys = tuple(keys)
         self._limit = limit
@@ -177,7 +157,7 @@ class Gauge:
     __slots__ = ("_keys", "_read", "definition")
 
     def __init__(
-        self, definition: MetricDefinition, keys: Sequence[str], read: Callable[[], dict[tuple[str, ...], float]]
+        self, definition: Metric, keys: Sequence[str], read: Callable[[], dict[tuple[str, ...], float]]
     ) -> None:
         self.definition = definition
         self._keys = tuple(keys)
@@ -201,7 +181,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._metrics: list[Counter | Histogram | Gauge] = []
 
-    def counter(self, definition: MetricDefinition, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> Counter:
+    def counter(self, definition: Metric, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> Counter:
         """A registered counter; the one registered before when definition and keys are the same."""
         with self._lock:
             for metric in self._metrics:
@@ -211,9 +191,7 @@ class Metrics:
             self._metrics.append(counter)
         return counter
 
-    def histogram(
-        self, definition: MetricDefinition, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT
-    ) -> Histogram:
+    def histogram(self, definition: Metric, keys: Sequence[str], limit: int = DEFAULT_SERIES_LIMIT) -> Histogram:
         """A registered histogram; the one registered before when definition and keys are the same."""
         with self._lock:
             for metric in self._metrics:
@@ -223,9 +201,7 @@ class Metrics:
             self._metrics.append(histogram)
         return histogram
 
-    def gauge(
-        self, definition: MetricDefinition, keys: Sequence[str], read: Callable[[], dict[tuple[str, ...], float]]
-    ) -> Gauge:
+    def gauge(self, definition: Metric, keys: Sequence[str], read: Callable[[], dict[tuple[str, ...], float]]) -> Gauge:
         """A registered gauge."""
         gauge = Gauge(definition, keys, read)
         with self._lock:
@@ -273,5 +249,6 @@ class LogLimiter:
                 self._last[key] = (last, kept_back + 1)
                 return
             self._last[key] = (now, 0)
-        suffix = f" ({kept_back} more like this since the last line)" if kept_back else ""
-        self._logger.warning(message + suffix, *args)
+        if kept_back:
+            message = f"{message} ({kept_back} more like this since the last line)"
+        self._logger.warning(message, *args)

@@ -1,4 +1,4 @@
-"""Labelled cases that lie beside a checkout of the project, when somebody put them there; the project never needs them."""
+"""Labelled cases that may lie beside a checkout of the project; the project never needs them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""Which spans are GenAI operations: by instrumentation scope, or by the keys of their attributes.
+
+The wire codec must decide this for every span that passes, most of which are not, so the test has three steps of
+rising cost: is the scope one of a GenAI library, does one of few marker strings occur in the bytes, and only then, has
+the span an attribute of a GenAI convention. Markers are long on purpose: searching for a longer string is faster.
+Source: facts of each library's scope and keys in semconv/dialects/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+# A span outside of the scopes below is one of a GenAI convention when it has a key that begins like this. OpenInference
+# and OpenLLMetry are also written by hand, under scopes of the app's own; they require these keys.
+_KEY_PREFIXES: Final = ("gen_ai.", "openinference.span.kind", "traceloop.span.kind")
+
+# The same as bytes: where none of them occurs, there is no such key (protobuf does not escape); where one occurs, it
+# may also be in a value.
+MARKERS: Final = tuple(prefix.encode() for prefix in _KEY_PREFIXES)
+
+# Every span of these scopes is one of a GenAI library.
+_SCOPES: Final = frozenset(
+    {
+        "ai",
+        "agent_framework",
+        "autogen-core",
+        "gcp.vertex.agent",
+        "gen_ai",
+        "langfuse-sdk",
+        "langsmith",
+        "litellm",
+        "pydantic-ai",
+        "traceloop.tracer",
+        "Experimental.Microsoft.Extensions.AI",
+    }
+)
+_SCOPE_PREFIXES: Final = (
+    "autogen ",
+    "com.anthropic.sdk.python",
+    "logfire.openai",
+    "logfire.anthropic",
+    "mlflow",
+    "openinference.instrumentation.",
+    "openlit.",
+    "opentelemetry.instrumentation.genai.",
+    "opentelemetry.instrumentation.google_genai",
+    "opentelemetry.instrumentation.openai_v2",
+    "semantic_kernel.",
+    "strands.",
+)
+
+
+def is_genai_scope(name: str) -> bool:
+    """Whether every span of an instrumentation scope is one of a GenAI library."""
+    return name in _SCOPES or name.startswith(_SCOPE_PREFIXES)
+
+
+def has_genai_key(keys: Iterable[str]) -> bool:
+    """Whether one of the attribute keys belongs to a GenAI convention."""
+    return any(key.startswith(_KEY_PREFIXES) for key in keys)

@@ -1,0 +1,267 @@
+"""One OTLP span as bytes: read as an Operation's source, and written again with the operation's changes.
+
+Adding attributes is appending encoded entries, because concatenating protobuf messages merges them. A key that is
+there already, a removed one, or a removed event takes the rewriting path: the span is copied field by field, and what
+nobody changed stays the bytes it was, in the order it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol, cast
+
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from otel_llm.codecs import protobuf
+from otel_llm.codecs.projection import SPAN_PROJECTION, VALUE_PROJECTION, SpanProjection, ValueProjection
+from otel_llm.errors import MalformedError
+from otel_llm.operation import REMOVED, AttributeValue, Event, Moved, Operation
+from otel_llm.signals import Buffer
+
+# Tags (field number << 3 | wire type) in Span, Span.Event and KeyValue.
+_ATTRIBUTES: Final = 74
+_EVENTS: Final = 90
+_EVENT_NAME: Final = 18
+_LENGTH_DELIMITED: Final = 2
+_KEY: Final = 10
+_VALUE: Final = 18
+
+_ENCODER: Final = protobuf.AttributeEncoder(_ATTRIBUTES)
+
+
+class Scope(Protocol):
+    """An instrumentation scope."""
+
+    name: str
+    version: str
+
+
+class ResourceAttributes(Protocol):
+    """The attributes of a resource, read when asked for."""
+
+    def get(self) -> Mapping[str, AttributeValue]:
+        """The attributes."""
+        ...
+
+
+class WireSource:
+    """A span as it came over the wire. Values are decoded when they are asked for.
+
+    Raises:
+        MalformedError: on construction, when the bytes are not a Span.
+    """
+
+    __slots__ = ("_events", "_resource", "_scope", "attributes", "raw", "span")
+
+    def __init__(self, raw: bytes, scope: Scope, resource: ResourceAttributes) -> None:
+        self.raw = raw
+        self._scope = scope
+        self._resource = resource
+        self._events: tuple[Event, ...] | None = None
+        self.span: SpanProjection = SPAN_PROJECTION()
+        self.attributes: Mapping[str, ValueProjection] = self._read()
+
+    def _read(self) -> Mapping[str, ValueProjection]:
+        try:
+            self.span.ParseFromString(self.raw)
+        except DecodeError:
+            # A key that is not UTF-8 is refused by the map; whatever else is wrong shows when the span is walked.
+            self.span = _without_attributes(self.raw)
+            return _walk_attributes(self.raw)
+        if len(UnknownFieldSet(self.span)):  # type: ignore[arg-type] # the projection is a Message
+            return _walk_attributes(self.raw)
+        return self.span.attributes
+
+    trace_id = property(lambda self: self.span.trace_id)
+    span_id = property(lambda self: self.span.span_id)
+    parent_span_id = property(lambda self: self.span.parent_span_id)
+    kind = property(lambda self: self.span.kind)
+    start_unix_nano = property(lambda self: self.span.start_time_unix_nano)
+    end_unix_nano = property(lambda self: self.span.end_time_unix_nano)
+    scope_name = property(lambda self: self._scope.name)
+    scope_version = property(lambda self: self._scope.version)
+    resource = property(lambda self: self._resource.get())
+
+    @property
+    def name(self) -> str:
+        """The span's name."""
+        return self.span.name.decode("utf-8", "replace")
+
+    @property
+    def status_code(self) -> int:
+        """OTLP StatusCode."""
+        return self._status().code
+
+    @property
+    def status_message(self) -> str:
+        """The status message."""
+        return self._status().message
+
+    def _status(self) -> Status:
+        pieces = self.span.status
+        try:
+            return Status.FromString(b"".join(pieces)) if pieces else Status()
+        except DecodeError:
+            return Status()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The span's events; those that cannot be read are left out."""
+        if self._events is None:
+            self._events = tuple(_read_events(self.span.events))
+        return self._events
+
+    def keys(self) -> frozenset[str]:
+        """The keys of the span's attributes."""
+        return frozenset(self.attributes)
+
+    def get(self, key: str) -> AttributeValue:
+        """The value of an attribute, None when there is none."""
+        value = self.attributes.get(key)
+        if value is None:
+            return None
+        which = value.WhichOneof("value")
+        if which == "string_value":
+            try:
+                return value.string_value.decode()
+            except UnicodeDecodeError:
+                return value.string_value.decode("utf-8", "replace")
+        if which == "int_value":
+            return value.int_value
+        return _decode(value, which)
+
+
+def _decode(value: ValueProjection, which: str | None) -> AttributeValue:
+    if which is None:
+        return None
+    if which == "string_value":
+        return value.string_value.decode("utf-8", "replace")
+    if which == "array_value":
+        return tuple(protobuf.decode_value(item) for item in value.array_value.items)
+    if which == "kvlist_value":
+        pairs = map(_read_entry, value.kvlist_value.items)
+        return {key: _decode(item, item.WhichOneof("value")) for key, item in pairs}
+    return cast("bool | int | float | bytes", getattr(value, which))
+
+
+def _read_events(events: Sequence[bytes]) -> Iterator[Event]:
+    for data in events:
+        try:
+            event = Span.Event.FromString(data)
+        except DecodeError:
+            continue
+        attributes = {item.key: protobuf.from_any_value(item.value) for item in event.attributes}
+        yield Event(event.name, event.time_unix_nano, attributes)
+
+
+def _without_attributes(raw: bytes) -> SpanProjection:
+    span = SPAN_PROJECTION()
+    kept = [raw[start:end] for tag, start, _, end in protobuf.fields(raw) if tag != _ATTRIBUTES]
+    try:
+        span.ParseFromString(b"".join(kept))
+    except DecodeError:
+        raise MalformedError("span: the bytes are not an OTLP Span") from None
+    return span
+
+
+def _walk_attributes(raw: bytes) -> dict[str, ValueProjection]:
+    """Every attribute of a span, whatever its encoding; the last one of a key counts, as in the map."""
+    return dict(_read_entry(raw[start:end]) for tag, _, start, end in protobuf.fields(raw) if tag == _ATTRIBUTES)
+
+
+def _read_entry(entry: bytes) -> tuple[str, ValueProjection]:
+    """Key and value of a KeyValue. A value in pieces is their concatenation: protobuf messages merge that way."""
+    key = b""
+    pieces = []
+    for tag, _, start, end in protobuf.fields(entry):
+        if tag == _KEY:
+            key = entry[start:end]
+        elif tag == _VALUE:
+            pieces.append(entry[start:end])
+    value = VALUE_PROJECTION()
+    try:
+        value.ParseFromString(b"".join(pieces))
+    except DecodeError:
+        raise MalformedError("span: the value of an attribute is not an OTLP AnyValue") from None
+    return key.decode("utf-8", "replace"), value
+
+
+def encode_span(operation: Operation, source: WireSource) -> list[Buffer]:
+    """The span's bytes with the operation's changes, in pieces."""
+    attributes = source.attributes
+    added: list[Buffer] = []
+    gone: set[bytes] = set()
+    for key, value in operation.overlay.items():
+        if key in attributes:
+            gone.add(key.encode())
+        if type(value) is Moved:
+            if value.key in attributes:
+                added.append(_ENCODER.encode_raw(key, attributes[value.key].SerializeToString()))
+        elif value is not REMOVED:
+            added.append(_ENCODER.encode(key, cast("AttributeValue", value)))
+    if gone or operation.removed_events:
+        return [*_copy_without(source.raw, gone, operation.removed_events), *added]
+    return [source.raw, *added]
+
+
+def _copy_without(raw: bytes, keys: set[bytes], event_names: frozenset[str]) -> list[Buffer]:
+    """The span in slices, without the attributes of these keys and without the events of these names.
+
+    Runs for every span of a dialect, hence the special cases for one-byte tags and lengths. The span was read before,
+    so its fields are known to be within their borders.
+    """
+    view = memoryview(raw)
+    pieces: list[Buffer] = []
+    index = kept = 0
+    size = len(raw)
+    while index < size:
+        start = index
+        tag = raw[index]
+        index += 1
+        if tag > 127:
+            tag, index = protobuf.read_tag(raw, start)
+        if tag & 7 != _LENGTH_DELIMITED:
+            index = protobuf.skip_field(raw, index, tag)
+            continue
+        length = raw[index]
+        index += 1
+        if length > 127:
+            length, index = protobuf.read_varint(raw, index - 1)
+        payload = index
+        index += length
+        if tag == _ATTRIBUTES:
+            gone = _entry_key(raw, payload, index) in keys
+        else:
+            gone = tag == _EVENTS and bool(event_names) and _event_name(raw[payload:index]) in event_names
+        if gone:
+            if kept < start:
+                pieces.append(view[kept:start])
+            kept = index
+    if kept < size:
+        pieces.append(view[kept:])
+    return pieces
+
+
+def _entry_key(raw: bytes, payload: int, end: int) -> bytes:
+    """The key of a KeyValue, as UTF-8. As libraries write it, the key is first and short, the value fills the rest."""
+    if payload + 1 < end and raw[payload] == _KEY and raw[payload + 1] < 128:
+        after = payload + 2 + raw[payload + 1]
+        if after + 1 < end and raw[after] == _VALUE:
+            length = raw[after + 1]
+            value = after + 2
+            if length > 127:
+                length, value = protobuf.read_varint(raw, after + 1)
+            key = raw[payload + 2 : after]
+            if value + length == end and key.isascii():
+                return key
+    return _read_entry(raw[payload:end])[0].encode()
+
+
+def _event_name(data: bytes) -> str:
+    name = b""
+    for tag, _, start, end in protobuf.fields(data):
+        if tag == _EVENT_NAME:
+            name = data[start:end]
+    return name.decode("utf-8", "replace")
