@@ -27,6 +27,7 @@ SNAPSHOTS: Final = {
 """What a provider answers for a floating model name; any other name is answered as it was asked."""
 
 ANSWERS: Final = (
+    ("order a-", "The parcel is at the depot nearest to you and is due tomorrow."),
     ("capital of france", "Paris is the capital of France."),
     (
         "refund",
