@@ -1,0 +1,174 @@
+"""Ordered processors over a batch of operations.
+
+The laws of this module:
+- The order is checked when the pipeline is made: a processor that reads what only a later one writes is a start-up
+  error.
+- Failure is isolated here and nowhere else. A processor that raises loses the operation it was at, not the batch: the
+  operation is marked, counted and goes on; the processor goes on with the next one.
+- A pipeline may run on several threads at once, each with its own batch; processors guard what they share.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OTEL_LLM_PROCESSING_ERRORS
+from otel_llm.clock import Clock
+from otel_llm.errors import PipelineOrderError
+from otel_llm.operation import Operation
+from otel_llm.telemetry import LogLimiter, Metrics
+
+_logger = logging.getLogger(__name__)
+
+
+class Processor(Protocol):
+    """One step of a pipeline.
+
+    Attributes:
+        name: as in the configuration, e.g. `cost` or `cost/strict`.
+        reads: the attributes it reads.
+        writes: the attributes it may set or remove.
+    """
+
+    name: str
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+    def process(self, operations: Iterable[Operation]) -> None:
+        """Read and change operations; thread-safe.
+
+        `operations` may be iterated several times, and leaves out operations that were dropped. When this raises within
+        a loop over it, the operation the loop was at is taken to have failed; when it raises elsewhere, all of them.
+        """
+        ...
+
+
+class _Batch:
+    """The operations from `start` on, remembering how far a loop over them came."""
+
+    __slots__ = ("_complete", "_operations", "_position", "_start")
+
+    def __init__(self, operations: Sequence[Operation], start: int) -> None:
+        self._operations = operations
+        self._start = start
+        self._position = start
+        self._complete = True
+
+    def __iter__(self) -> Iterator[Operation]:
+        self._complete = False
+        for position in range(self._start, len(self._operations)):
+            operation = self._operations[position]
+            if operation.dropped is None:
+                self._position = position
+                yield operation
+        self._complete = True
+
+    def failed(self) -> range:
+        """The positions that failed, when the processor has raised just now."""
+        if self._complete:  # outside of any loop: nobody can say which
+            return range(self._start, len(self._operations))
+        return range(self._position, self._position + 1)
+
+
+class Pipeline:
+    """Processors in order.
+
+    Args:
+        processors: in the order in which they run.
+        metrics: where counts and durations go.
+        clock: for durations and rate limits.
+
+    Raises:
+        PipelineOrderError: a processor reads an attribute that only a later one writes.
+    """
+
+    __slots__ = ("_clock", "_duration", "_failed", "_limiter", "_processed", "_processors")
+
+    def __init__(self, processors: Sequence[Processor], metrics: Metrics, clock: Clock) -> None:
+        check_order(processors)
+        self._processors = tuple(processors)
+        self._clock = clock
+        self._limiter = LogLimiter(_logger, clock.monotonic)
+        name = "otel_llm.component.name"
+        self._processed = metrics.counter(definitions.OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED, [name])
+        self._failed = metrics.counter(definitions.OTEL_LLM_PROCESSOR_OPERATIONS_FAILED, [name, "error.type"])
+        self._duration = metrics.histogram(definitions.OTEL_LLM_PROCESSOR_DURATION, [name])
+
+    @property
+    def processors(self) -> tuple[Processor, ...]:
+        """The processors, in order."""
+        return self._processors
+
+    def process(self, operations: Sequence[Operation]) -> None:
+        """Run every processor over the operations; never raises what a processor raises."""
+        if not operations:
+            return
+        for processor in self._processors:
+            started = self._clock.monotonic()
+            self._run(processor, operations)
+            self._duration.record(self._clock.monotonic() - started, processor.name)
+            self._processed.add(len(operations), processor.name)
+
+    def _run(self, processor: Processor, operations: Sequence[Operation]) -> None:
+        start = 0
+        while start < len(operations):
+            batch = _Batch(operations, start)
+            try:
+                processor.process(batch)
+            except Exception as error:  # noqa: BLE001 - the one place that isolates processors; counted and logged below
+                failed = batch.failed()
+                self._mark(processor, error, [operations[position] for position in failed])
+                start = failed.stop
+            else:
+                return
+
+    def _mark(self, processor: Processor, error: Exception, operations: Sequence[Operation]) -> None:
+        kind = type(error).__name__
+        for operation in operations:
+            before = operation.get(OTEL_LLM_PROCESSING_ERRORS)
+            marks = tuple(before) if isinstance(before, Sequence) and not isinstance(before, str | bytes) else ()
+            operation.set(OTEL_LLM_PROCESSING_ERRORS, (*marks, f"{processor.name}:{kind}"))
+        self._failed.add(len(operations), processor.name, kind)
+        # The type and the place only: an exception's text may hold content of the span.
+        self._limiter.warning(
+            f"{processor.name}:{kind}",
+            "processor %s failed with %s at %s; %d operations go on without its result",
+            processor.name,
+            kind,
+            _place(error),
+            len(operations),
+        )
+
+
+def _place(error: Exception) -> str:
+    """File and line where an exception was raised."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "an unknown place"
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+
+
+def check_order(processors: Sequence[Processor]) -> None:
+    """Check that no processor reads what only a later one writes.
+
+    Raises:
+        PipelineOrderError: with one problem for each processor and attribute that is wrong.
+    """
+    problems = []
+    written: set[str] = set()
+    for position, processor in enumerate(processors):
+        for attribute in sorted(processor.reads - written - processor.writes):
+            writers = [later.name for later in processors[position + 1 :] if attribute in later.writes]
+            if writers:
+                problems.append(
+                    f"processors: {processor.name} reads {attribute}, which only {writers[0]} after it writes; "
+                    f"put {writers[0]} before {processor.name}"
+                )
+        written |= processor.writes
+    if problems:
+        raise PipelineOrderError(problems)
