@@ -62,6 +62,7 @@ _CONTENT_KEYS: Final = frozenset(
         "contents",
     }
 )
+_FOREIGN_KEYS: Final = _CONTENT_KEYS - {"parts"}
 _FINISH: Final = ("finish_reason", "stop_reason", "stopReason", "finishReason", "done_reason", "completionReason")
 
 
@@ -109,6 +110,18 @@ def is_message(source: Mapping[str, object]) -> bool:
     if isinstance(kind, str) and kind in _LANGCHAIN_TYPES:
         return "content" in source or isinstance(source.get("data"), Mapping)
     return _is_constructor(source)
+
+
+def canonical_message(source: Mapping[str, object], default_role: str) -> JsonObject | None:
+    """The message when it is in the conventions' shape (Gemini's is the same), with what it has besides; else None.
+
+    Its finish reason is left out: the conventions have moved it to an attribute.
+    """
+    parts = as_list(source.get("parts"))
+    if parts is None or not isinstance(source.get("role"), str) or source.keys() & _FOREIGN_KEYS:
+        return None
+    message = {key: value for key, value in source.items() if value is not None and key not in _FINISH}
+    return {**message, "role": canonical_role(source["role"], default_role), "parts": canonical_parts(parts)}
 
 
 def read_message(source: Mapping[str, object], default_role: str) -> ChatMessage:

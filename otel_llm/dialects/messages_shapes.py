@@ -1,170 +1,115 @@
 """Containers of messages: requests, responses, lists, and the envelopes that frameworks put around them.
 
-A `Reader` takes a value of any shape and collects messages, separate system instructions and finish reasons. Parts and
-items that stand alone (OpenAI Responses, a list of Bedrock blocks) are gathered into one message as long as they are of
-one role, so that one choice is one output message.
+`read` takes a value of any shape and collects from it; the table CONTAINERS says by which key a shape is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
-from otel_llm.dialects.messages_chat import ChatMessage, canonical_role, finish_reason_of, is_message, read_message
-from otel_llm.dialects.messages_finish import canonical_finish_reason
+from otel_llm.dialects.messages_chat import (
+    canonical_message,
+    canonical_role,
+    finish_reason_of,
+    is_message,
+    read_message,
+)
 from otel_llm.dialects.messages_json import JsonObject, as_list, as_object, as_text, dump, first
-from otel_llm.dialects.messages_parts import canonical_part, canonical_parts, is_part
+from otel_llm.dialects.messages_parts import canonical_part, is_part
+from otel_llm.dialects.messages_reader import Reader
+
+ContainerReader: TypeAlias = Callable[[Reader, Mapping[str, object], int], bool]
 
 # Containers in containers, as in `{"generations": [[{"message": {...}}]]}`; what is deeper is kept as text.
 _MAX_NESTING: Final = 12
-_ASSISTANT_PARTS: Final = frozenset({"tool_call", "reasoning", "server_tool_call", "server_tool_call_response"})
 _SYSTEM_KEYS: Final = ("system", "instructions", "system_instruction", "systemInstruction", "system_prompt")
 
 
-@dataclass(slots=True)
-class Reader:
-    """Collects what values of any shape say.
+def read(reader: Reader, value: object, depth: int = 0) -> bool:
+    """Collect from a value of any shape.
 
-    Attributes:
-        default_role: the role of what has none.
-        messages: messages in the conventions' shape.
-        system: parts of instructions that were given apart from the messages.
-        finish_reasons: one for each choice that says why it ended, in the conventions' words.
+    Args:
+        reader: what is collected into.
+        value: a list or an object; anything else is not of a known shape.
+        depth: how many containers are around the value.
+
+    Returns:
+        False when nothing in the value is a message; then nothing was collected.
     """
-
-    default_role: str
-    messages: list[JsonObject] = field(default_factory=list)
-    system: list[JsonObject] = field(default_factory=list)
-    finish_reasons: list[str] = field(default_factory=list)
-    _open: list[JsonObject] | None = None
-
-    def read(self, value: object, depth: int = 0) -> bool:
-        """Collect from a value; False when nothing in it is a message (then nothing was collected)."""
-        if depth > _MAX_NESTING:
-            return False
-        items = as_list(value)
-        if items is not None:
-            return self._read_list(items, depth)
-        source = as_object(value)
-        return source is not None and self._read_object(source, depth)
-
-    def add(self, message: ChatMessage) -> None:
-        """Collect a whole message."""
-        self.messages.append(message.to_json())
-        self.finish(message.finish_reason)
-        self._open = None
-
-    def add_text(self, text: str, role: str | None = None) -> None:
-        """Collect a message of one text; nothing when it is empty."""
-        if text:
-            self.add(ChatMessage(role or self.default_role, [{"type": "text", "content": text}]))
-
-    def add_loose(self, part: JsonObject | None) -> None:
-        """Collect a part that stands outside of a message."""
-        if part is None:
-            return
-        role = self._role_of(part)
-        if self._open is None or self.messages[-1]["role"] != role:
-            self._start(role)
-        if self._open is not None:
-            self._open.append(part)
-
-    def finish(self, reason: object) -> None:
-        """Collect a finish reason; nothing when it is not a text."""
-        canonical = canonical_finish_reason(reason) if isinstance(reason, str) else ""
-        if canonical:
-            self.finish_reasons.append(canonical)
-
-    def close(self) -> None:
-        """What comes next begins a new message."""
-        self._open = None
-
-    def instruct(self, value: object) -> None:
-        """Collect instructions that were given apart from the messages."""
-        source = as_object(value)
-        content = source.get("parts") if source is not None and "parts" in source else value
-        self.system += canonical_parts(content)
-
-    def _role_of(self, part: Mapping[str, object]) -> str:
-        kind = part["type"]
-        if kind == "tool_call_response":
-            return "tool"
-        if kind in _ASSISTANT_PARTS:
-            return "assistant"
-        # A text after the model's reasoning is the model's.
-        return self.default_role if self._open is None or kind != "text" else str(self.messages[-1]["role"])
-
-    def _start(self, role: str) -> None:
-        self._open = []
-        self.messages.append({"role": role, "parts": self._open})
-
-    def _read_list(self, items: Sequence[object], depth: int) -> bool:
-        known = False
-        pending: list[object] = []
-        for item in items:
-            if known:
-                self._read_item(item, depth)
-            elif self.read(item, depth + 1):
-                known = True
-            else:
-                pending.append(item)
-        if known and pending:
-            self._prepend(pending)
-        return known
-
-    def _read_item(self, item: object, depth: int) -> None:
-        if isinstance(item, str):
-            self.add_text(item)
-        elif item is not None and not self.read(item, depth + 1):
-            self.add_text(dump(item))
-
-    def _prepend(self, pending: Sequence[object]) -> None:
-        """Put what came before the first known message in front of it, as text."""
-        before = Reader(self.default_role)
-        for item in pending:
-            before._read_item(item, _MAX_NESTING)
-        self.messages[:0] = before.messages
-
-    def _read_object(self, source: Mapping[str, object], depth: int) -> bool:
-        if is_message(source):
-            self._read_message(source)
-            return True
-        if isinstance(source.get("event.name"), str):
-            return self._read_event(source, depth)
-        kind = source.get("type")
-        if (isinstance(kind, str) or depth > 0) and is_part(source):
-            self.add_loose(canonical_part(source))
-            return True
-        return any(source.get(key) is not None and read(self, source, depth) for key, read in CONTAINERS.items())
-
-    def _read_message(self, source: Mapping[str, object]) -> None:
-        message = read_message(source, self.default_role)
-        is_item = source.get("type") == "message" and message.role == "assistant" and "stop_reason" not in source
-        if not is_item:
-            self.add(message)
-            return
-        if self._open is None or self.messages[-1]["role"] != "assistant":
-            self._start("assistant")
-        if self._open is not None:
-            self._open += message.parts
-
-    def _read_event(self, source: Mapping[str, object], depth: int) -> bool:
-        """An event of Pydantic AI's first format: a message whose role is in the event's name."""
-        word = str(source["event.name"]).removeprefix("gen_ai.").removesuffix(".message")
-        role = "assistant" if word == "choice" else canonical_role(word, self.default_role)
-        inner = as_object(source.get("message"))
-        self.finish(finish_reason_of(source))
-        if inner is not None:
-            self.add(read_message({"role": role, **inner}, role))
-        elif isinstance(source.get("message"), str):
-            self.add_text(str(source["message"]), role)
-        else:
-            self.add(read_message({"role": role, **source}, role))
-        return depth <= _MAX_NESTING
+    if depth > _MAX_NESTING:
+        return False
+    items = as_list(value)
+    if items is not None:
+        return _read_list(reader, items, depth)
+    source = as_object(value)
+    return source is not None and _read_object(reader, source, depth)
 
 
-ContainerReader = Callable[[Reader, Mapping[str, object], int], bool]
+def _read_list(reader: Reader, items: Sequence[object], depth: int) -> bool:
+    unknown: list[object] = []
+    for position, item in enumerate(items):
+        before = len(reader.messages)
+        if not read(reader, item, depth + 1):
+            unknown.append(item)
+            continue
+        if unknown:
+            reader.messages[before:before] = _as_texts(reader, unknown)
+        for other in items[position + 1 :]:
+            if not read(reader, other, depth + 1):
+                reader.messages += _as_texts(reader, [other])
+                reader.close()
+        return True
+    return False
+
+
+def _as_texts(reader: Reader, items: Sequence[object]) -> list[JsonObject]:
+    """What stands among messages and is none, as messages of one text."""
+    texts = Reader(reader.default_role)
+    for item in items:
+        if item is not None:
+            texts.add_text(item if isinstance(item, str) else dump(item))
+    return texts.messages
+
+
+def _read_object(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
+    if is_message(source):
+        _read_message(reader, source)
+        return True
+    if isinstance(source.get("event.name"), str):
+        _read_event(reader, source)
+        return True
+    # Without a type and on its own, `{"text": ...}` is more likely to be what a model was asked to answer with.
+    if (isinstance(source.get("type"), str) or depth > 0) and is_part(source):
+        reader.add_loose(canonical_part(source))
+        return True
+    return any(source.get(key) is not None and collect(reader, source, depth) for key, collect in CONTAINERS.items())
+
+
+def _read_message(reader: Reader, source: Mapping[str, object]) -> None:
+    message = canonical_message(source, reader.default_role)
+    if message is not None:
+        reader.add_json(message, finish_reason_of(source))
+        return
+    read_one = read_message(source, reader.default_role)
+    is_item = source.get("type") == "message" and read_one.role == "assistant" and "stop_reason" not in source
+    if is_item:
+        reader.add_loose_parts(read_one.parts, "assistant")
+    else:
+        reader.add(read_one)
+
+
+def _read_event(reader: Reader, source: Mapping[str, object]) -> None:
+    """An event of Pydantic AI's first format: a message whose role is in the event's name."""
+    word = str(source["event.name"]).removeprefix("gen_ai.").removesuffix(".message")
+    role = "assistant" if word == "choice" else canonical_role(word, reader.default_role)
+    message = source.get("message")
+    if isinstance(message, str):
+        reader.add_text(message, role)
+    else:
+        reader.add(read_message({"role": role, **(as_object(message) or source)}, role))
+    if message is not None:
+        reader.finish(finish_reason_of(source))
 
 
 def _choices(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
@@ -184,7 +129,7 @@ def _choice(reader: Reader, item: Mapping[str, object], inner: object, depth: in
     if message is not None:
         if is_message(message):
             reader.add(read_message(message, "assistant"))
-        elif not reader.read(message, depth + 1):
+        elif not read(reader, message, depth + 1):
             reader.add(read_message({"role": "assistant", **message}, "assistant"))
     else:
         reader.add_text(
@@ -218,16 +163,16 @@ def _generations(reader: Reader, source: Mapping[str, object], depth: int) -> bo
 def _conversation(key: str) -> ContainerReader:
     """A request: messages, and instructions apart from them."""
 
-    def read(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
+    def read_container(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
         value = source[key]
         if isinstance(value, str):
             reader.add_text(value)
-        elif not reader.read(value, depth + 1) and not _is_empty(value):
+        elif not read(reader, value, depth + 1) and not _is_empty(value):
             return False
         _instructions(reader, source)
         return True
 
-    return read
+    return read_container
 
 
 def _instructions(reader: Reader, source: Mapping[str, object]) -> None:
@@ -254,7 +199,7 @@ def _output(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
         _choice(reader, source, inner["message"], depth)
         return True
     before = len(reader.messages)
-    if not reader.read(value, depth + 1):
+    if not read(reader, value, depth + 1):
         return False
     if "status" in source or "incomplete_details" in source:
         reader.finish(_response_status(source, reader.messages[before:]))
@@ -291,7 +236,7 @@ def _prompt(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
     if not ("model" in source or source.keys() <= {"prompt", "messages", *_SYSTEM_KEYS}):
         return False
     value = source["prompt"]
-    if not isinstance(value, str) and not reader.read(value, depth + 1):
+    if not isinstance(value, str) and not read(reader, value, depth + 1):
         texts = [item for item in as_list(value) or () if isinstance(item, str)]
         if not texts:
             return False
@@ -325,14 +270,14 @@ def _message(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
 def _inner(key: str) -> ContainerReader:
     """An envelope that holds something else."""
 
-    def read(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
-        return reader.read(source[key], depth + 1)
+    def read_container(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
+        return read(reader, source[key], depth + 1)
 
-    return read
+    return read_container
 
 
 def _assistant_text(key: str) -> ContainerReader:
-    def read(reader: Reader, source: Mapping[str, object], _depth: int) -> bool:
+    def read_container(reader: Reader, source: Mapping[str, object], _depth: int) -> bool:
         text = source[key]
         if not isinstance(text, str):
             return False
@@ -340,7 +285,7 @@ def _assistant_text(key: str) -> ContainerReader:
         reader.finish(finish_reason_of(source))
         return True
 
-    return read
+    return read_container
 
 
 def _parts(reader: Reader, source: Mapping[str, object], _depth: int) -> bool:
