@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import random
+
+from otel_llm.cost.wire_calls import Report, WireCalls
+
+SECOND = 1_000_000_000
+
+
+def report(
+    span: int, *, parent: int = 0, trace: int = 1, answer: str | None = None, start: int = 0, detail: int = 2
+) -> Report:
+    """A span of one second that began `start` seconds after the first."""
+    begin = 1000 * SECOND + start * SECOND
+    parent_id = parent.to_bytes(8, "big") if parent else b""
+    return Report(bytes([trace]), span.to_bytes(8, "big"), parent_id, answer, begin, begin + SECOND, detail)
+
+
+def test_unrelated_calls_are_all_billed() -> None:
+    assert WireCalls().settle([report(1), report(2), report(1, trace=2)]) == [True, True, True]
+
+
+def test_of_parent_and_child_the_child_is_billed() -> None:
+    assert WireCalls().settle([report(2, parent=1), report(1)]) == [True, False]
+    assert WireCalls().settle([report(1), report(2, parent=1)]) == [False, True]
+
+
+def test_the_more_detailed_of_parent_and_child_is_billed() -> None:
+    cache_blind = report(2, parent=1, detail=2)
+    cache_aware = report(1, detail=4)
+    assert WireCalls().settle([cache_blind, cache_aware]) == [False, True]
+
+
+def test_a_parent_of_several_calls_is_never_billed_however_detailed() -> None:
+    reports = [report(1, detail=9), report(2, parent=1), report(3, parent=1)]
+    assert WireCalls().settle(reports) == [False, True, True]
+
+
+def test_a_chain_of_three_layers_is_billed_once() -> None:
+    assert WireCalls().settle([report(1), report(2, parent=1), report(3, parent=2)]) == [False, False, True]
+
+
+def test_one_answer_in_two_traces_is_billed_once_on_the_more_detailed_span() -> None:
+    first = report(1, trace=1, answer="chatcmpl-9", detail=2)
+    second = report(1, trace=2, answer="chatcmpl-9", detail=3)
+    assert WireCalls().settle([first, second]) == [False, True]
+
+
+def test_layers_that_arrive_in_different_requests_are_billed_once() -> None:
+    for order in ((report(2, parent=1), report(1)), (report(1), report(2, parent=1))):
+        calls = WireCalls()
+        assert [calls.settle([one]) for one in order] == [[True], [False]]
+    calls = WireCalls()
+    assert calls.settle([report(1, trace=1, answer="chatcmpl-9")]) == [True]
+    assert calls.settle([report(1, trace=2, answer="chatcmpl-9")]) == [False]
+
+
+def test_the_same_spans_again_get_the_same_answer() -> None:
+    calls = WireCalls()
+    batch = [report(2, parent=1, answer="a"), report(1, answer="a"), report(3, trace=2, answer="a", detail=1)]
+    first = calls.settle(batch)
+    assert first == [True, False, False]
+    assert calls.settle(batch) == first
+    assert [calls.settle([one])[0] for one in batch] == first
+
+
+def test_a_short_id_that_comes_again_later_is_another_call() -> None:
+    calls = WireCalls()
+    assert calls.settle([report(1, answer="chatcmpl-7")]) == [True]
+    assert calls.settle([report(2, answer="chatcmpl-7", start=60)]) == [True]
+
+
+def test_a_long_id_is_one_answer_whenever_it_is_fetched() -> None:
+    calls = WireCalls()
+    answer = "resp_0123456789abcdef0123456789"
+    assert calls.settle([report(1, answer=answer)]) == [True]
+    assert calls.settle([report(2, trace=2, answer=answer, start=3600)]) == [False]
+
+
+def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
+    calls = WireCalls(limit=10)
+    for number in range(1, 100):
+        calls.settle([report(number, parent=number + 1000, answer=f"id-{number}", start=10 * number)])
+    assert max(len(calls._billed), len(calls._parents), len(calls._answers)) <= 10
+
+
+def test_any_mix_of_layers_bills_each_call_once() -> None:
+    """Calls reported by up to four nested layers, in random order and cut into random requests."""
+    rng = random.Random("layers")
+    for _ in range(300):
+        calls, batches, span = WireCalls(), [], 0
+        number_of_calls = rng.randrange(1, 6)
+        for call in range(number_of_calls):
+            layers, above = [], 0
+            for _ in range(rng.randrange(1, 5)):
+                span += 1
+                answer = f"resp-{call}" if rng.random() < 0.7 else None
+                layers.append(report(span, parent=above, answer=answer, start=10 * call, detail=rng.randrange(1, 5)))
+                above = span
+            batches.append(layers if rng.random() < 0.5 else layers[::-1])
+        if rng.random() < 0.5:
+            billed = [calls.settle(batch) for batch in batches]
+        else:
+            flat = [one for batch in batches for one in batch]
+            billed = [calls.settle(flat)]
+        assert sum(map(sum, billed)) == number_of_calls
