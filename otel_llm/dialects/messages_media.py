@@ -21,6 +21,12 @@ _FORMATS: Final = {
     "mov": "video/quicktime",
 }
 _APPLICATION_FORMATS: Final = frozenset({"pdf", "docx", "xlsx", "doc", "xls"})
+# Keys that hold data, a URL, or an object that does; the more specific before the more general.
+_DATA: Final = (
+    *("image_url", "input_audio", "video_url", "audio_url", "file_data", "inline_data", "inlineData", "fileData"),
+    *("data", "bytes", "base64", "content", "s3Location", "source", "file", "image", "audio", "video", "document"),
+)
+_MAX_NESTING: Final = 3
 _URL_PREFIXES: Final = ("data:", "http://", "https://", "gs://", "s3://", "file:", "blob:")
 
 
@@ -43,38 +49,18 @@ def _read(source: Mapping[str, object], modality: str, mime: str | None, depth: 
     file_id = as_text(first(source, "file_id", "fileId"))
     if file_id is not None:
         return {"type": "file", **_described(modality, mime), "file_id": file_id}
-    data = first(source, "data", "bytes", "base64", "content", "file_data", "image", "audio")
-    if isinstance(data, bytes):
-        return _blob(base64.b64encode(data).decode(), modality, mime)
-    if isinstance(data, str) and data:
-        return url_part(data, modality, mime) if _is_url(data) else _blob(data, modality, mime)
-    for key in _NESTED:
-        nested = source.get(key)
-        if isinstance(nested, str) and nested:
-            return url_part(nested, modality, mime) if _is_url(nested) else _blob(nested, modality, mime)
-        inner = as_object(nested)
-        if inner is not None and depth < len(_MODALITIES):
-            return _read(inner, modality, mime, depth + 1)
+    for key in _DATA:
+        value = source.get(key)
+        if isinstance(value, bytes):
+            value = base64.b64encode(value).decode()
+        if isinstance(value, str) and value:
+            return url_part(value, modality, mime) if value.startswith(_URL_PREFIXES) else _blob(value, modality, mime)
+        inner = as_object(value)
+        if inner is not None and depth < _MAX_NESTING:
+            found = _read(inner, modality, mime, depth + 1)
+            if found is not None:
+                return found
     return None
-
-
-_NESTED: Final = (
-    "image_url",
-    "input_audio",
-    "video_url",
-    "audio_url",
-    "file",
-    "source",
-    "image",
-    "data",
-    "s3Location",
-    "inline_data",
-    "inlineData",
-    "fileData",
-    "document",
-    "video",
-    "audio",
-)
 
 
 def url_part(url: str, modality: str, mime: str | None = None) -> JsonObject:
@@ -112,7 +98,3 @@ def _mime(source: Mapping[str, object], modality: str) -> str | None:
     kind = kind.lower()
     family = "application" if kind in _APPLICATION_FORMATS else "text" if modality == "document" else modality
     return _FORMATS.get(kind, f"{family}/{kind}")
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(_URL_PREFIXES)

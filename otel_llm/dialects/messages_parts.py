@@ -56,11 +56,38 @@ def canonical_part(part: Mapping[str, object]) -> JsonObject | None:
     kind = part.get("type")
     if isinstance(kind, str):
         reader = _reader(kind)
-        return without_nulls(part) if reader is None else reader(part)
+        return _checked(without_nulls(part) if reader is None else reader(part))
     for key, reader in UNTYPED.items():
         if part.get(key) is not None:
-            return reader(part)
+            return _checked(reader(part))
     return {**without_nulls(part), "type": "generic"}
+
+
+# What a part of the conventions' types must have; the type `object` stands for anything but null.
+_REQUIRED: Final[dict[str, tuple[tuple[str, type], ...]]] = {
+    "text": (("content", str),),
+    "reasoning": (("content", str),),
+    "tool_call": (("name", str),),
+    "tool_call_response": (("response", object),),
+    "server_tool_call": (("name", str), ("server_tool_call", dict)),
+    "server_tool_call_response": (("server_tool_call_response", dict),),
+    "blob": (("modality", str), ("content", str)),
+    "uri": (("modality", str), ("uri", str)),
+    "file": (("modality", str), ("file_id", str)),
+}
+
+
+def _checked(part: JsonObject | None) -> JsonObject | None:
+    """The part, under the generic type when it is not what its type says: consumers may rely on the types.
+
+    Source: semantic-conventions-genai #584, `generic_type`.
+    """
+    if part is None:
+        return None
+    required = _REQUIRED.get(str(part["type"]), ())
+    if all(key in part and isinstance(part[key], kind) for key, kind in required):
+        return part
+    return {**part, "type": "generic", "generic_type": part["type"]}
 
 
 def is_part(part: Mapping[str, object]) -> bool:
@@ -208,6 +235,15 @@ def _media(modality: str) -> PartReader:
     return read
 
 
+def _nested_media(key: str, modality: str) -> PartReader:
+    def read(part: Mapping[str, object]) -> JsonObject | None:
+        inner = as_object(part[key])
+        media = None if inner is None else media_part(inner, modality)
+        return {"type": "generic", key: part[key]} if media is None else media
+
+    return read
+
+
 def _canonical_media(key: str) -> PartReader:
     def read(part: Mapping[str, object]) -> JsonObject | None:
         if isinstance(part.get(key), str) and isinstance(part.get("modality"), str):
@@ -267,20 +303,20 @@ UNTYPED: Final[dict[str, PartReader]] = {
     "function_call": _nested("function_call", tool_call_part),
     "functionResponse": _nested("functionResponse", tool_response_part),
     "function_response": _nested("function_response", tool_response_part),
-    "inlineData": _nested("inlineData", _media("document")),
-    "inline_data": _nested("inline_data", _media("document")),
-    "fileData": _nested("fileData", _media("document")),
-    "file_data": _nested("file_data", _media("document")),
+    "inlineData": _nested_media("inlineData", "document"),
+    "inline_data": _nested_media("inline_data", "document"),
+    "fileData": _nested_media("fileData", "document"),
+    "file_data": _nested_media("file_data", "document"),
     "executableCode": _code("executableCode", "code_execution", "_call"),
     "executable_code": _code("executable_code", "code_execution", "_call"),
     "codeExecutionResult": _code("codeExecutionResult", "code_execution", "_result"),
     "code_execution_result": _code("code_execution_result", "code_execution", "_result"),
     "toolCallId": tool_call_part,
     "function": tool_call_part,
-    "image": _nested("image", _media("image")),
-    "video": _nested("video", _media("video")),
-    "audio": _nested("audio", _media("audio")),
-    "document": _nested("document", _media("document")),
+    "image": _nested_media("image", "image"),
+    "video": _nested_media("video", "video"),
+    "audio": _nested_media("audio", "audio"),
+    "document": _nested_media("document", "document"),
     "text": _untyped_text,
     "json": _json_text,
 }

@@ -86,7 +86,7 @@ def response_value(value: object) -> object:
     """
     while True:
         block = as_object(value)
-        if block is not None and block.get("type") in _OUTPUT_TYPES and "value" in block:
+        if block is not None and "value" in block and str(block.get("type")) in _OUTPUT_TYPES:
             value = block["value"]  # Vercel AI SDK 5: {type, value}
             continue
         items = as_list(value)
@@ -187,13 +187,15 @@ def _definition(source: Mapping[str, object], depth: int) -> list[JsonObject]:
     inner = as_object(source.get("function")) or source
     name = as_text(first(inner, "name"))
     kind = as_text(source.get("type"))
-    if kind in (None, "function", "custom") and name is not None:
+    is_function = kind in (None, "function") or (kind == "custom" and "input_schema" in source)  # Anthropic's custom
+    if is_function and name is not None:
         return [_function(inner, name)]
-    if kind is not None:
+    if kind is not None and not is_function:
         return [{**without_nulls(source), "type": kind, "name": name or kind}]
     # Gemini names a tool of its own by the one key that is set: {"google_search": {}}
     keys = [key for key, setting in source.items() if setting is not None]
-    return [{"type": keys[0], "name": keys[0]}] if len(keys) == 1 and isinstance(source[keys[0]], Mapping) else []
+    is_named = len(keys) == 1 and keys[0] != "" and isinstance(source[keys[0]], Mapping)
+    return [{"type": keys[0], "name": keys[0]}] if is_named else []
 
 
 def _function(source: Mapping[str, object], name: str) -> JsonObject:
@@ -205,6 +207,6 @@ def _function(source: Mapping[str, object], name: str) -> JsonObject:
     schema = parse_container(schema) if isinstance(schema, str) else schema
     parameters = as_object(schema)
     if parameters is not None:
-        nested = as_object(parameters.get("json"))  # Bedrock: inputSchema.json
-        definition["parameters"] = nested if nested is not None and len(parameters) == 1 else parameters
+        nested = as_object(parameters.get("json")) if "inputSchema" in source else None  # Bedrock: inputSchema.json
+        definition["parameters"] = parameters if nested is None else nested
     return definition
