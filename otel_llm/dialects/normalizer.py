@@ -1,0 +1,81 @@
+"""Spans of any convention, rewritten as the one pinned generation of OpenTelemetry's.
+
+Doing it twice is doing it once: what was rewritten carries `otel_llm.dialect` and is only checked from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from otel_llm._generated import attributes as names
+from otel_llm.dialects.draft import Draft
+from otel_llm.dialects.plan import Plan, make_plan
+from otel_llm.operation import Operation
+
+# Older name -> current one, for backends that still read the older.
+TWINS: Final = {
+    "gen_ai.system": names.GEN_AI_PROVIDER_NAME,
+    "gen_ai.usage.cache_creation.input_tokens": names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+    "gen_ai.usage.prompt_tokens": names.GEN_AI_USAGE_INPUT_TOKENS,
+    "gen_ai.usage.completion_tokens": names.GEN_AI_USAGE_OUTPUT_TOKENS,
+}
+
+# Shapes kept: two generations of this many, each of at most so many characters of keys, so about 16 MB at the very
+# worst. Apps have tens of shapes; flattened messages make one for each length of a conversation.
+_MAX_SHAPES: Final = 1024
+_MAX_SHAPE_CHARS: Final = 8192
+_MAX_SHAPE_KEYS: Final = 256
+
+
+class Normalizer:
+    """Rewrites spans. Safe to use from several threads; each may make a plan that another makes as well.
+
+    Args:
+        twins: older names to write beside the current ones; keys of TWINS.
+        keep_originals: leave foreign attributes in place when their meaning has moved to a canonical one.
+    """
+
+    __slots__ = ("_keep_originals", "_old", "_plans", "_twins")
+
+    def __init__(self, twins: Iterable[str] = (), *, keep_originals: bool = False) -> None:
+        self._twins = tuple((twin, TWINS[twin]) for twin in twins)
+        self._keep_originals = keep_originals
+        self._plans: dict[tuple[str, str, frozenset[str]], Plan] = {}
+        self._old: dict[tuple[str, str, frozenset[str]], Plan] = {}
+
+    def normalize(self, operation: Operation) -> None:
+        """Rewrite one span in place."""
+        shape = (operation.scope_name, operation.scope_version, operation.keys())
+        plan = self._plans.get(shape) or self._find(shape)
+        steps = plan.steps
+        for branch in plan.branches:
+            if operation.get(branch.key) in branch.values:
+                steps = branch.steps
+                break
+        draft = Draft(operation, shape[2], keep_originals=self._keep_originals)
+        for step in steps:
+            step(draft)
+        for twin, key in self._twins:
+            value = operation.get(key)
+            if value is not None:
+                operation.set(twin, value)
+
+    def _find(self, shape: tuple[str, str, frozenset[str]]) -> Plan:
+        plan = self._old.get(shape)
+        if plan is None:
+            plan = make_plan(*shape)
+            if len(shape[2]) > _MAX_SHAPE_KEYS or sum(map(len, shape[2])) > _MAX_SHAPE_CHARS:
+                return plan
+        if len(self._plans) >= _MAX_SHAPES:
+            self._old, self._plans = self._plans, {}
+        self._plans[shape] = plan
+        return plan
+
+
+_DEFAULT: Final = Normalizer()
+
+
+def normalize(operation: Operation) -> None:
+    """Rewrite one span in place, without twins and without the originals."""
+    _DEFAULT.normalize(operation)

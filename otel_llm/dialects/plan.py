@@ -1,0 +1,215 @@
+"""What to do with all spans of one shape: scope and set of keys. Made once a shape, then only run.
+
+The law of this module: work is linear in the number of keys, and memory is bounded whatever arrives. A span of the
+current generation gets checks of values only, and its content is never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from otel_llm._generated import attributes as names
+from otel_llm.dialects import steps
+from otel_llm.dialects.content import READERS
+from otel_llm.dialects.detection import detect_shape
+from otel_llm.dialects.extractors import EXTRACTORS
+from otel_llm.dialects.inclusive import USAGE_KEYS, CheckUsage, MakeInclusive, RemoveRepeated, remove_zeros
+from otel_llm.dialects.steps import NameOperation, Settle, Step
+from otel_llm.dialects.tables import Table, common
+from otel_llm.dialects.tables import table as table_of
+from otel_llm.dialects.values import coercion
+
+_USAGE_PREFIX: Final = "gen_ai.usage."
+# Keys whose value decides nothing here; whatever type they have is left.
+_UNTYPED: Final = frozenset({"string", "any"})
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The steps for spans of a shape that one convention's value marks.
+
+    Attributes:
+        key: the attribute to look at.
+        values: what it must be.
+        steps: to run then.
+    """
+
+    key: str
+    values: frozenset[str]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps for spans of a shape.
+
+    Attributes:
+        branches: to be tried first, in this order.
+        steps: to run when none fits.
+    """
+
+    branches: tuple[Branch, ...]
+    steps: tuple[Step, ...]
+
+
+def make_plan(scope_name: str, scope_version: str, keys: Collection[str]) -> Plan:
+    """The plan for spans of a scope with exactly these keys."""
+    detected = detect_shape(scope_name, scope_version, keys)
+    branches = tuple(
+        Branch(condition.key, condition.values, _steps(condition.table, scope_name, keys))
+        for condition in detected.conditions
+    )
+    return Plan(branches, _steps(detected.table, scope_name, keys))
+
+
+def _steps(table: Table, scope_name: str, keys: Collection[str]) -> tuple[Step, ...]:
+    make = _current_steps if table.current else _foreign_steps
+    return tuple(make(table, scope_name, keys))
+
+
+def _current_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iterable[Step]:
+    index = _index(table.id)
+    yield from index.secrets(keys)
+    settled = index.settled(keys)
+    aliased = {rule.key for rule in settled if rule.sources != (rule.key,)}
+    yield from (rule for rule in settled if rule.key in aliased)
+    if names.GEN_AI_PROVIDER_NAME in keys or names.GEN_AI_PROVIDER_NAME in aliased:
+        yield steps.check_provider
+    if names.GEN_AI_RESPONSE_FINISH_REASONS in keys or names.GEN_AI_RESPONSE_FINISH_REASONS in aliased:
+        yield steps.settle_finish_reasons
+    counts = tuple(key for key in USAGE_KEYS if key in keys or key in aliased)
+    if counts:
+        repair = _make_inclusive(table, scope_name, keys)
+        yield CheckUsage(counts, repair, always=repair.scope == "exclusive")
+    yield from _discarded(index, keys)
+
+
+def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iterable[Step]:
+    index = _index(table.id)
+    yield from index.secrets(keys)
+    settled = index.settled(keys)
+    yield from settled
+    yield from _operation_rules(table, keys)
+    yield steps.settle_provider
+    held = {rule.key for rule in settled}.union(keys)
+    if table.content == "convert":
+        yield from (read for key, read in READERS.items() if key in held)
+    yield from (EXTRACTORS[name] for name in table.extract)
+    yield steps.settle_address
+    yield steps.settle_provider
+    yield steps.settle_finish_reasons
+    if names.GEN_AI_REQUEST_TOP_K in held:
+        yield steps.settle_top_k
+    yield _make_inclusive(table, scope_name, keys)
+    if table.usage.zeros == "absent":
+        yield remove_zeros
+    usage = tuple(sorted({key for key in held if key.startswith(_USAGE_PREFIX)}.union(USAGE_KEYS)))
+    yield RemoveRepeated(frozenset(common().without_usage), usage)
+    yield steps.settle_error
+    if table.remove_events or table.remove_event_prefixes:
+        yield steps.remove_events(frozenset(table.remove_events), table.remove_event_prefixes)
+    yield from _discarded(index, keys)
+    yield steps.mark(table.id)
+
+
+def _operation_rules(table: Table, keys: Collection[str]) -> Iterable[Step]:
+    rules = tuple(rule for rule in table.operations if rule.key in keys)
+    if rules:
+        yield NameOperation(rules)
+
+
+def _discarded(index: Index, keys: Collection[str]) -> Iterable[Step]:
+    found = tuple(key for key in keys if index.is_discarded(key))
+    if found:
+        yield steps.discard(found)
+
+
+def _make_inclusive(table: Table, scope_name: str, keys: Collection[str]) -> MakeInclusive:
+    rules = table.usage
+    totals = common().totals if rules.totals == "provider" else ()
+    scope = next((found for name, found in rules.scopes.items() if scope_name.startswith(name)), None)
+    return MakeInclusive(scope, rules.providers, rules.input, tuple(key for key in totals if key in keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A table and what is common to all, turned round for looking up keys.
+
+    Attributes:
+        table: the table.
+        canonical: canonical key -> all keys for it, itself first.
+        meaning: any of those keys -> canonical keys it may stand for.
+        remove: keys to discard.
+        remove_prefixes: beginnings of keys to discard.
+        is_secret: whether a key is to be removed on sight.
+    """
+
+    table: Table
+    canonical: dict[str, tuple[str, ...]]
+    meaning: dict[str, tuple[str, ...]]
+    remove: frozenset[str]
+    remove_prefixes: tuple[str, ...]
+    is_secret: Callable[[str], bool]
+
+    def secrets(self, keys: Collection[str]) -> Iterable[Step]:
+        """The step that removes secrets, if there are any."""
+        found = tuple(key for key in keys if self.is_secret(key))
+        if found:
+            yield steps.remove(found)
+
+    def is_discarded(self, key: str) -> bool:
+        """Whether a key is discarded."""
+        return key in self.remove or (bool(self.remove_prefixes) and key.startswith(self.remove_prefixes))
+
+    def settled(self, keys: Collection[str]) -> tuple[Settle, ...]:
+        """A step for each canonical attribute that these keys give, unless it needs none."""
+        wanted = dict.fromkeys(canonical for key in keys for canonical in self.meaning.get(key, ()))
+        found = (self._settle(canonical, keys) for canonical in wanted)
+        return tuple(step for step in found if step is not None)
+
+    def _settle(self, canonical: str, keys: Collection[str]) -> Settle | None:
+        table = self.table
+        sources = tuple(key for key in self.canonical[canonical] if key in keys)
+        absent = table.absent.get(canonical, ()) + common().absent.get(canonical, ())
+        values = table.values.get(canonical, {})
+        kind = names.ATTRIBUTE_TYPES.get(canonical, "any")
+        if sources == (canonical,) and kind in _UNTYPED and not absent and not values:
+            return None
+        return Settle(
+            key=canonical,
+            sources=sources,
+            coerce=coercion(canonical),
+            scale={**common().scale, **table.scale},
+            values=values,
+            absent=absent,
+            kept=frozenset(table.keep).union(common().keep),
+        )
+
+
+@cache
+def _index(dialect: str) -> Index:
+    table = table_of(dialect)
+    shared = common()
+    canonical: dict[str, tuple[str, ...]] = {}
+    typed = () if table.current else names.ATTRIBUTE_TYPES
+    for key in (*typed, *table.attributes, *shared.attributes, *table.absent, *table.values):
+        others = (*table.attributes.get(key, ()), *shared.attributes.get(key, ()))
+        # What stays beside a canonical attribute means something of its own: it only fills in for other conventions.
+        usable = (other for other in others if not (table.current and other in shared.keep))
+        canonical[key] = tuple(dict.fromkeys((key, *usable)))
+    meaning: dict[str, list[str]] = {}
+    for key, sources in canonical.items():
+        for source in sources:
+            meaning.setdefault(source, []).append(key)
+    secrets, secret_prefixes = frozenset(shared.secrets), shared.secret_prefixes
+    return Index(
+        table=table,
+        canonical=canonical,
+        meaning={source: tuple(keys) for source, keys in meaning.items()},
+        remove=frozenset(table.remove).union(shared.totals),
+        remove_prefixes=table.remove_prefixes,
+        is_secret=lambda key: key in secrets or key.startswith(secret_prefixes),
+    )
