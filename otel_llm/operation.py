@@ -281,6 +281,10 @@ class Operation:
         """Leave the whole span out of the output; it is counted under the reason (low cardinality)."""
         self._dropped = reason
 
+    def was_set(self, key: str) -> bool:
+        """Whether a processor of this run has set the attribute, rather than the span having brought it."""
+        return self._changed.get(key, REMOVED) is not REMOVED
+
     @property
     def dropped(self) -> str | None:
         """Why the span is to be left out, None when it stays."""
@@ -316,7 +320,8 @@ class Operation:
 
     # Typed access by the conventions' names.
 
-    def _text(self, key: str) -> str | None:
+    def text(self, key: str) -> str | None:
+        """The value of an attribute that is text; None when it is absent, empty or not text."""
         value = self.get(key) if key in self._changed else self._read(key)
         return value if type(value) is str and value else None
 
@@ -327,32 +332,32 @@ class Operation:
     @property
     def operation_name(self) -> str | None:
         """`gen_ai.operation.name`."""
-        return self._text("gen_ai.operation.name")
+        return self.text("gen_ai.operation.name")
 
     @property
     def provider_name(self) -> str | None:
         """`gen_ai.provider.name`."""
-        return self._text("gen_ai.provider.name")
+        return self.text("gen_ai.provider.name")
 
     @property
     def request_model(self) -> str | None:
         """`gen_ai.request.model`."""
-        return self._text("gen_ai.request.model")
+        return self.text("gen_ai.request.model")
 
     @property
     def response_model(self) -> str | None:
         """`gen_ai.response.model`."""
-        return self._text("gen_ai.response.model")
+        return self.text("gen_ai.response.model")
 
     @property
     def response_id(self) -> str | None:
         """`gen_ai.response.id`."""
-        return self._text("gen_ai.response.id")
+        return self.text("gen_ai.response.id")
 
     @property
     def conversation_id(self) -> str | None:
         """`gen_ai.conversation.id`."""
-        return self._text("gen_ai.conversation.id")
+        return self.text("gen_ai.conversation.id")
 
     @property
     def finish_reasons(self) -> tuple[str, ...]:

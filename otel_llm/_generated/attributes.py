@@ -186,6 +186,8 @@ OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
 OTEL_LLM_USAGE_COMPLETE: Final = "otel_llm.usage.complete"
+OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS: Final = "otel_llm.usage.estimated.input_tokens"
+OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS: Final = "otel_llm.usage.estimated.output_tokens"
 OTEL_LLM_USAGE_IMAGES: Final = "otel_llm.usage.images"
 OTEL_LLM_USAGE_INPUT_SEMANTICS: Final = "otel_llm.usage.input_semantics"
 OTEL_LLM_USAGE_PROCESSING: Final = "otel_llm.usage.processing"
@@ -375,6 +377,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",
         OTEL_LLM_USAGE_COMPLETE: "boolean",
+        OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS: "int",
+        OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS: "int",
         OTEL_LLM_USAGE_IMAGES: "int",
         OTEL_LLM_USAGE_INPUT_SEMANTICS: "string",
         OTEL_LLM_USAGE_PROCESSING: "string",
@@ -516,17 +520,21 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             {
                 "unknown_provider",
                 "unknown_model",
-                "no_model",
+                "opaque_model",
+                "self_hosted",
+                "committed_capacity",
+                "no_price",
                 "no_price_at_date",
+                "no_price_for_batch",
+                "no_price_for_tier",
+                "no_price_for_usage",
                 "no_usage",
+                "incomplete_usage",
                 "invalid_usage",
-                "unpriced_meter",
+                "overlap_unknown",
                 "aggregate",
                 "duplicate",
-                "not_a_model_call",
-                "self_hosted",
                 "failed",
-                "internal_error",
             }
         ),
         OTEL_LLM_COST_SOURCE: frozenset({"catalogue", "overlay", "user", "provider"}),
@@ -812,17 +820,21 @@ class OtelLlmCostMeterValues:
 OtelLlmCostReason: TypeAlias = Literal[
     "unknown_provider",
     "unknown_model",
-    "no_model",
+    "opaque_model",
+    "self_hosted",
+    "committed_capacity",
+    "no_price",
     "no_price_at_date",
+    "no_price_for_batch",
+    "no_price_for_tier",
+    "no_price_for_usage",
     "no_usage",
+    "incomplete_usage",
     "invalid_usage",
-    "unpriced_meter",
+    "overlap_unknown",
     "aggregate",
     "duplicate",
-    "not_a_model_call",
-    "self_hosted",
     "failed",
-    "internal_error",
 ]
 
 
@@ -831,17 +843,21 @@ class OtelLlmCostReasonValues:
 
     UNKNOWN_PROVIDER: Final = "unknown_provider"
     UNKNOWN_MODEL: Final = "unknown_model"
-    NO_MODEL: Final = "no_model"
+    OPAQUE_MODEL: Final = "opaque_model"
+    SELF_HOSTED: Final = "self_hosted"
+    COMMITTED_CAPACITY: Final = "committed_capacity"
+    NO_PRICE: Final = "no_price"
     NO_PRICE_AT_DATE: Final = "no_price_at_date"
+    NO_PRICE_FOR_BATCH: Final = "no_price_for_batch"
+    NO_PRICE_FOR_TIER: Final = "no_price_for_tier"
+    NO_PRICE_FOR_USAGE: Final = "no_price_for_usage"
     NO_USAGE: Final = "no_usage"
+    INCOMPLETE_USAGE: Final = "incomplete_usage"
     INVALID_USAGE: Final = "invalid_usage"
-    UNPRICED_METER: Final = "unpriced_meter"
+    OVERLAP_UNKNOWN: Final = "overlap_unknown"
     AGGREGATE: Final = "aggregate"
     DUPLICATE: Final = "duplicate"
-    NOT_A_MODEL_CALL: Final = "not_a_model_call"
-    SELF_HOSTED: Final = "self_hosted"
     FAILED: Final = "failed"
-    INTERNAL_ERROR: Final = "internal_error"
 
 
 OtelLlmCostSource: TypeAlias = Literal["catalogue", "overlay", "user", "provider"]

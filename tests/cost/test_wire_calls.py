@@ -40,6 +40,26 @@ def test_a_chain_of_three_layers_is_billed_once() -> None:
     assert WireCalls().settle([report(1), report(2, parent=1), report(3, parent=2)]) == [False, False, True]
 
 
+def test_a_later_child_of_a_parent_of_several_calls_is_billed() -> None:
+    calls = WireCalls()
+    assert calls.settle([report(1), report(2, parent=1), report(3, parent=1)]) == [False, True, True]
+    assert calls.settle([report(4, parent=1)]) == [True]
+    calls = WireCalls()
+    assert [
+        calls.settle([one])[0] for one in (report(2, parent=1), report(3, parent=1), report(1), report(4, parent=1))
+    ] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_a_span_that_is_its_own_parent_is_settled() -> None:
+    assert WireCalls().settle([report(1, parent=1)]) == [True]
+    assert sum(WireCalls().settle([report(1, parent=2), report(2, parent=1)])) <= 1
+
+
 def test_one_answer_in_two_traces_is_billed_once_on_the_more_detailed_span() -> None:
     first = report(1, trace=1, answer="chatcmpl-9", detail=2)
     second = report(1, trace=2, answer="chatcmpl-9", detail=3)
@@ -81,7 +101,7 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
     calls = WireCalls(limit=10)
     for number in range(1, 100):
         calls.settle([report(number, parent=number + 1000, answer=f"id-{number}", start=10 * number)])
-    assert max(len(calls._billed), len(calls._parents), len(calls._answers)) <= 10
+    assert max(len(calls._spans), len(calls._answers)) <= 10
 
 
 def test_any_mix_of_layers_bills_each_call_once() -> None:

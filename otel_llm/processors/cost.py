@@ -1,0 +1,354 @@
+"""The cost processor: what each model call cost, or why that is not known.
+
+Adds `otel_llm.cost.*` to the spans of billed calls: inference and embeddings, once per call over the wire. Spans that
+only repeat the usage of calls below them say so (`not_billable`) and never carry an amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm.components import Context
+from otel_llm.cost import Catalogue, OverlayError, Quote, Usage, estimate_tokens
+from otel_llm.cost.money import ATTO
+from otel_llm.cost.wire_calls import Report, WireCalls
+from otel_llm.errors import ConfigError
+from otel_llm.operation import AttributeValue, Message, Operation
+
+# Operations whose usage is billed: each is one model call. The rest repeat their children's usage, or have none.
+_BILLED_OPERATIONS: Final = frozenset(
+    {
+        "chat",
+        "generate_content",
+        "text_completion",
+        "embeddings",
+        "rerank",
+        "image_generation",
+        "speech",
+        "transcription",
+    }
+)
+_ERROR_STATUS: Final = 2
+# Model names come from traffic; a metric is no place for a long one.
+_MODEL_LENGTH_LIMIT: Final = 128
+
+# Quantities that few calls have, and the field of Usage each one is.
+_RARE_USAGE: Final = {
+    names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "cache_write_1h",
+    names.OTEL_LLM_USAGE_WEB_SEARCHES: "web_searches",
+    names.OTEL_LLM_USAGE_AUDIO_SECONDS: "audio_seconds",
+    names.OTEL_LLM_USAGE_IMAGES: "images",
+    names.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: "input_audio",
+    names.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: "output_audio",
+    names.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: "cache_read_audio",
+    names.GEN_AI_USAGE_IMAGE_INPUT_TOKENS: "input_image",
+    names.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS: "output_image",
+    names.GEN_AI_USAGE_IMAGE_CACHE_READ_INPUT_TOKENS: "cache_read_image",
+}
+_RARE_KEYS: Final = frozenset(_RARE_USAGE)
+_PROVIDER_AMOUNT: Final = "gen_ai.usage.cost.amount"
+_PROVIDER_SOURCE: Final = "gen_ai.usage.cost.source"
+_PROVIDER_CURRENCY: Final = "gen_ai.usage.cost.currency"
+
+_COST_KEYS: Final = {
+    meter: f"otel_llm.cost.{meter}"
+    for meter in (
+        "input",
+        "output",
+        "cache_read",
+        "cache_write",
+        "input_audio",
+        "output_audio",
+        "input_image",
+        "output_image",
+        "web_search",
+        "request",
+        "other",
+    )
+}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices every model call by its date."""
+
+    prices: tuple[str, ...] = ()
+    """Paths of YAML files with the user's own prices: aliases of deployments, negotiated rates, discounts, self-hosted
+    models, currency. Later files win. See docs/prices.md."""
+
+    estimate_missing_usage: bool = True
+    """Whether to estimate the tokens of a call that reports none from its messages, when content is captured. Estimates
+    are marked and never put in place of `gen_ai.usage.*`."""
+
+    existing: str = "keep"
+    """What to do with a cost that an otel_llm before this one has added: `keep` it, or `replace` it."""
+
+    remembered_calls: int = 50_000
+    """How many calls are remembered to bill each of them once; some 400 bytes each."""
+
+
+class Cost:
+    """Adds cost to operations.
+
+    Args:
+        config: the user's settings.
+        catalogue: the prices.
+        context: name and metrics.
+    """
+
+    reads = frozenset(
+        {
+            *_RARE_USAGE,
+            names.GEN_AI_OPERATION_NAME,
+            names.GEN_AI_PROVIDER_NAME,
+            names.GEN_AI_REQUEST_MODEL,
+            names.GEN_AI_RESPONSE_MODEL,
+            names.GEN_AI_RESPONSE_ID,
+            names.GEN_AI_USAGE_INPUT_TOKENS,
+            names.GEN_AI_USAGE_OUTPUT_TOKENS,
+            names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+            names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+            names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+            names.GEN_AI_INPUT_MESSAGES,
+            names.GEN_AI_OUTPUT_MESSAGES,
+            names.GEN_AI_SYSTEM_INSTRUCTIONS,
+            names.GEN_AI_TOOL_DEFINITIONS,
+            names.OPENAI_RESPONSE_SERVICE_TIER,
+            names.OTEL_LLM_USAGE_SERVICE_TIER,
+            names.OTEL_LLM_USAGE_PROCESSING,
+            names.SERVER_ADDRESS,
+        }
+    )
+    writes = frozenset(
+        {
+            *_COST_KEYS.values(),
+            names.OTEL_LLM_COST_TOTAL,
+            names.OTEL_LLM_COST_CURRENCY,
+            names.OTEL_LLM_COST_STATUS,
+            names.OTEL_LLM_COST_REASON,
+            names.OTEL_LLM_COST_SOURCE,
+            names.OTEL_LLM_COST_MODEL_MATCHED,
+            names.OTEL_LLM_COST_MODEL_RULE,
+            names.OTEL_LLM_COST_PRICE_VERSION,
+            names.OTEL_LLM_COST_ESTIMATED,
+            names.OTEL_LLM_USAGE_SOURCE,
+            names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS,
+            names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS,
+        }
+    )
+
+    def __init__(self, config: Config, catalogue: Catalogue, context: Context) -> None:
+        self.name = context.name
+        self._estimate = config.estimate_missing_usage
+        self._replace = config.existing == "replace"
+        self._catalogue = catalogue
+        self._wire_calls = WireCalls(config.remembered_calls)
+        self._unpriced = context.metrics.counter(
+            definitions.OTEL_LLM_COST_UNPRICED_CALLS,
+            [
+                names.OTEL_LLM_COST_STATUS,
+                names.OTEL_LLM_COST_REASON,
+                names.GEN_AI_OPERATION_NAME,
+                names.GEN_AI_PROVIDER_NAME,
+                names.GEN_AI_REQUEST_MODEL,
+            ],
+        )
+
+    def process(self, operations: Iterable[Operation]) -> None:
+        """Price the billed ones, mark the others that report usage."""
+        calls: list[tuple[Operation, Usage, bool]] = []
+        for operation in operations:
+            call = self._usage_to_bill(operation)
+            if call is not None:
+                calls.append(call)
+        billed = self._wire_calls.settle([_report(operation, usage) for operation, usage, _ in calls])
+        decisions = {id(call[0]): (call, is_billed) for call, is_billed in zip(calls, billed, strict=True)}
+        for operation in operations:
+            found = decisions.get(id(operation))
+            if found is None:
+                continue
+            (_, usage, is_estimated), is_billed = found
+            if is_billed:
+                self._price(operation, usage, is_estimated=is_estimated)
+            else:
+                _not_billable(operation, "duplicate")
+
+    def _usage_to_bill(self, operation: Operation) -> tuple[Operation, Usage, bool] | None:
+        """The operation with its usage and whether that is an estimate; None, marked, when it is not to be billed."""
+        if operation.get(names.OTEL_LLM_COST_STATUS) is not None and not self._clear(operation):
+            return None
+        usage = read_usage(operation)
+        if operation.operation_name not in _BILLED_OPERATIONS:
+            if usage is not None:
+                _not_billable(operation, "aggregate")
+            return None
+        if usage is not None:
+            return operation, usage, False
+        if operation.status_code == _ERROR_STATUS:
+            _not_billable(operation, "failed")
+            return None
+        estimate = estimate_usage(operation) if self._estimate else None
+        if estimate is None:
+            self._unpriced_because(operation, "no_usage")
+            return None
+        return operation, estimate, True
+
+    def _clear(self, operation: Operation) -> bool:
+        """Remove an earlier cost, if that is wanted; whether it was."""
+        if self._replace:
+            for key in self.writes & operation.keys():
+                operation.remove(key)
+        return self._replace
+
+    def _unpriced_because(self, operation: Operation, reason: str) -> None:
+        operation.set(names.OTEL_LLM_COST_STATUS, "unpriced")
+        operation.set(names.OTEL_LLM_COST_REASON, reason)
+        model = (operation.request_model or operation.response_model or "")[:_MODEL_LENGTH_LIMIT]
+        self._unpriced.add(1, "unpriced", reason, operation.operation_name or "", operation.provider_name or "", model)
+
+    def _price(self, operation: Operation, usage: Usage, *, is_estimated: bool) -> None:
+        quote = self._quote(operation, usage)
+        if quote.total is None:
+            self._unpriced_because(operation, str(quote.reason))
+        else:
+            _set_amounts(operation, quote)
+            if quote.reason is not None:
+                operation.set(names.OTEL_LLM_COST_REASON, quote.reason)
+        operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated else "provider")
+        if is_estimated:
+            operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
+            operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
+            operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
+
+    def _quote(self, operation: Operation, usage: Usage) -> Quote:
+        text = operation.text
+        return self._catalogue.quote(
+            operation.provider_name,
+            operation.response_model,
+            usage,
+            operation.start_unix_nano,
+            text(names.OTEL_LLM_USAGE_PROCESSING),
+            text(names.OPENAI_RESPONSE_SERVICE_TIER) or text(names.OTEL_LLM_USAGE_SERVICE_TIER),
+            text(names.SERVER_ADDRESS),
+            operation.request_model,
+        )
+
+
+def _set_amounts(operation: Operation, quote: Quote) -> None:
+    operation.set(names.OTEL_LLM_COST_TOTAL, quote.total_float)
+    for meter, attos in quote.amounts.items():
+        operation.set(_COST_KEYS[meter], attos / ATTO)
+    operation.set(names.OTEL_LLM_COST_CURRENCY, quote.currency)
+    operation.set(names.OTEL_LLM_COST_STATUS, quote.status)
+    operation.set(names.OTEL_LLM_COST_SOURCE, quote.source)
+    if quote.model_matched is not None:
+        operation.set(names.OTEL_LLM_COST_MODEL_MATCHED, quote.model_matched)
+        operation.set(names.OTEL_LLM_COST_MODEL_RULE, quote.rule)
+    operation.set(names.OTEL_LLM_COST_PRICE_VERSION, quote.price_version)
+
+
+def _not_billable(operation: Operation, reason: str) -> None:
+    operation.set(names.OTEL_LLM_COST_STATUS, "not_billable")
+    operation.set(names.OTEL_LLM_COST_REASON, reason)
+
+
+def _report(operation: Operation, usage: Usage) -> Report:
+    return Report(
+        operation.trace_id,
+        operation.span_id,
+        operation.parent_span_id,
+        operation.response_id,
+        operation.start_unix_nano,
+        operation.end_unix_nano,
+        6 - usage.text.count(None) + (usage.other is not None),
+    )
+
+
+def read_usage(operation: Operation) -> Usage | None:
+    """What an operation reports to have used; None when it reports nothing.
+
+    Values that are not counts are passed on as they are: the catalogue refuses them by name (`invalid_usage`), where
+    leaving them out would make the call look cheaper.
+    """
+    get = operation.get
+    text = (
+        get(names.GEN_AI_USAGE_INPUT_TOKENS),
+        get(names.GEN_AI_USAGE_OUTPUT_TOKENS),
+        get(names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
+        get(names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS),
+        None,
+        get(names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS),
+    )
+    keys = operation.keys()
+    rare: dict[str, AttributeValue] = {}
+    if not _RARE_KEYS.isdisjoint(keys):
+        rare = {field: get(key) for key, field in _RARE_USAGE.items() if key in keys}
+    if _PROVIDER_AMOUNT in keys and get(_PROVIDER_SOURCE) == "provider" and get(_PROVIDER_CURRENCY) in ("USD", None):
+        rare["provider_cost"] = get(_PROVIDER_AMOUNT)
+    if not rare and text.count(None) == len(text):
+        return None
+    # Whatever these are, the catalogue checks them.
+    return Usage(*cast("tuple[int, ...]", text), **cast("dict[str, int]", rare))  # type: ignore[arg-type]
+
+
+def estimate_usage(operation: Operation) -> Usage | None:
+    """Tokens counted from the messages by a rule of thumb; None when no content was captured."""
+    sent = _texts(operation.input_messages)
+    received = _texts(operation.output_messages)
+    if not sent and not received:
+        return None
+    for key in (names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_TOOL_DEFINITIONS):
+        value = operation.get(key)
+        if isinstance(value, str):
+            sent.append(value)
+    return Usage(sum(map(estimate_tokens, sent)), sum(map(estimate_tokens, received)))
+
+
+def _texts(messages: Iterable[Message]) -> list[str]:
+    """The texts of messages that a model reads or writes: media are left out, as nobody can tell their tokens."""
+    texts = []
+    for message in messages:
+        parts = message.get("parts")
+        for part in parts if isinstance(parts, Sequence) else ():
+            if isinstance(part, Mapping):
+                texts += [
+                    _as_text(part[key]) for key in ("content", "name", "arguments", "response") if _is_read(part, key)
+                ]
+    return texts
+
+
+def _is_read(part: Mapping[str, object], key: str) -> bool:
+    return key in part and part.get("type") not in ("blob", "file", "uri")
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def create(config: Config, context: Context) -> Cost:
+    """The processor with the prices that its configuration names.
+
+    Raises:
+        ConfigError: a price file cannot be read, or has problems.
+    """
+    user: dict[str, object] = {}
+    problems: list[str] = []
+    for number, path in enumerate(config.prices):
+        try:
+            user |= msgspec.yaml.decode(Path(path).read_bytes(), type=dict[str, object])
+        except (OSError, msgspec.MsgspecError) as error:
+            problems.append(f"processors.{context.name}.prices[{number}]: cannot read {path}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    try:
+        catalogue = Catalogue.load(user=user or None)
+    except OverlayError as error:
+        raise ConfigError(
+            [f"processors.{context.name}.prices: {problem}" for problem in str(error).splitlines()]
+        ) from None
+    return Cost(config, catalogue, context)

@@ -1,0 +1,203 @@
+"""The metrics processor: token, duration and cost metrics from the operations that pass, before any sampling.
+
+Each operation is counted once: spans that repeat the usage of another one are left out, and so is a span that comes
+again, or that another otel_llm before this one has priced (and counted) already. Series are capped; what comes after
+the cap goes to the overflow series, so that totals stay exact.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm._generated.metrics import Metric
+from otel_llm.components import Context
+from otel_llm.operation import Operation
+from otel_llm.telemetry import Counter, Histogram
+
+_NANO: Final = 1e9
+_VALUE_LENGTH_LIMIT: Final = 128
+_ERROR_STATUS: Final = 2
+_INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
+_CLIENT: Final = frozenset({"embeddings", "retrieval", "rerank", "fetch_response", "create_agent"})
+
+# The dimensions every derived metric has.
+_DIMENSIONS: Final = (
+    names.GEN_AI_OPERATION_NAME,
+    names.GEN_AI_PROVIDER_NAME,
+    names.GEN_AI_REQUEST_MODEL,
+    names.GEN_AI_RESPONSE_MODEL,
+    names.SERVICE_NAME,
+)
+_TOKENS: Final = (
+    (names.GEN_AI_USAGE_INPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_USAGE_INPUT_TOKENS),
+    (names.GEN_AI_USAGE_OUTPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_USAGE_OUTPUT_TOKENS),
+    (names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_READ_INPUT_TOKENS),
+    (names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_WRITE_INPUT_TOKENS),
+    (names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_USAGE_REASONING_OUTPUT_TOKENS),
+)
+_SIZES: Final = (
+    (names.GEN_AI_USAGE_INPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS),
+    (names.GEN_AI_USAGE_OUTPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS),
+)
+_METERS: Final = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+    "web_search",
+    "request",
+    "other",
+)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Derives token, duration and cost metrics from operations."""
+
+    dimensions: tuple[str, ...] = ()
+    """Further attributes of the span or its resource to tell series apart by, e.g. `deployment.environment.name`.
+    Each value makes new series: keep ids of users and requests out."""
+
+    series_limit: Annotated[int, msgspec.Meta(ge=1)] = 2000
+    """How many series one metric may have; the rest is summed up in one series with `otel.metric.overflow`."""
+
+    count_already_priced: bool = False
+    """Whether to count spans that came with a cost from an otel_llm before this one. Leave it off where that one
+    derives metrics too."""
+
+    remembered_spans: Annotated[int, msgspec.Meta(ge=0)] = 100_000
+    """How many spans are remembered to count each of them once when senders retry; some 150 bytes each."""
+
+
+class DerivedMetrics:
+    """Counts operations.
+
+    Args:
+        config: the user's settings.
+        context: name and the store for the metrics.
+    """
+
+    reads = frozenset(
+        {
+            *_DIMENSIONS[:-1],
+            *(key for key, _ in _TOKENS),
+            *(f"otel_llm.cost.{meter}" for meter in _METERS),
+            names.OTEL_LLM_COST_STATUS,
+            names.OTEL_LLM_COST_CURRENCY,
+            names.ERROR_TYPE,
+            names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK,
+        }
+    )
+    writes: frozenset[str] = frozenset()
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self.name = context.name
+        self._config = config
+        self._context = context
+        self._keys = (*_DIMENSIONS, *config.dimensions)
+        self._seen = _Seen(config.remembered_spans)
+        self._inference = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_DURATION, names.ERROR_TYPE)
+        self._other = self._histogram(definitions.GEN_AI_CLIENT_OPERATION_DURATION, names.ERROR_TYPE)
+        self._first_chunk = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK)
+        self._tokens = [(key, self._counter(metric, names.GEN_AI_TOKEN_MODALITY)) for key, metric in _TOKENS]
+        self._sizes = [(key, self._histogram(metric)) for key, metric in _SIZES]
+        self._cost = self._counter(
+            definitions.OTEL_LLM_COST_USAGE, names.OTEL_LLM_COST_CURRENCY, names.OTEL_LLM_COST_METER
+        )
+
+    def _counter(self, metric: Metric, *keys: str) -> Counter:
+        return self._context.metrics.counter(metric, (*self._keys, *keys), self._config.series_limit)
+
+    def _histogram(self, metric: Metric, *keys: str) -> Histogram:
+        return self._context.metrics.histogram(metric, (*self._keys, *keys), self._config.series_limit)
+
+    def process(self, operations: Iterable[Operation]) -> None:
+        """Count what is to be counted; changes nothing."""
+        for operation in operations:
+            if self._counts(operation):
+                self._count(operation)
+
+    def _counts(self, operation: Operation) -> bool:
+        name = operation.operation_name
+        if name not in _INFERENCE and name not in _CLIENT:
+            return False
+        status = operation.get(names.OTEL_LLM_COST_STATUS)
+        if status is not None and not operation.was_set(names.OTEL_LLM_COST_STATUS):
+            return self._config.count_already_priced and self._seen.is_new(operation)
+        if status == "not_billable" and operation.get(names.OTEL_LLM_COST_REASON) == "duplicate":
+            return False
+        return self._seen.is_new(operation)
+
+    def _count(self, operation: Operation) -> None:
+        dimensions = self._dimensions(operation)
+        self._time(operation, dimensions)
+        if operation.operation_name in _INFERENCE or operation.operation_name == "embeddings":
+            for key, counter in self._tokens:
+                count = operation.get(key)
+                if type(count) is int and count > 0:
+                    counter.add(count, *dimensions, "unknown")
+            for key, histogram in self._sizes:
+                count = operation.get(key)
+                if type(count) is int and count >= 0:
+                    histogram.record(count, *dimensions)
+        currency = operation.text(names.OTEL_LLM_COST_CURRENCY)
+        if currency is not None:
+            for meter in _METERS:
+                amount = operation.get(f"otel_llm.cost.{meter}")
+                if type(amount) is float and amount > 0:
+                    self._cost.add(amount, *dimensions, currency, meter)
+
+    def _time(self, operation: Operation, dimensions: tuple[str, ...]) -> None:
+        seconds = (operation.end_unix_nano - operation.start_unix_nano) / _NANO
+        if operation.start_unix_nano and seconds >= 0:  # a skewed clock is no duration
+            error = operation.text(names.ERROR_TYPE) or ("_OTHER" if operation.status_code == _ERROR_STATUS else "")
+            histogram = self._inference if operation.operation_name in _INFERENCE else self._other
+            histogram.record(seconds, *dimensions, error)
+        first = operation.get(names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)
+        if type(first) is float and first >= 0:
+            self._first_chunk.record(first, *dimensions)
+
+    def _dimensions(self, operation: Operation) -> tuple[str, ...]:
+        service = operation.resource.get(names.SERVICE_NAME)
+        values: list[object] = [operation.text(key) for key in _DIMENSIONS[:-1]]
+        values.append(service)
+        for key in self._config.dimensions:
+            value = operation.get(key)
+            values.append(operation.resource.get(key) if value is None else value)
+        return tuple("" if value is None else str(value)[:_VALUE_LENGTH_LIMIT] for value in values)
+
+
+class _Seen:
+    """The spans counted last, so that a span that comes again is not counted again. Thread-safe."""
+
+    __slots__ = ("_limit", "_lock", "_spans")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._spans: dict[bytes, None] = {}
+
+    def is_new(self, operation: Operation) -> bool:
+        key = operation.trace_id + operation.span_id
+        with self._lock:
+            if key in self._spans:
+                return False
+            if self._limit:
+                if len(self._spans) >= self._limit:
+                    del self._spans[next(iter(self._spans))]
+                self._spans[key] = None
+        return True
+
+
+def create(config: Config, context: Context) -> DerivedMetrics:
+    """The processor."""
+    return DerivedMetrics(config, context)

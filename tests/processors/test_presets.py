@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+
+from otel_llm.clock import SystemClock
+from otel_llm.components import Context
+from otel_llm.operation import Operation
+from otel_llm.processors import cost, presets
+from otel_llm.telemetry import Metrics
+from tests.spans import chat, operation
+
+
+def with_presets(one: Operation, *wanted: presets.Preset) -> dict[str, object]:
+    """What the presets add to a priced span."""
+    context = Context("presets", Metrics(), SystemClock())
+    cost.create(cost.Config(), context).process([one])
+    before = set(one.changes.set)
+    presets.create(presets.Config(presets=wanted), context).process([one])
+    return {key: value for key, value in one.changes.set.items() if key not in before}
+
+
+def cached() -> Operation:
+    return operation(chat(gen_ai__usage__cache_read__input_tokens=600))
+
+
+def test_each_backend_gets_the_names_it_reads() -> None:
+    assert with_presets(cached(), "openlit", "logfire") == {"gen_ai.usage.cost": 0.00275, "operation.cost": 0.00275}
+    assert with_presets(cached(), "openinference") == {
+        "llm.cost.total": 0.00275,
+        "llm.cost.prompt": 0.00175,
+        "llm.cost.completion": 0.001,
+        "llm.cost.prompt_details.cache_read": 0.00075,
+    }
+    assert with_presets(cached(), "semconv_draft") == {
+        "gen_ai.usage.cost.amount": 0.00275,
+        "gen_ai.usage.cost.currency": "USD",
+        "gen_ai.usage.cost.source": "local",
+    }
+    assert with_presets(cached(), "signoz")["_signoz.gen_ai.cost_cache_read"] == 0.00075
+    assert with_presets(cached(), "sentry")["gen_ai.cost.input_tokens"] == 0.00175
+
+
+def test_langfuse_gets_its_exclusive_buckets_as_json() -> None:
+    added = with_presets(cached(), "langfuse")
+    assert json.loads(str(added["langfuse.observation.cost_details"])) == {
+        "input": 0.001,
+        "input_cached_tokens": 0.00075,
+        "output": 0.001,
+        "total": 0.00275,
+    }
+
+
+def test_an_unpriced_call_gets_no_amount_under_any_name() -> None:
+    one = operation(chat(gen_ai__request__model="nobody-knows", gen_ai__response__model=None))
+    assert (
+        with_presets(one, "langfuse", "logfire", "openinference", "openlit", "semconv_draft", "sentry", "signoz") == {}
+    )
