@@ -17,7 +17,7 @@ from otel_llm.cost.bills import bill, bill_provider_cost
 from otel_llm.cost.call_modes import call_mode
 from otel_llm.cost.overlay import OverlayEntry, UserPrices, merged_user_prices
 from otel_llm.cost.plans import Plan, quick_total
-from otel_llm.cost.price_lists import ListedModel, ModelJson, PriceList, listed
+from otel_llm.cost.price_lists import ListedModel, ModelJson, PriceList, layered, listed
 from otel_llm.cost.quote import Basis, Quote, Reason
 from otel_llm.cost.recent import Recent
 from otel_llm.cost.resolution import Call, Found, NotFound, Resolver
@@ -56,9 +56,10 @@ class Catalogue:
         self._overlays = overlays
         self._user = user
         self._lists: dict[str, PriceList] = {}
-        self._schedules: dict[tuple[str, str, str], tuple[Period, ...]] = {}
+        self._schedules: dict[tuple[str, str, str, str], tuple[Period, ...]] = {}
         self._recent: Recent[CallKey, Basis] = Recent(REMEMBERED_CALLS)
-        self._resolver = Resolver(self._price_list, data["fallbacks"], user.aliases, user.providers)
+        listed_providers = user.providers.union(data["providers"])
+        self._resolver = Resolver(self._price_list, data["fallbacks"], user.aliases, listed_providers)
 
     @classmethod
     def load(cls, overlays: Sequence[Mapping[str, object]] = (), user: Mapping[str, object] | None = None) -> Catalogue:
@@ -158,7 +159,7 @@ class Catalogue:
 
     def _schedule(self, model: ListedModel, context: Mapping[str, str]) -> tuple[Period, ...]:
         """The model's compiled prices; there are only so many models and modes, so all are kept."""
-        key = (model.provider, model.name, ",".join(context.values()))
+        key = (model.provider, model.name, model.source, ",".join(context.values()))
         known = self._schedules.get(key)
         if known is None:
             known = compile_schedule(self._source(model), context)
@@ -178,13 +179,10 @@ class Catalogue:
     def _price_list(self, provider: str) -> PriceList:
         known = self._lists.get(provider)
         if known is None:
-            known = PriceList(
-                [
-                    *listed(provider, self._user.models.get(provider, {}), "user"),
-                    *(entry.model for entry in reversed(self._overlays) if entry.model.provider == provider),
-                    *listed(provider, self._data["providers"].get(provider, {}), "catalogue"),
-                ]
-            )
+            base = listed(provider, self._data["providers"].get(provider, {}), "catalogue")
+            ours = [entry.model for entry in self._overlays if entry.model.provider == provider]
+            users = listed(provider, self._user.models.get(provider, {}), "user")
+            known = PriceList(layered(base, ours, users))
             if provider in self._data["providers"] or provider in self._user.models:
                 self._lists[provider] = known
         return known

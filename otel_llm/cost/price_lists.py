@@ -66,7 +66,7 @@ class ListedModel:
 
 
 class PriceList:
-    """One provider's models. Later lists (ours, then the user's) come before earlier ones."""
+    """One provider's models; of two that claim an id, the first has it."""
 
     def __init__(self, models: Sequence[ListedModel]) -> None:
         self._by_id: dict[str, ListedModel] = {}
@@ -110,3 +110,25 @@ def _second(text: str) -> int:
 def listed(provider: str, models: Mapping[str, ModelJson], source: PriceSource) -> list[ListedModel]:
     """A provider's block of a data file as listed models."""
     return [ListedModel(provider, name, source, data) for name, data in models.items()]
+
+
+def layered(*layers: Sequence[ListedModel]) -> list[ListedModel]:
+    """Lists on top of each other: the models of the last one first, each list in its own order.
+
+    An entry for a model of a lower list replaces its prices and keeps the ids and rules that lead to it.
+    """
+    result: dict[str, ListedModel] = {}
+    for layer in reversed(layers):
+        for model in layer:
+            upper = result.get(model.name)
+            result[model.name] = _on_top_of(model, upper) if upper else model
+    return list(result.values())
+
+
+def _on_top_of(lower: ListedModel, model: ListedModel) -> ListedModel:
+    data: ModelJson = {
+        **model.data,
+        "ids": list(dict.fromkeys([*model.data["ids"], *lower.data["ids"]])),
+        "clauses": [*model.data.get("clauses", ()), *lower.data.get("clauses", ())],
+    }
+    return ListedModel(model.provider, model.name, model.source, data)

@@ -75,11 +75,6 @@ _SPELLINGS: dict[str, str] = {
     "typesafe": "typesafe",
     "zai": "zai z_ai z.ai",
     "zhipuai": "zhipuai zhipu zhipu_ai bigmodel",
-    "huggingface_together": "huggingface_together",
-    "huggingface_novita": "huggingface_novita",
-    "huggingface_groq": "huggingface_groq",
-    "huggingface_cerebras": "huggingface_cerebras",
-    "huggingface_fireworks-ai": "huggingface_fireworks_ai",
     # Known, but nobody's price list here has them; a user overlay may.
     "ibm": "ibm.watsonx.ai watsonx watsonx_ai ibm",
     "nvidia": "nvidia nvidia_nim nim",

@@ -59,19 +59,22 @@ class Alias:
 
 
 class Resolver:
-    """Looks ids up. `price_list` gives a provider's list (empty for an unknown one)."""
+    """Looks ids up.
+
+    `price_list` gives a provider's list (empty for an unknown one), `listed_providers` says which have one.
+    """
 
     def __init__(
         self,
         price_list: Callable[[str], PriceList],
         fallbacks: Mapping[str, Sequence[str]],
         aliases: Mapping[str, Sequence[Alias]],
-        own_providers: frozenset[str] = frozenset(),
+        listed_providers: frozenset[str],
     ) -> None:
         self._price_list = price_list
         self._fallbacks = fallbacks
         self._aliases = aliases
-        self._own_providers = own_providers
+        self._listed_providers = listed_providers
 
     def resolve(self, call: Call) -> Found | NotFound:
         """The listed model for a call, or why there is none."""
@@ -101,8 +104,8 @@ class Resolver:
         return named, ""
 
     def _named(self, spelling: str) -> str | None:
-        known = providers.provider_of_spelling(spelling)
-        return known or (spelling.lower() if spelling.lower() in self._own_providers else None)
+        name = spelling.strip().lower()
+        return name if name in self._listed_providers else providers.provider_of_spelling(spelling)
 
     def _aliased(self, provider: str | None, name: str) -> Found | None:
         text = name.strip().lower()
