@@ -1,0 +1,299 @@
+"""OTLP over HTTP: POST /v1/traces, /v1/metrics and /v1/logs, protobuf or JSON.
+
+Source: OTLP specification 1.x, section OTLP/HTTP.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.http.message import HttpError, Reason, Request, Response, Route, Routes
+from otel_llm.http.server import HttpServer, Settings
+from otel_llm.http.shared import Limits
+from otel_llm.receivers import answers
+from otel_llm.receivers.accounts import Accounts
+from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
+from otel_llm.receivers.inflate import ACCEPTED, CODINGS, InflateLimitError, inflate
+from otel_llm.signals import SIGNALS, Consumer, Signal
+from otel_llm.telemetry import Metrics
+
+_PROTOBUF: Final = "application/x-protobuf"
+_JSON: Final = "application/json"
+_SIGNAL_OF_PATH: Final[dict[str, Signal]] = {f"/v1/{signal}": signal for signal in SIGNALS}
+# Requests above these sizes go to a worker thread, so that none holds the event loop for more than a few milliseconds:
+# JSON takes about 100 us per KB to convert, and a compressed body may be a thousand times larger than it looks.
+_INLINE_JSON_BYTES: Final = 16 * 1024
+_INLINE_COMPRESSED_BYTES: Final = 4 * 1024
+_MEBIBYTE: Final = 1024 * 1024
+
+
+class CorsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which web pages may send telemetry from a browser."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Origins such as `https://app.example.com`; `*` stands for any characters. None by default."""
+    allowed_headers: tuple[str, ...] = ()
+    """Header fields that pages may send beside the usual ones, such as an API key's."""
+    max_age_seconds: int = 7200
+    """How long a browser may remember the permission."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """OTLP over HTTP."""
+
+    endpoint: str = "127.0.0.1:4318"
+    """Where to listen, as host:port. Port 0 takes any that is free; `:4318` listens on all interfaces."""
+    tls: TlsConfig | None = None
+    """Certificate and key for HTTPS. Plain HTTP without it."""
+    cors: CorsConfig | None = None
+    """Which web pages may send telemetry. None by default."""
+    max_request_body_size: int = 20 * _MEBIBYTE
+    """Bytes of the largest body taken, as it was sent; larger ones get 413."""
+    max_inflated_body_size: int = 64 * _MEBIBYTE
+    """Bytes of the largest body taken, after decompression; larger ones get 413."""
+    max_in_flight_size: int = 128 * _MEBIBYTE
+    """Bytes of all bodies that were received and not yet answered; beyond it senders get 429."""
+    max_connections: int = 1024
+    """Connections open at the same time; further ones get 503."""
+    idle_timeout_seconds: float = 60.0
+    """How long a connection may wait between two requests before it is closed."""
+    read_header_timeout_seconds: float = 10.0
+    """How long the head of a request may take to arrive, and a TLS handshake."""
+    read_timeout_seconds: float = 60.0
+    """How long the body of a request may take to arrive."""
+    write_timeout_seconds: float = 30.0
+    """How long a client may leave answers unread."""
+    worker_threads: int = 4
+    """Threads for requests that are large or compressed."""
+    inline_body_size: int = _MEBIBYTE
+    """Bytes up to which an uncompressed protobuf body is processed at once, without a worker thread. 0 when processing
+    may wait, as for a disk."""
+    reuse_port: bool = False
+    """Let several processes listen on the same port."""
+
+
+class OtlpHttpReceiver:
+    """The receiver; see `create`."""
+
+    def __init__(self, config: Config, accounts: Accounts, setting: str) -> None:
+        self._config = config
+        self._accounts = accounts
+        self._setting = setting
+        self._address = parse_endpoint(config.endpoint, f"{setting}.endpoint")
+        self._cors = None if config.cors is None else _Cors(config.cors)
+        self._server: HttpServer | None = None
+        self._stopping = False
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, as host:port, with the real port after `start`."""
+        port = self._address.port if self._server is None else self._server.port
+        return str(Address(self._address.host, port))
+
+    def start(self, consumer: Consumer) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: the address cannot be bound, or the TLS files cannot be used.
+        """
+        config = self._config
+        settings = Settings(
+            host=self._address.host,
+            port=self._address.port,
+            tls=None if config.tls is None else server_context(config.tls, f"{self._setting}.tls"),
+            reuse_port=config.reuse_port,
+            worker_threads=config.worker_threads,
+            limits=_limits(config),
+            name="otlp-http",
+        )
+        server = HttpServer(self._routes(consumer), settings, self)
+        try:
+            server.start()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise cannot_listen(self._address, f"{self._setting}.endpoint", why) from error
+        self._server = server
+
+    def shutdown(self, deadline_seconds: float) -> None:
+        """Stop listening and answer what is in flight."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.shutdown(deadline_seconds)
+
+    # What the server tells: requests that were answered, and those that never reached us.
+
+    def answered(self, path: str, seconds: float, body_bytes: int) -> None:
+        """Count an answer."""
+        self._accounts.answered(_SIGNAL_OF_PATH.get(path), seconds, body_bytes)
+
+    def refused(self, path: str, reason: Reason, message: str) -> None:
+        """Count a refusal."""
+        self._accounts.refused(_SIGNAL_OF_PATH.get(path), reason, message)
+
+    def _routes(self, consumer: Consumer) -> Routes:
+        routes: dict[tuple[str, str], Route] = {}
+        for path, signal in _SIGNAL_OF_PATH.items():
+            routes["POST", path] = Route(
+                _Export(self._config, self._accounts, self._cors, signal, consumer), self._inline
+            )
+            if self._cors is not None:
+                routes["OPTIONS", path] = Route(self._cors.preflight)
+        return routes
+
+    def _inline(self, request: Request) -> bool:
+        size_bytes = len(request.body)
+        headers = request.headers
+        if headers.get("content-encoding"):
+            return size_bytes <= min(_INLINE_COMPRESSED_BYTES, self._config.inline_body_size)
+        if headers.get("content-type") == _PROTOBUF:
+            return size_bytes <= self._config.inline_body_size
+        return size_bytes <= min(_INLINE_JSON_BYTES, self._config.inline_body_size)
+
+
+class _Export:
+    """Handles the requests of one signal. Called on any thread."""
+
+    __slots__ = ("_accounts", "_config", "_consumer", "_cors", "_signal")
+
+    def __init__(
+        self, config: Config, accounts: Accounts, cors: _Cors | None, signal: Signal, consumer: Consumer
+    ) -> None:
+        self._config = config
+        self._accounts = accounts
+        self._cors = cors
+        self._signal = signal
+        self._consumer = consumer
+
+    def __call__(self, request: Request) -> Response:
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        try:
+            response = self._export(request, content_type)
+        except HttpError as error:
+            self._accounts.refused(self._signal, error.reason, str(error))
+            response = _error_response(error, content_type)
+        return response if self._cors is None else self._cors.allow(request, response)
+
+    def _export(self, request: Request, content_type: str) -> Response:
+        body = self._decode(request, content_type)
+        try:
+            result = self._consumer.consume(self._signal, body)
+        except MalformedError as error:
+            raise _malformed(error) from error
+        except RefusedError as error:
+            seconds = max(1, math.ceil(error.retry_after_seconds))
+            raise HttpError(429, "queue_full", str(error), (("retry-after", str(seconds)),)) from error
+        if content_type == _JSON:
+            return Response(200, answers.success_json(self._signal, result), _JSON)
+        body = answers.success(self._signal, result)
+        return Response(200, body, _PROTOBUF) if body else _ACCEPTED
+
+    def _decode(self, request: Request, content_type: str) -> bytes:
+        """The request as protobuf."""
+        if content_type not in (_PROTOBUF, _JSON):
+            message = f"the content type is not supported; use {_PROTOBUF} or {_JSON}"
+            raise HttpError(415, "unsupported", message)
+        coding = request.headers.get("content-encoding", "").lower()
+        if coding not in CODINGS:
+            message = f"the content encoding is not supported; use {ACCEPTED} or none"
+            raise HttpError(415, "unsupported", message, (("accept-encoding", ACCEPTED),))
+        try:
+            body = inflate(request.body, coding, self._config.max_inflated_body_size)
+            return body if content_type == _PROTOBUF else _json_to_protobuf(self._signal, body)
+        except InflateLimitError as error:
+            raise HttpError(413, "too_large", str(error)) from error
+        except MalformedError as error:
+            raise _malformed(error) from error
+
+
+_ACCEPTED: Final = Response(200, b"", _PROTOBUF)
+
+
+def _malformed(error: MalformedError) -> HttpError:
+    return HttpError(400, "malformed", str(error))
+
+
+def _error_response(error: HttpError, content_type: str) -> Response:
+    """The error in the encoding of the request; protobuf when that was neither."""
+    code = answers.RESOURCE_EXHAUSTED if error.status == HTTPStatus.TOO_MANY_REQUESTS else answers.INVALID_ARGUMENT
+    if content_type == _JSON:
+        return Response(error.status, answers.error_json(code, str(error)), _JSON, error.headers)
+    return Response(error.status, answers.error(code, str(error)), _PROTOBUF, error.headers)
+
+
+def _json_to_protobuf(signal: Signal, body: bytes) -> bytes:
+    # Imported when the first JSON request comes: most receivers never see one.
+    from otel_llm.codecs.json import to_protobuf  # noqa: PLC0415
+
+    return to_protobuf(signal, body)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        body_bytes=config.max_request_body_size,
+        in_flight_bytes=config.max_in_flight_size,
+        connections=config.max_connections,
+        idle_seconds=config.idle_timeout_seconds,
+        head_seconds=config.read_header_timeout_seconds,
+        body_seconds=config.read_timeout_seconds,
+        answer_seconds=config.write_timeout_seconds,
+    )
+
+
+class _Cors:
+    """Cross-origin resource sharing. Source: Fetch standard, CORS protocol."""
+
+    __slots__ = ("_headers", "_max_age", "_origins")
+
+    def __init__(self, config: CorsConfig) -> None:
+        patterns = (".*".join(map(re.escape, origin.split("*"))) for origin in config.allowed_origins)
+        self._origins = re.compile("|".join(patterns) or "(?!)", re.IGNORECASE)
+        self._headers = ", ".join(("content-type", "content-encoding", *config.allowed_headers))
+        self._max_age = str(config.max_age_seconds)
+
+    def _allowed_origin(self, request: Request) -> str | None:
+        origin = request.headers.get("origin")
+        return origin if origin is not None and self._origins.fullmatch(origin) else None
+
+    def allow(self, request: Request, response: Response) -> Response:
+        """The response, readable for the page if its origin is allowed."""
+        origin = self._allowed_origin(request)
+        headers = (*response.headers, ("vary", "origin"))
+        if origin is not None:
+            headers = (*headers, ("access-control-allow-origin", origin))
+        return replace(response, headers=headers)
+
+    def preflight(self, request: Request) -> Response:
+        """What a browser asks before it sends."""
+        response = self.allow(request, Response(204))
+        if self._allowed_origin(request) is None:
+            return response
+        permissions = (
+            ("access-control-allow-methods", "POST"),
+            ("access-control-allow-headers", self._headers),
+            ("access-control-max-age", self._max_age),
+        )
+        return replace(response, headers=(*response.headers, *permissions))
+
+
+def create(
+    config: Config, *, name: str, metrics: Metrics | None = None, setting: str | None = None
+) -> OtlpHttpReceiver:
+    """A receiver.
+
+    Args:
+        config: what the user set.
+        name: of the receiver in the configuration.
+        metrics: where it counts.
+        setting: path of the configuration, for error messages; `receivers.<name>` by default.
+
+    Raises:
+        ConfigError: the endpoint is not host:port.
+    """
+    return OtlpHttpReceiver(config, Accounts(metrics or Metrics(), name), setting or f"receivers.{name}")
