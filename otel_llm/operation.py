@@ -172,6 +172,11 @@ class Operation:
     # The span itself.
 
     @property
+    def source(self) -> Source:
+        """The span as its codec holds it; for codecs."""
+        return self._source
+
+    @property
     def trace_id(self) -> bytes:
         """16 bytes, or what the sender put there."""
         return self._source.trace_id

@@ -293,7 +293,7 @@ def read_usage(operation: Operation) -> Usage | None:
     if not rare and text.count(None) == len(text):
         return None
     # Whatever these are, the catalogue checks them.
-    return Usage(*cast("tuple[int, ...]", text), **cast("dict[str, int]", rare))  # type: ignore[arg-type]
+    return Usage(*cast("tuple[int, ...]", text), **cast("dict[str, int]", rare))
 
 
 def estimate_usage(operation: Operation) -> Usage | None:
