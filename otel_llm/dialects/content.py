@@ -49,7 +49,8 @@ def input_messages(draft: Draft) -> None:
 def output_messages(draft: Draft) -> None:
     """`gen_ai.output.messages`, and the finish reasons in them."""
     conversation = canonical_messages(draft.get(names.GEN_AI_OUTPUT_MESSAGES), "assistant")
-    _set_json(draft, names.GEN_AI_OUTPUT_MESSAGES, conversation.messages)
+    said = any(message.get("parts") for message in conversation.messages)
+    _set_json(draft, names.GEN_AI_OUTPUT_MESSAGES, conversation.messages if said else [])
     if conversation.finish_reasons:
         draft.fill(names.GEN_AI_RESPONSE_FINISH_REASONS, list(conversation.finish_reasons))
 

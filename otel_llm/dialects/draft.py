@@ -17,6 +17,7 @@ from otel_llm.operation import AttributeValue, Operation
 MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "embeddings", "rerank"})
 
 _MIXABLE: Final = frozenset({names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS})
+_AGENTS: Final = frozenset({"invoke_agent", "create_agent"})
 _APART: Final = frozenset({"anthropic", "aws.bedrock", "gcp.gemini", "gcp.gen_ai", "gcp.vertex_ai"})
 
 
@@ -61,6 +62,12 @@ class Draft:
         present = self.operation.keys()
         return {key: self.operation.get(key) for key in present if key.startswith(prefixes)}
 
+    def was_answered(self) -> bool:
+        """Whether anything of a response is known."""
+        operation = self.operation
+        said = operation.get(names.GEN_AI_OUTPUT_MESSAGES) is not None
+        return said or operation.response_id is not None or operation.output_tokens is not None
+
     def is_model_call(self) -> bool:
         """Whether the operation is one call of a model."""
         return self.operation.operation_name in MODEL_OPERATIONS
@@ -97,12 +104,14 @@ class Draft:
             self.operation.set(key, dump(value))
 
     def gives_instructions_apart(self) -> bool:
-        """Whether the API called takes instructions beside the messages; chat completions takes them among them.
+        """Whether instructions are given beside the messages, as for agents and in most APIs, but for chat completions.
 
         Source: semconv `gen_ai.system_instructions`: for instructions that are given apart from the chat history.
         """
         operation = self.operation
-        if operation.provider_name in _APART or operation.get(names.OPENAI_API_TYPE) == "responses":
+        if operation.operation_name in _AGENTS or operation.provider_name in _APART:
+            return True
+        if operation.get(names.OPENAI_API_TYPE) == "responses":
             return True
         return (operation.response_id or "").startswith("resp_")
 
@@ -114,8 +123,9 @@ class Draft:
         self.fill_json(names.GEN_AI_INPUT_MESSAGES, conversation.messages)
 
     def fill_output(self, conversation: Conversation) -> None:
-        """Output messages and why they ended."""
-        self.fill_json(names.GEN_AI_OUTPUT_MESSAGES, conversation.messages)
+        """Output messages, if there is anything in them, and why they ended."""
+        if any(message.get("parts") for message in conversation.messages):
+            self.fill_json(names.GEN_AI_OUTPUT_MESSAGES, conversation.messages)
         if conversation.finish_reasons:
             self.fill(names.GEN_AI_RESPONSE_FINISH_REASONS, list(conversation.finish_reasons))
 

@@ -44,6 +44,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
 }
 # Words that say the same as the ones above, or nothing that a span has a place for.
 _SAID: Final = frozenset({*_PARAMETERS, "stream", "n", "candidate_count", "reasoning_effort", "encoding_format"})
+REQUEST_WORDS: Final = _SAID | {"service_tier"}
 _CONTENT: Final = frozenset(
     {"messages", "input", "prompt", "system", "instructions", "contents", "system_instruction", "tools", "functions"}
 )
@@ -102,6 +103,21 @@ def read_response(response: Mapping[str, object], semantics: Semantics = "unknow
         _take(found, names.OPENAI_RESPONSE_SYSTEM_FINGERPRINT, response.get("system_fingerprint"))
     else:
         _take(found, names.OTEL_LLM_USAGE_SERVICE_TIER, usage.get("service_tier"))
+    return found
+
+
+def read_generation(outputs: Mapping[str, object]) -> dict[str, AttributeValue]:
+    """Id, model, finish reason and usage of LangChain's result: `{generations: [[{message: {kwargs}}]]}`."""
+    item: object = outputs.get("generations")
+    while (items := as_list(item)) is not None and items:
+        item = items[0]
+    message = _mapping(as_object(item) or {}, "message")
+    message = _mapping(message, "kwargs") or message
+    metadata = _mapping(message, "response_metadata")
+    found = read_usage(_mapping(message, "usage_metadata"), "inclusive")
+    _take(found, names.GEN_AI_RESPONSE_ID, metadata.get("id"))
+    _take(found, names.GEN_AI_RESPONSE_MODEL, metadata.get("model_name") or metadata.get("model"))
+    _take(found, names.GEN_AI_RESPONSE_FINISH_REASONS, metadata.get("finish_reason") or metadata.get("stop_reason"))
     return found
 
 

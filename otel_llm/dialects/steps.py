@@ -202,7 +202,11 @@ def settle_finish_reasons(draft: Draft) -> None:
 def settle_error(draft: Draft) -> None:
     """`error.type` of a failed span, from its exception event when the convention has it only there."""
     operation = draft.operation
-    if operation.status_code != 2 or operation.get(names.ERROR_TYPE) is not None:  # noqa: PLR2004 - OTLP's ERROR
+    if operation.status_code != 2:  # noqa: PLR2004 - OTLP's ERROR
+        return
+    if operation.response_model == operation.request_model and not draft.was_answered():
+        operation.remove(names.GEN_AI_RESPONSE_MODEL)  # nothing answered: it is a copy of the request's
+    if operation.get(names.ERROR_TYPE) is not None:
         return
     kinds = (event.attributes.get(names.EXCEPTION_TYPE) for event in operation.events if event.name == "exception")
     operation.set(names.ERROR_TYPE, next((kind for kind in kinds if isinstance(kind, str) and kind), "_OTHER"))

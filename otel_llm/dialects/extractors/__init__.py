@@ -9,13 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otel_llm.dialects.extractors import events, openinference, openlit, openllmetry
+from otel_llm.dialects.extractors import (
+    events,
+    google_adk,
+    langfuse,
+    langsmith,
+    litellm,
+    logfire,
+    mlflow,
+    openinference,
+    openlit,
+    openllmetry,
+    pydantic_ai,
+    sentry,
+    strands,
+    vercel,
+)
 from otel_llm.dialects.steps import Step
 
 EXTRACTORS: Final[Mapping[str, Step]] = {
+    "google_adk": google_adk.extract,
+    "langfuse": langfuse.extract,
+    "langsmith": langsmith.extract,
+    "litellm": litellm.extract,
+    "logfire": logfire.extract,
     "message_events": events.message_events,
+    "mlflow": mlflow.extract,
     "openinference": openinference.extract,
     "openlit": openlit.extract,
     "openllmetry": openllmetry.extract,
+    "pydantic_ai": pydantic_ai.extract,
+    "sentry": sentry.extract,
+    "strands": strands.extract,
+    "tool_events": events.tool_events,
     "vector_events": events.vector_events,
+    "vercel": vercel.extract,
 }

@@ -9,7 +9,7 @@ from typing import Final
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.draft import Draft
-from otel_llm.dialects.exchange import read_request, read_response, unread_parameters
+from otel_llm.dialects.exchange import read_generation, read_request, read_response, unread_parameters
 from otel_llm.dialects.messages import (
     Conversation,
     canonical_messages,
@@ -80,7 +80,7 @@ def _chat(draft: Draft) -> None:
     draft.fill_json(names.GEN_AI_TOOL_DEFINITIONS, _tools(draft))
     request, response = draft.mapping(_INPUT), draft.mapping(_OUTPUT)
     draft.fill_all(read_request(request))
-    draft.fill_response(read_response(response))
+    draft.fill_response(read_generation(response) if "generations" in response else read_response(response))
     _flattened(draft)
     if draft.get(names.GEN_AI_INPUT_MESSAGES) is None and draft.get(_INPUT) is not None:
         draft.fill_input(_read(draft, _INPUT, "user"))

@@ -34,8 +34,8 @@ def extract(draft: Draft) -> None:
         _tool(draft)
     elif operation == "retrieval":
         _retrieval(draft)
-    elif operation in ("invoke_agent", "invoke_workflow"):
-        _agent(draft, operation)
+    elif operation in _NAMED:
+        _step(draft, _NAMED[operation])
     _prompt_variables(draft)
 
 
@@ -81,9 +81,16 @@ def _retrieval(draft: Draft) -> None:
         draft.discard((*_INPUTS, *_OUTPUTS))
 
 
-def _agent(draft: Draft, operation: str) -> None:
-    key = names.GEN_AI_AGENT_NAME if operation == "invoke_agent" else names.GEN_AI_WORKFLOW_NAME
-    draft.fill(key, draft.text(_NAME))
+# Operations with an input and an output in LangChain's shapes -> where their name goes; a task's stays where it is.
+_NAMED: Final = {
+    "invoke_agent": names.GEN_AI_AGENT_NAME,
+    "invoke_workflow": names.GEN_AI_WORKFLOW_NAME,
+    "execute_task": _NAME,
+}
+
+
+def _step(draft: Draft, name_key: str) -> None:
+    draft.fill(name_key, draft.text(_NAME))
     sent, answered = draft.mapping(_INPUTS[1]), draft.mapping(_OUTPUTS[1])
     inputs, outputs = first(sent, "inputs", "input"), first(answered, "outputs", "output")
     if inputs is not None:
