@@ -209,14 +209,14 @@ class Connection(asyncio.BufferedProtocol):
             self._started = self._shared.loop.time()
             self.deadline = self._started + self._shared.limits.head_seconds
         # A server should be lenient about an empty line in front of the request line: RFC 9112 section 2.2.
-        if data[start] == 13 and data[start : start + 2] == b"\r\n":  # noqa: PLR2004 - CR
+        if data.startswith(b"\r\n", start, end):
             return start + 2
         stop = data.find(b"\r\n\r\n", start, end)
         limit = self._shared.limits.head_bytes
         if (end if stop < 0 else stop) - start > limit:
             raise HttpError(431, "too_large", f"request line and header fields are larger than {limit} bytes")
         if stop < 0:
-            _check_beginning(data, start)
+            _check_beginning(data[start], end - start)
             return start
         self._check(parse_head(data[start : stop + 2]))
         return self._use_small_body(data, stop + 4, end)
@@ -417,9 +417,10 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
 
-def _check_beginning(data: bytearray, start: int) -> None:
+def _check_beginning(first: int, size_bytes: int) -> None:
     """Refuse at once what will never be HTTP, such as a TLS handshake on a plain port."""
-    if not 65 <= data[start] <= 90:  # noqa: PLR2004 - A to Z, the only letters of the methods that exist
+    # A to Z are the only letters of the methods that exist; a CR alone may become an empty line.
+    if not (65 <= first <= 90 or (first == 13 and size_bytes == 1)):  # noqa: PLR2004 - ASCII, as said
         raise HttpError(400, "malformed", "this is not HTTP; this port speaks plain HTTP/1.1")
 
 
