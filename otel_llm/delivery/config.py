@@ -1,0 +1,60 @@
+"""What a user sets for the delivery of an exporter: the sections `sending_queue` and `retry_on_failure`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class BatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How payloads are put together into one request."""
+
+    max_size_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 3_670_016
+    """Largest request, in bytes before compression. The default, 3.5 MiB, stays below gRPC's usual limit of 4 MiB.
+    Larger ones are split; a single item that is larger is sent alone."""
+
+    max_items: Annotated[int, msgspec.Meta(ge=1)] = 8192
+    """Most spans, data points or log records that are put together. One larger request is not split for this."""
+
+    flush_timeout_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.2
+    """How long an item may wait for others, in seconds. 0 sends at once."""
+
+
+class QueueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The queue in front of an exporter."""
+
+    size_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 * MIB
+    """Most bytes that wait or are being sent. One larger request is taken when nothing else waits."""
+
+    on_full: Literal["refuse", "drop"] = "refuse"
+    """What happens when it is full: `refuse` tells the sender to try again later, for all exporters of the pipeline;
+    `drop` gives up the items for this exporter only, so that a dead destination does not hold up the others."""
+
+    batch: BatchConfig = BatchConfig()
+    """How payloads are put together."""
+
+
+class RetryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens after a failure that may pass."""
+
+    initial_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    """Upper end of the random wait before the first retry, in seconds; doubles with each further one."""
+
+    max_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """Upper end of the random wait before any retry, in seconds. A destination's own Retry-After may be longer."""
+
+    max_elapsed_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """Give up this many seconds after the first attempt; without it never. 0 means no retries."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The delivery of one exporter."""
+
+    sending_queue: QueueConfig = QueueConfig()
+    """The queue in front of the exporter."""
+
+    retry_on_failure: RetryConfig = RetryConfig()
+    """What happens after a failure that may pass."""
