@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -209,4 +208,4 @@ def _line(unit: Unit, quantity: int, rates: Rates) -> Line:
 
 def _audio_line(seconds: float, hour_price: int) -> Line:
     exact = Fraction(Decimal(repr(seconds))) * hour_price / 3600
-    return Line(UNIT_OF_NAME["audio"], seconds, hour_price, math.floor(exact + Fraction(1, 2)))
+    return Line(UNIT_OF_NAME["audio"], seconds, hour_price, round(exact))

@@ -180,9 +180,9 @@ class Catalogue:
         known = self._lists.get(provider)
         if known is None:
             base = listed(provider, self._data["providers"].get(provider, {}), "catalogue")
-            ours = [entry.model for entry in self._overlays if entry.model.provider == provider]
+            ours = [[entry.model] for entry in self._overlays if entry.model.provider == provider]
             users = listed(provider, self._user.models.get(provider, {}), "user")
-            known = PriceList(layered(base, ours, users))
+            known = PriceList(layered(base, *ours, users))
             if provider in self._data["providers"] or provider in self._user.models:
                 self._lists[provider] = known
         return known
