@@ -8,12 +8,12 @@ Source: semconv `gen_ai.usage.cache_read.input_tokens`; Anthropic's and Bedrock'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from otel_llm._generated import attributes as names
-from otel_llm.dialects.draft import MODEL_OPERATIONS, Draft
+from otel_llm.dialects.draft import MODEL_OPERATIONS
 from otel_llm.dialects.tables import Semantics
 from otel_llm.dialects.usage import is_exclusive
 from otel_llm.dialects.values import count
@@ -30,6 +30,7 @@ _COUNTS: Final = (
     names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
 )
+_CACHED: Final = _COUNTS[2:]
 USAGE_KEYS: Final = (
     *_COUNTS,
     names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
@@ -53,9 +54,8 @@ class MakeInclusive:
     otherwise: Semantics
     totals: tuple[str, ...]
 
-    def __call__(self, draft: Draft) -> None:
+    def __call__(self, operation: Operation) -> None:
         """Do it, and note in `otel_llm.usage.input_semantics` what was done."""
-        operation = draft.operation
         if operation.get(names.OTEL_LLM_USAGE_INPUT_SEMANTICS) is not None:
             return
         entered = operation.input_tokens
@@ -94,39 +94,59 @@ class CheckUsage:
     """The counts of a span of the current generation: remove what is no count, mend the input when it must be.
 
     Attributes:
-        keys: usage keys that the span has.
+        entered: the key of the input count, if the span has it.
+        cached: keys of cached tokens that the span has.
+        others: other usage keys that it has.
         repair: what to do when there are cached tokens and they do not fit.
         always: repair whether they fit or not, because the scope is known to count them apart.
     """
 
-    keys: tuple[str, ...]
+    entered: tuple[str, ...]
+    cached: tuple[str, ...]
+    others: tuple[str, ...]
     repair: MakeInclusive
     always: bool
 
-    def __call__(self, draft: Draft) -> None:
+    def __call__(self, operation: Operation) -> None:
         """Check them."""
-        operation = draft.operation
-        get = operation.get
-        entered = cached = 0
-        for key in self.keys:
-            value = get(key)
-            if type(value) is not int or value < 0:
-                self._remove_or_mend(operation, key)
-            elif key == _COUNTS[0]:
-                entered = value
-            elif key in _COUNTS[2:]:
-                cached += value
-        if cached and (self.always or cached > entered):
-            self.repair(draft)
+        _checked(operation, self.others)
+        entered = _checked(operation, self.entered)
+        if self.cached:
+            cached = _checked(operation, self.cached)
+            if cached > entered or (cached and self.always):
+                self.repair(operation)
 
-    @staticmethod
-    def _remove_or_mend(operation: Operation, key: str) -> None:
-        number = count(operation.get(key))
-        if number is not None:
+
+def _checked(operation: Operation, keys: tuple[str, ...]) -> int:
+    """The sum of the counts under these keys; what is no count is removed."""
+    total = 0
+    for key in keys:
+        value = operation.get(key)
+        if type(value) is int and value >= 0:
+            total += value
+            continue
+        number = count(value)
+        if number is None:
+            operation.remove(key)
+            operation.set(names.OTEL_LLM_USAGE_COMPLETE, value=False)
+        else:
             operation.set(key, number)
-            return
-        operation.remove(key)
-        operation.set(names.OTEL_LLM_USAGE_COMPLETE, value=False)
+            total += number
+    return total
+
+
+def check_usage(present: Collection[str], repair: MakeInclusive) -> CheckUsage | None:
+    """The check for spans with these keys; None when none of them is a count."""
+    keys = [key for key in USAGE_KEYS if key in present]
+    if not keys:
+        return None
+    return CheckUsage(
+        entered=tuple(key for key in keys if key == _COUNTS[0]),
+        cached=tuple(key for key in keys if key in _CACHED),
+        others=tuple(key for key in keys if key != _COUNTS[0] and key not in _CACHED),
+        repair=repair,
+        always=repair.scope == "exclusive",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +161,15 @@ class RemoveRepeated:
     operations: frozenset[str]
     keys: tuple[str, ...]
 
-    def __call__(self, draft: Draft) -> None:
+    def __call__(self, operation: Operation) -> None:
         """Remove them."""
-        operation = draft.operation
         if operation.operation_name in self.operations:
             for key in self.keys:
                 operation.remove(key)
 
 
-def remove_zeros(draft: Draft) -> None:
+def remove_zeros(operation: Operation) -> None:
     """Input 0 and output 0 of a call that was answered are not counts: nothing was reported."""
-    operation = draft.operation
     if operation.operation_name not in MODEL_OPERATIONS or operation.input_tokens != 0:
         return
     if operation.output_tokens in (0, None):

@@ -48,14 +48,17 @@ class Normalizer:
         """Rewrite one span in place."""
         shape = (operation.scope_name, operation.scope_version, operation.keys())
         plan = self._plans.get(shape) or self._find(shape)
-        steps = plan.steps
+        course = plan.course
         for branch in plan.branches:
             if operation.get(branch.key) in branch.values:
-                steps = branch.steps
+                course = branch.course
                 break
-        draft = Draft(operation, shape[2], keep_originals=self._keep_originals)
-        for step in steps:
-            step(draft)
+        if course.steps:
+            draft = Draft(operation, shape[2], keep_originals=self._keep_originals)
+            for step in course.steps:
+                step(draft)
+        for check in course.checks:
+            check(operation)
         for twin, key in self._twins:
             value = operation.get(key)
             if value is not None:

@@ -16,8 +16,8 @@ from otel_llm.dialects import steps
 from otel_llm.dialects.content import READERS
 from otel_llm.dialects.detection import detect_shape
 from otel_llm.dialects.extractors import EXTRACTORS
-from otel_llm.dialects.inclusive import USAGE_KEYS, CheckUsage, MakeInclusive, RemoveRepeated, remove_zeros
-from otel_llm.dialects.steps import NameOperation, Settle, Step
+from otel_llm.dialects.inclusive import USAGE_KEYS, MakeInclusive, RemoveRepeated, check_usage, remove_zeros
+from otel_llm.dialects.steps import Check, NameOperation, Settle, Step, on_operation
 from otel_llm.dialects.tables import Table, common
 from otel_llm.dialects.tables import table as table_of
 from otel_llm.dialects.values import coercion
@@ -28,63 +28,74 @@ _UNTYPED: Final = frozenset({"string", "any"})
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """What to do with spans of a shape that one convention writes.
+
+    Attributes:
+        steps: to run first; they need a draft.
+        checks: to run then.
+    """
+
+    steps: tuple[Step, ...]
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Branch:
-    """The steps for spans of a shape that one convention's value marks.
+    """The course for spans of a shape that one convention's value marks.
 
     Attributes:
         key: the attribute to look at.
         values: what it must be.
-        steps: to run then.
+        course: to take then.
     """
 
     key: str
     values: frozenset[str]
-    steps: tuple[Step, ...]
+    course: Course
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps for spans of a shape.
+    """What to do with spans of a shape.
 
     Attributes:
         branches: to be tried first, in this order.
-        steps: to run when none fits.
+        course: to take when none fits.
     """
 
     branches: tuple[Branch, ...]
-    steps: tuple[Step, ...]
+    course: Course
 
 
 def make_plan(scope_name: str, scope_version: str, keys: Collection[str]) -> Plan:
     """The plan for spans of a scope with exactly these keys."""
     detected = detect_shape(scope_name, scope_version, keys)
     branches = tuple(
-        Branch(condition.key, condition.values, _steps(condition.table, scope_name, keys))
+        Branch(condition.key, condition.values, _course(condition.table, scope_name, keys))
         for condition in detected.conditions
     )
-    return Plan(branches, _steps(detected.table, scope_name, keys))
+    return Plan(branches, _course(detected.table, scope_name, keys))
 
 
-def _steps(table: Table, scope_name: str, keys: Collection[str]) -> tuple[Step, ...]:
-    make = _current_steps if table.current else _foreign_steps
-    return tuple(make(table, scope_name, keys))
+def _course(table: Table, scope_name: str, keys: Collection[str]) -> Course:
+    if table.current:
+        return _current(table, scope_name, keys)
+    return Course(tuple(_foreign_steps(table, scope_name, keys)), ())
 
 
-def _current_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iterable[Step]:
+def _current(table: Table, scope_name: str, keys: Collection[str]) -> Course:
     index = _index(table.id)
-    yield from index.secrets(keys)
-    settled = index.settled(keys)
-    aliased = {rule.key for rule in settled if rule.sources != (rule.key,)}
-    yield from (rule for rule in settled if rule.key in aliased)
-    if names.GEN_AI_PROVIDER_NAME in keys or names.GEN_AI_PROVIDER_NAME in aliased:
-        yield steps.check_provider
-    if names.GEN_AI_RESPONSE_FINISH_REASONS in keys or names.GEN_AI_RESPONSE_FINISH_REASONS in aliased:
-        yield steps.settle_finish_reasons
-    counts = tuple(key for key in USAGE_KEYS if key in keys or key in aliased)
-    if counts:
-        repair = _make_inclusive(table, scope_name, keys)
-        yield CheckUsage(counts, repair, always=repair.scope == "exclusive")
-    yield from _discarded(index, keys)
+    aliased = [rule for rule in index.settled(keys) if rule.sources != (rule.key,)]
+    held = {rule.key for rule in aliased}.union(keys)
+    usage = check_usage(held, _make_inclusive(table, scope_name, keys))
+    provider = steps.check_provider if names.GEN_AI_PROVIDER_NAME in held else None
+    reasons = steps.settle_finish_reasons if names.GEN_AI_RESPONSE_FINISH_REASONS in held else None
+    checks = (provider, reasons, usage)
+    return Course(
+        steps=(*index.secrets(keys), *aliased, *_discarded(index, keys)),
+        checks=tuple(check for check in checks if check is not None),
+    )
 
 
 def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iterable[Step]:
@@ -93,21 +104,21 @@ def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iter
     settled = index.settled(keys)
     yield from settled
     yield from _operation_rules(table, keys)
-    yield steps.settle_provider
+    yield on_operation(steps.settle_provider)
     held = {rule.key for rule in settled}.union(keys)
     if table.content == "convert":
         yield from (read for key, read in READERS.items() if key in held)
     yield from (EXTRACTORS[name] for name in table.extract)
     yield steps.settle_address
-    yield steps.settle_provider
-    yield steps.settle_finish_reasons
+    yield on_operation(steps.settle_provider)
+    yield on_operation(steps.settle_finish_reasons)
     if names.GEN_AI_REQUEST_TOP_K in held:
         yield steps.settle_top_k
-    yield _make_inclusive(table, scope_name, keys)
+    yield on_operation(_make_inclusive(table, scope_name, keys))
     if table.usage.zeros == "absent":
-        yield remove_zeros
+        yield on_operation(remove_zeros)
     usage = tuple(sorted({key for key in held if key.startswith(_USAGE_PREFIX)}.union(USAGE_KEYS)))
-    yield RemoveRepeated(frozenset(common().without_usage), usage)
+    yield on_operation(RemoveRepeated(frozenset(common().without_usage), usage))
     yield steps.settle_error
     if table.remove_events or table.remove_event_prefixes:
         yield steps.remove_events(frozenset(table.remove_events), table.remove_event_prefixes)

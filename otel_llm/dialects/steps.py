@@ -15,9 +15,11 @@ from otel_llm.dialects.messages import canonical_finish_reasons
 from otel_llm.dialects.providers import CANONICAL, provider
 from otel_llm.dialects.tables import OperationRule
 from otel_llm.dialects.values import Coercion, double, host_and_port
-from otel_llm.operation import AttributeValue
+from otel_llm.operation import AttributeValue, Operation
 
 Step: TypeAlias = Callable[[Draft], None]
+# What needs no draft; spans of the current generation get nothing else, and each is well below a microsecond.
+Check: TypeAlias = Callable[[Operation], None]
 
 REASONS: Final = frozenset({"stop", "length", "content_filter", "tool_call", "compaction", "error"})
 _USAGE_PREFIX: Final = "gen_ai.usage."
@@ -160,43 +162,53 @@ def remove_events(names_: frozenset[str], prefixes: tuple[str, ...]) -> Step:
     return step
 
 
-def settle_provider(draft: Draft) -> None:
+def on_operation(check: Check) -> Step:
+    """A check as a step."""
+
+    def step(draft: Draft) -> None:
+        check(draft.operation)
+
+    return step
+
+
+def settle_provider(operation: Operation) -> None:
     """Provider name by the conventions; a framework's name goes, and is replaced when the call's provider is known."""
-    operation = draft.operation
     value = operation.get(names.GEN_AI_PROVIDER_NAME)
-    host = draft.text(names.SERVER_ADDRESS)
+    host = operation.get(names.SERVER_ADDRESS)
     if value in CANONICAL and host is None:
         return
-    model = None
-    if operation.operation_name in MODEL_OPERATIONS:
-        model = operation.request_model or operation.response_model
-    found = provider(value if isinstance(value, str) else None, host, model)
+    called = operation.operation_name in MODEL_OPERATIONS
+    model = (operation.request_model or operation.response_model) if called else None
+    found = provider(value if isinstance(value, str) else None, host if isinstance(host, str) else None, model)
     if found is None:
         if value is not None:
             operation.remove(names.GEN_AI_PROVIDER_NAME)
-    elif found != value and (value is not None or operation.operation_name in MODEL_OPERATIONS):
+    elif found != value and (value is not None or called):
         operation.set(names.GEN_AI_PROVIDER_NAME, found)
 
 
-def check_provider(draft: Draft) -> None:
+def check_provider(operation: Operation) -> None:
     """Provider name of a span of the current generation, which always has one."""
-    if draft.operation.get(names.GEN_AI_PROVIDER_NAME) not in CANONICAL:
-        settle_provider(draft)
+    if operation.get(names.GEN_AI_PROVIDER_NAME) not in CANONICAL:
+        settle_provider(operation)
 
 
-def settle_finish_reasons(draft: Draft) -> None:
+def settle_finish_reasons(operation: Operation) -> None:
     """Finish reasons in the conventions' words, as a list; nothing when there is none."""
-    key = names.GEN_AI_RESPONSE_FINISH_REASONS
-    value = draft.operation.get(key)
+    value = operation.get(names.GEN_AI_RESPONSE_FINISH_REASONS)
     if value is None:
         return
-    if isinstance(value, list | tuple) and value and all(type(item) is str and item in REASONS for item in value):
-        return
+    if isinstance(value, list | tuple) and value:
+        for reason in value:
+            if type(reason) is not str or reason not in REASONS:
+                break
+        else:
+            return
     reasons = canonical_finish_reasons(value)
     if not reasons:
-        draft.operation.remove(key)
+        operation.remove(names.GEN_AI_RESPONSE_FINISH_REASONS)
     elif not isinstance(value, list | tuple) or reasons != list(value):
-        draft.operation.set(key, reasons)
+        operation.set(names.GEN_AI_RESPONSE_FINISH_REASONS, reasons)
 
 
 def settle_error(draft: Draft) -> None:
