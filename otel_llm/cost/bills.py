@@ -106,7 +106,7 @@ def _quantities(usage: Usage) -> Quantities | None:
         if unit.name == "audio":
             if not _is_amount(value):
                 return None
-        elif type(value) is int and 0 <= value <= MAXIMUM_QUANTITY:
+        elif isinstance(value, int) and 0 <= value <= MAXIMUM_QUANTITY:
             found[unit.name] = value
         else:
             return None
@@ -115,7 +115,7 @@ def _quantities(usage: Usage) -> Quantities | None:
 
 def _is_amount(value: object) -> bool:
     """Whether the value is a finite, non-negative, sane number."""
-    return type(value) in (int, float) and isinstance(value, int | float) and 0 <= value <= MAXIMUM_QUANTITY
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAXIMUM_QUANTITY
 
 
 #: Parts that exclude each other, with their whole: their sum cannot exceed it.

@@ -145,28 +145,32 @@ def _leaf_price(unit: Unit, prices: Mapping[str, int]) -> int | None:
 def quick_total(plan: Plan, usage: Usage) -> int | None:
     """The total in attos of a sound text call; None when it needs `bill`: anything unusual, anything wrong.
 
-    Written out flat, because a gateway runs it for every span (benchmarks/price.py).
+    Written out flat, because a gateway runs it for every span (benchmarks/price.py). What is not an int is found by
+    what it cannot do ("|" with an int) instead of by asking each for its type, which would cost a third more.
     """
     if usage.other is not None:
         return None
     tokens, output, read, write, hour, thought = usage.text
-    if type(tokens) is not int or type(output) is not int:
-        return None
-    rates = plan.rates_for(tokens) if plan.tiers else plan.base
-    bits = tokens | output  # negative when either is; what is too large has a bit beyond the limit
-    if not rates.has_text or not bits or bits >> QUANTITY_BITS:
-        return None
-    total = tokens * rates.input + output * rates.output + rates.request
-    if read or write or hour:
-        read, write, hour = read or 0, write or 0, hour or 0
-        if type(read) is not int or type(write) is not int or type(hour) is not int:
+    try:
+        bits = tokens | output  # type: ignore[operator]  # negative when either is; too large ones have a high bit
+        if not bits or bits >> QUANTITY_BITS:
             return None
-        if read < 0 or hour < 0 or write < hour or read + write > tokens:
+        rates = plan.rates_for(tokens) if plan.tiers else plan.base  # type: ignore[arg-type]  # None | ... raised
+        if not rates.has_text:
             return None
-        total += read * rates.cache_read + write * rates.cache_write + hour * rates.cache_write_1h
-    if thought and (rates.reasoning or type(thought) is not int or not 0 <= thought <= output):
+        total = tokens * rates.input + output * rates.output + rates.request  # type: ignore[operator]
+        if read or write or hour:
+            read = read or 0
+            write = write or 0
+            hour = hour or 0
+            if read + write > tokens or hour > write or (read | hour) < 0:  # type: ignore[operator]
+                return None
+            total += read * rates.cache_read + write * rates.cache_write + hour * rates.cache_write_1h
+        if thought and (rates.reasoning or thought > output or (thought | bits) < 0):  # type: ignore[operator]
+            return None
+    except TypeError:
         return None
-    return total * rates.quantum
+    return total * rates.quantum if type(total) is int else None
 
 
 def quick_amounts(plan: Plan, usage: Usage) -> dict[str, int]:

@@ -51,7 +51,7 @@ def test_lone_surrogates_are_estimated():
 def test_a_sampled_text_is_estimated_as_its_parts_are():
     exact = estimate_tokens(ENGLISH) / len(ENGLISH)
     huge = ENGLISH * (4 * SAMPLED_CHARACTERS // len(ENGLISH))
-    assert estimate_tokens(huge) / len(huge) == pytest.approx(exact, rel=0.02)
+    assert estimate_tokens(huge) / len(huge) == pytest.approx(exact, rel=0.04)
 
 
 class _Watched(str):
