@@ -19,7 +19,7 @@ Source: semconv gen-ai-input-messages.json, gen-ai-output-messages.json, gen-ai-
 
 from __future__ import annotations
 
-from otel_llm.dialects.messages_canonical import canonical_messages, lift_system, text_messages
+from otel_llm.dialects.messages_canonical import canonical_messages, known_messages, lift_system, text_messages
 from otel_llm.dialects.messages_documents import canonical_documents
 from otel_llm.dialects.messages_events import message_events, message_events_json
 from otel_llm.dialects.messages_finish import canonical_finish_reason, canonical_finish_reasons
@@ -39,6 +39,7 @@ __all__ = [
     "indexed_documents",
     "indexed_messages",
     "indexed_tools",
+    "known_messages",
     "lift_system",
     "message_events",
     "message_events_json",

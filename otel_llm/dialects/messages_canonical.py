@@ -25,6 +25,14 @@ def canonical_messages(value: object, default_role: str = "user") -> Conversatio
     return reader.conversation()
 
 
+def known_messages(value: object, default_role: str = "user") -> Conversation | None:
+    """The messages that a value means, None when it is not of a known shape; arguments as in `canonical_messages`."""
+    if isinstance(value, str):
+        value = parse_json(value) if value.lstrip()[:1] in ("{", "[") else None
+    reader = Reader(default_role)
+    return reader.conversation() if read(reader, value) else None
+
+
 def text_messages(text: str, role: str) -> list[JsonObject]:
     """One message of a text that is known to be only that, whatever it looks like; none when it is empty."""
     return [{"role": role, "parts": [{"type": "text", "content": text}]}] if text else []

@@ -126,4 +126,6 @@ def _clean(value: object, depth: int) -> object:
 
 
 def _clean_text(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # joins the halves of a pair

@@ -267,6 +267,14 @@ def _message(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
     return True
 
 
+def _steps(reader: Reader, source: Mapping[str, object], depth: int) -> bool:
+    """Gemini's Interactions response."""
+    if not read(reader, source["steps"], depth + 1):
+        return False
+    reader.finish(source.get("status"))
+    return True
+
+
 def _inner(key: str) -> ContainerReader:
     """An envelope that holds something else."""
 
@@ -303,7 +311,7 @@ CONTAINERS: Final[dict[str, ContainerReader]] = {
     "generations": _generations,
     "messages": _conversation("messages"),
     "contents": _conversation("contents"),
-    "steps": _inner("steps"),
+    "steps": _steps,
     "output": _output,
     "input": _input,
     "prompt": _prompt,

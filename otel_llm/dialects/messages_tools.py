@@ -139,7 +139,9 @@ def _parsed(value: object) -> object:
     """The value of a JSON text or repr that holds an object, a list or a quoted text, else the value itself."""
     if not isinstance(value, str):
         return value
-    parsed = parse_json(value) if value.lstrip()[:1] in ('"', "{", "[") else None
+    parsed = parse_json(value) if value.lstrip()[:1] in ("{", "[", '"') else None
+    if isinstance(parsed, str):  # MLflow quotes every value
+        value, parsed = parsed, parse_container(parsed)
     if parsed is None:
         parsed = parse_repr(value)
     return value if parsed is None else parsed
@@ -166,8 +168,7 @@ def canonical_tool_definitions(value: object) -> list[JsonObject]:
 
 
 def _definitions(value: object, depth: int) -> list[JsonObject]:
-    if isinstance(value, str):
-        value = parse_container(value) or parse_repr(value)
+    value = _parsed(value)
     items = as_list(value)
     if items is None:
         source = as_object(value)
