@@ -109,6 +109,10 @@ class Source(Protocol):
         """The keys of the span's attributes."""
         ...
 
+    def has_exactly(self, keys: frozenset[str]) -> bool:
+        """Whether these are the keys of the span's attributes, all of them; may be much cheaper than `keys`."""
+        ...
+
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is no such attribute."""
         ...
@@ -158,7 +162,7 @@ class Operation:
         source: the span as its codec holds it.
     """
 
-    __slots__ = ("_changed", "_dropped", "_input_messages", "_output_messages", "_read", "_removed_events", "_source")
+    __slots__ = ("_changed", "_dropped", "_messages", "_read", "_removed_events", "_source")
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -166,8 +170,7 @@ class Operation:
         self._changed: dict[str, AttributeValue | Moved | Removed] = {}
         self._removed_events: frozenset[str] = frozenset()
         self._dropped: str | None = None
-        self._input_messages: tuple[AttributeValue, tuple[Message, ...]] | None = None
-        self._output_messages: tuple[AttributeValue, tuple[Message, ...]] | None = None
+        self._messages: dict[str, tuple[AttributeValue, tuple[Message, ...]]] | None = None
 
     # The span itself.
 
@@ -251,6 +254,10 @@ class Operation:
             return self._source.keys()
         gone = {key for key, value in self._changed.items() if value is REMOVED}
         return (self._source.keys() | self._changed.keys()) - gone
+
+    def has_exactly(self, keys: frozenset[str]) -> bool:
+        """Whether these are the keys of all attributes; may be much cheaper than `keys`."""
+        return self.keys() == keys if self._changed else self._source.has_exactly(keys)
 
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is no such attribute."""
@@ -400,18 +407,22 @@ class Operation:
     @property
     def input_messages(self) -> tuple[Message, ...]:
         """`gen_ai.input.messages`, parsed; empty when absent or not messages."""
-        value = self.get("gen_ai.input.messages")
-        if self._input_messages is None or self._input_messages[0] is not value:
-            self._input_messages = (value, parse_messages(value))
-        return self._input_messages[1]
+        return self._parsed("gen_ai.input.messages")
 
     @property
     def output_messages(self) -> tuple[Message, ...]:
         """`gen_ai.output.messages`, parsed; empty when absent or not messages."""
-        value = self.get("gen_ai.output.messages")
-        if self._output_messages is None or self._output_messages[0] is not value:
-            self._output_messages = (value, parse_messages(value))
-        return self._output_messages[1]
+        return self._parsed("gen_ai.output.messages")
+
+    def _parsed(self, key: str) -> tuple[Message, ...]:
+        """The messages of an attribute, parsed again only when its value was replaced."""
+        value = self.get(key)
+        known = self._messages
+        if known is None:
+            known = self._messages = {}
+        if key not in known or known[key][0] is not value:
+            known[key] = (value, parse_messages(value))
+        return known[key][1]
 
 
 def parse_messages(value: AttributeValue) -> tuple[Message, ...]:

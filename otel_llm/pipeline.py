@@ -15,10 +15,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from otel_llm._generated import metrics as definitions
-from otel_llm._generated.attributes import OTEL_LLM_PROCESSING_ERRORS
+from otel_llm._generated.attributes import (
+    ERROR_TYPE,
+    OTEL_LLM_COMPONENT_NAME,
+    OTEL_LLM_PROCESSING_ERRORS,
+    OTEL_LLM_SIGNAL,
+)
 from otel_llm.clock import Clock
 from otel_llm.errors import PipelineOrderError
 from otel_llm.operation import Operation
+from otel_llm.signals import Signal
 from otel_llm.telemetry import LogLimiter, Metrics
 
 _logger = logging.getLogger(__name__)
@@ -80,22 +86,26 @@ class Pipeline:
         processors: in the order in which they run.
         metrics: where counts and durations go.
         clock: for durations and rate limits.
+        signal: what its operations are read from, for the counts.
 
     Raises:
         PipelineOrderError: a processor reads an attribute that only a later one writes.
     """
 
-    __slots__ = ("_clock", "_duration", "_failed", "_limiter", "_processed", "_processors")
+    __slots__ = ("_clock", "_duration", "_failed", "_limiter", "_processed", "_processors", "_signal")
 
-    def __init__(self, processors: Sequence[Processor], metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, processors: Sequence[Processor], metrics: Metrics, clock: Clock, signal: Signal = "traces"
+    ) -> None:
         check_order(processors)
         self._processors = tuple(processors)
         self._clock = clock
         self._limiter = LogLimiter(_logger, clock.monotonic)
-        name = "otel_llm.component.name"
-        self._processed = metrics.counter(definitions.OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED, [name])
-        self._failed = metrics.counter(definitions.OTEL_LLM_PROCESSOR_OPERATIONS_FAILED, [name, "error.type"])
-        self._duration = metrics.histogram(definitions.OTEL_LLM_PROCESSOR_DURATION, [name])
+        self._signal = signal
+        keys = (OTEL_LLM_COMPONENT_NAME, OTEL_LLM_SIGNAL)
+        self._processed = metrics.counter(definitions.OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED, keys)
+        self._failed = metrics.counter(definitions.OTEL_LLM_PROCESSOR_OPERATIONS_FAILED, (*keys, ERROR_TYPE))
+        self._duration = metrics.histogram(definitions.OTEL_LLM_PROCESSOR_DURATION, keys)
 
     @property
     def processors(self) -> tuple[Processor, ...]:
@@ -109,8 +119,8 @@ class Pipeline:
         for processor in self._processors:
             started = self._clock.monotonic()
             self._run(processor, operations)
-            self._duration.record(self._clock.monotonic() - started, processor.name)
-            self._processed.add(len(operations), processor.name)
+            self._duration.record(self._clock.monotonic() - started, processor.name, self._signal)
+            self._processed.add(len(operations), processor.name, self._signal)
 
     def _run(self, processor: Processor, operations: Sequence[Operation]) -> None:
         start = 0
@@ -131,7 +141,7 @@ class Pipeline:
             before = operation.get(OTEL_LLM_PROCESSING_ERRORS)
             marks = tuple(before) if isinstance(before, Sequence) and not isinstance(before, str | bytes) else ()
             operation.set(OTEL_LLM_PROCESSING_ERRORS, (*marks, f"{processor.name}:{kind}"))
-        self._failed.add(len(operations), processor.name, kind)
+        self._failed.add(len(operations), processor.name, self._signal, kind)
         # The type and the place only: an exception's text may hold content of the span.
         self._limiter.warning(
             f"{processor.name}:{kind}",

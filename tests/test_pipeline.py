@@ -103,8 +103,8 @@ def test_failures_and_work_are_counted_by_component() -> None:
         for series in family.series
         if isinstance(series.value, int | float)
     }
-    assert counts["otel_llm.processor.operations.failed", "fragile", "ValueError"] == 1
-    assert counts["otel_llm.processor.operations.processed", "fragile"] == 3
+    assert counts["otel_llm.processor.operations.failed", "fragile", "traces", "ValueError"] == 1
+    assert counts["otel_llm.processor.operations.processed", "fragile", "traces"] == 3
 
 
 def test_dropped_operations_are_not_shown_to_later_processors() -> None:

@@ -86,6 +86,11 @@ class SpanProjection(Protocol):
     status: Sequence[bytes]
     attributes: Mapping[str, ValueProjection]
 
+    @staticmethod
+    def FromString(data: bytes) -> SpanProjection:  # noqa: N802 - protobuf's name
+        """A span from its bytes."""
+        ...
+
     def ParseFromString(self, data: bytes) -> int:  # noqa: N802 - protobuf's name
         """Read a span."""
         ...

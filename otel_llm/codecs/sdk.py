@@ -114,6 +114,10 @@ class SdkSource:
         """The keys of the span's attributes; a str Enum as its text."""
         return frozenset(map(str.__str__, self._attributes))
 
+    def has_exactly(self, keys: frozenset[str]) -> bool:
+        """Whether these are the keys of all attributes."""
+        return self.keys() == keys
+
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is none."""
         return self._attributes.get(key)

@@ -10,7 +10,7 @@ The laws of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -88,57 +88,70 @@ class _ResourceAttributes:
         return self._attributes
 
 
-class _Slot:
-    """A GenAI span's place in the request: from its tag to its end. `operation` is None for an unreadable span."""
-
-    __slots__ = ("end", "operation", "source", "start")
-
-    def __init__(self, start: int, end: int, source: WireSource | None) -> None:
-        self.start = start
-        self.end = end
-        self.source = source
-        self.operation = None if source is None else Operation(source)
-
-    def is_changed(self) -> bool:
-        """Whether the output differs from what came."""
-        return self.operation is None or self.operation.is_changed
-
-    def encode(self, view: memoryview) -> list[Buffer]:  # noqa: ARG002 - the same call as a node's
-        operation, source = self.operation, self.source
-        if operation is None or source is None or operation.dropped is not None:
-            return []
-        pieces = encode_span(operation, source)
-        return [b"\x12", protobuf.varint(sum(map(len, pieces))), *pieces]
+# A GenAI span's place in the request, from its tag to its end; None instead of an operation for an unreadable span.
+_Slot = tuple[int, int, Operation | None]
 
 
-class _Node:
-    """A length-delimited message that holds nodes or slots: a ResourceSpans or a ScopeSpans.
+class _Group:
+    """A ScopeSpans with GenAI spans.
 
     Attributes:
         start, payload, end: indices of its tag, of its content, and after it.
-        tag: its tag, encoded.
-        children: its nodes or slots, in order.
+        slots: its GenAI spans, in order.
     """
 
-    __slots__ = ("children", "end", "payload", "start", "tag")
+    __slots__ = ("end", "payload", "slots", "start")
 
-    def __init__(self, tag: bytes, start: int, payload: int, end: int) -> None:
-        self.tag = tag
+    def __init__(self, start: int, payload: int, end: int) -> None:
         self.start = start
         self.payload = payload
         self.end = end
-        self.children: list[_Node | _Slot] = []
+        self.slots: list[_Slot] = []
 
     def is_changed(self) -> bool:
-        """Whether anything in it is."""
-        return any(child.is_changed() for child in self.children)
+        """Whether the output differs from what came."""
+        return any(operation is None or operation.is_changed for _, _, operation in self.slots)
 
     def encode(self, view: memoryview) -> list[Buffer]:
-        pieces = _splice(view, self.payload, self.end, self.children)
-        return [self.tag, protobuf.varint(sum(map(len, pieces))), *pieces]
+        """The message with changed spans in place of what they were."""
+        pieces: list[Buffer] = []
+        kept = self.payload
+        for start, end, operation in self.slots:
+            if operation is not None and not operation.is_changed:
+                continue
+            if kept < start:
+                pieces.append(view[kept:start])
+            kept = end
+            if operation is not None and operation.dropped is None:
+                span = encode_span(operation, cast("WireSource", operation.source))
+                pieces += (b"\x12", protobuf.varint(sum(map(len, span))), *span)
+        if kept < self.end:
+            pieces.append(view[kept : self.end])
+        return [b"\x12", protobuf.varint(sum(map(len, pieces))), *pieces]
 
 
-def _splice(view: memoryview, start: int, end: int, children: Sequence[_Node | _Slot]) -> list[Buffer]:
+class _Holder:
+    """A ResourceSpans with GenAI spans; attributes as for _Group."""
+
+    __slots__ = ("end", "groups", "payload", "start")
+
+    def __init__(self, start: int, payload: int, end: int) -> None:
+        self.start = start
+        self.payload = payload
+        self.end = end
+        self.groups: list[_Group] = []
+
+    def is_changed(self) -> bool:
+        """Whether the output differs from what came."""
+        return any(group.is_changed() for group in self.groups)
+
+    def encode(self, view: memoryview) -> list[Buffer]:
+        """The message with changed groups in place of what they were."""
+        pieces = _splice(view, self.payload, self.end, self.groups)
+        return [b"\x0a", protobuf.varint(sum(map(len, pieces))), *pieces]
+
+
+def _splice(view: memoryview, start: int, end: int, children: Sequence[_Group] | Sequence[_Holder]) -> list[Buffer]:
     """The bytes from start to end, with changed children in place of what they were."""
     pieces: list[Buffer] = []
     for child in children:
@@ -161,11 +174,11 @@ class TraceBatch:
         unreadable: GenAI spans whose bytes are not a Span; they are left out of the output.
     """
 
-    __slots__ = ("_body", "_nodes", "items", "operations", "unreadable")
+    __slots__ = ("_body", "_holders", "items", "operations", "unreadable")
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._nodes: list[_Node | _Slot] = []
+        self._holders: list[_Holder] = []
         self.operations: list[Operation] = []
         self.items = 0
         self.unreadable = 0
@@ -173,13 +186,13 @@ class TraceBatch:
     def encode(self) -> Payload:
         """The request with all changes applied; its items are the spans that are left."""
         dropped = sum(operation.dropped is not None for operation in self.operations)
-        pieces = _splice(memoryview(self._body), 0, len(self._body), self._nodes)
+        pieces = _splice(memoryview(self._body), 0, len(self._body), self._holders)
         return Payload.of("traces", tuple(pieces), self.items - self.unreadable - dropped)
 
     def read_resource_spans(self, start: int, payload: int, end: int) -> None:
         """Take apart the ResourceSpans at these indices of the body; for `decode_traces`."""
         body = self._body
-        node = _Node(b"\x0a", start, payload, end)
+        holder = _Holder(start, payload, end)
         pieces: list[bytes] = []
         groups: list[tuple[int, int, int]] = []
         for tag, field_start, field_payload, field_end in protobuf.fields(body, payload, end):
@@ -189,55 +202,45 @@ class TraceBatch:
                 groups.append((field_start, field_payload, field_end))
         resource = _ResourceAttributes(pieces)
         for group in groups:
-            self._read_scope_spans(node, resource, *group)
-        if node.children:
-            self._nodes.append(node)
+            self._read_scope_spans(holder, resource, _Group(*group))
+        if holder.groups:
+            self._holders.append(holder)
 
-    def _read_scope_spans(
-        self, parent: _Node, resource: _ResourceAttributes, start: int, payload: int, end: int
-    ) -> None:
+    def _read_scope_spans(self, holder: _Holder, resource: _ResourceAttributes, group: _Group) -> None:
         body = self._body
-        if not any(body.find(marker, payload, end) >= 0 for marker in MARKERS):
-            group = GROUP_PROJECTION()
+        if not any(body.find(marker, group.payload, group.end) >= 0 for marker in MARKERS):
+            projection = GROUP_PROJECTION()
             try:
-                group.ParseFromString(memoryview(body)[payload:end])
+                projection.ParseFromString(memoryview(body)[group.payload : group.end])
             except DecodeError:
                 raise MalformedError("ScopeSpans: the bytes are not an OTLP ScopeSpans") from None
-            if not _SCOPES.get(group.scope).is_genai:
-                self.items += len(group.items)
+            if not _SCOPES.get(projection.scope).is_genai:
+                self.items += len(projection.items)
                 return
-        node = _Node(b"\x12", start, payload, end)
-        self._read_spans(node, resource)
-        if node.children:
-            parent.children.append(node)
+        self._read_spans(group, resource)
+        if group.slots:
+            holder.groups.append(group)
 
-    def _read_spans(self, node: _Node, resource: _ResourceAttributes) -> None:
+    def _read_spans(self, group: _Group, resource: _ResourceAttributes) -> None:
         body = self._body
         find = body.find
-        scopes, spans = _span_borders(body, node.payload, node.end)
+        scopes, spans = _span_borders(body, group.payload, group.end)
         scope = _SCOPES.get(scopes)
         is_genai_scope = scope.is_genai
         first, *others = MARKERS
         self.items += len(spans)
         for start, payload, end in spans:
             if is_genai_scope or find(first, payload, end) >= 0 or any(find(m, payload, end) >= 0 for m in others):
-                self._read_span(node, (start, payload, end), scope, resource)
-
-    def _read_span(
-        self, node: _Node, border: tuple[int, int, int], scope: _Scope, resource: _ResourceAttributes
-    ) -> None:
-        start, payload, end = border
-        try:
-            source = WireSource(self._body[payload:end], scope, resource)
-        except MalformedError:
-            self.unreadable += 1
-            node.children.append(_Slot(start, end, None))
-            return
-        if scope.is_genai or has_genai_key(source.attributes):
-            slot = _Slot(start, end, source)
-            node.children.append(slot)
-            if slot.operation is not None:
-                self.operations.append(slot.operation)
+                try:
+                    source = WireSource(body[payload:end], scope, resource)
+                except MalformedError:
+                    self.unreadable += 1
+                    group.slots.append((start, end, None))
+                    continue
+                if is_genai_scope or has_genai_key(source.attributes):
+                    operation = Operation(source)
+                    group.slots.append((start, end, operation))
+                    self.operations.append(operation)
 
 
 def decode_traces(body: bytes) -> TraceBatch:

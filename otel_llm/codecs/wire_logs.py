@@ -112,6 +112,10 @@ class LogSource:
         """The keys of the record's attributes."""
         return frozenset(self._attributes)
 
+    def has_exactly(self, keys: frozenset[str]) -> bool:
+        """Whether these are the keys of all attributes."""
+        return self.keys() == keys
+
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is none."""
         return self._attributes.get(key)

@@ -28,6 +28,8 @@ _LENGTH_DELIMITED: Final = 2
 _KEY: Final = 10
 _VALUE: Final = 18
 
+_parse_span = SPAN_PROJECTION.FromString
+
 _ENCODER: Final = protobuf.AttributeEncoder(_ATTRIBUTES)
 
 
@@ -53,26 +55,24 @@ class WireSource:
         MalformedError: on construction, when the bytes are not a Span.
     """
 
-    __slots__ = ("_events", "_resource", "_scope", "attributes", "raw", "span")
+    __slots__ = ("_events", "_keys", "_resource", "_scope", "_values", "attributes", "raw", "span")
 
     def __init__(self, raw: bytes, scope: Scope, resource: ResourceAttributes) -> None:
         self.raw = raw
         self._scope = scope
         self._resource = resource
         self._events: tuple[Event, ...] | None = None
-        self.span: SpanProjection = SPAN_PROJECTION()
-        self.attributes: Mapping[str, ValueProjection] = self._read()
-
-    def _read(self) -> Mapping[str, ValueProjection]:
+        self._keys: frozenset[str] | None = None
+        self._values: dict[str, AttributeValue] = {}
+        self.attributes: Mapping[str, ValueProjection]
         try:
-            self.span.ParseFromString(self.raw)
+            span = self.span = _parse_span(raw)
         except DecodeError:
             # A key that is not UTF-8 is refused by the map; whatever else is wrong shows when the span is walked.
-            self.span = _without_attributes(self.raw)
-            return _walk_attributes(self.raw)
-        if len(UnknownFieldSet(self.span)):  # type: ignore[arg-type] # the projection is a Message
-            return _walk_attributes(self.raw)
-        return self.span.attributes
+            self.span = _without_attributes(raw)
+            self.attributes = _walk_attributes(raw)
+            return
+        self.attributes = _walk_attributes(raw) if len(UnknownFieldSet(span)) else span.attributes  # type: ignore[arg-type] # it is a Message
 
     trace_id = property(lambda self: self.span.trace_id)
     span_id = property(lambda self: self.span.span_id)
@@ -115,34 +115,54 @@ class WireSource:
 
     def keys(self) -> frozenset[str]:
         """The keys of the span's attributes."""
-        return frozenset(self.attributes)
+        if self._keys is None:
+            self._keys = frozenset(self.attributes)
+        return self._keys
+
+    def has_exactly(self, keys: frozenset[str]) -> bool:
+        """Whether these are the keys of all attributes."""
+        known = self._keys
+        if known is not None:
+            return known == keys
+        attributes = self.attributes
+        if len(attributes) != len(keys) or not all(map(attributes.__contains__, keys)):
+            return False
+        self._keys = keys
+        return True
 
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is none."""
-        value = self.attributes.get(key)
-        if value is None:
+        values = self._values
+        if key in values:
+            return values[key]
+        raw = self.attributes.get(key)
+        if raw is None:
             return None
-        which = value.WhichOneof("value")
-        if which == "string_value":
-            try:
-                return value.string_value.decode()
-            except UnicodeDecodeError:
-                return value.string_value.decode("utf-8", "replace")
-        if which == "int_value":
-            return value.int_value
-        return _decode(value, which)
+        value = self._values[key] = _decode(raw)
+        return value
 
 
-def _decode(value: ValueProjection, which: str | None) -> AttributeValue:
+def _decode(value: ValueProjection) -> AttributeValue:
+    # Text and counts are nearly all there is, and reading a member is quicker than asking which one is set.
+    text = value.string_value
+    if text:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            return text.decode("utf-8", "replace")
+    number = value.int_value
+    if number:
+        return number
+    which = value.WhichOneof("value")
     if which is None:
         return None
     if which == "string_value":
-        return value.string_value.decode("utf-8", "replace")
+        return ""
     if which == "array_value":
         return tuple(protobuf.decode_value(item) for item in value.array_value.items)
     if which == "kvlist_value":
         pairs = map(_read_entry, value.kvlist_value.items)
-        return {key: _decode(item, item.WhichOneof("value")) for key, item in pairs}
+        return {key: _decode(item) for key, item in pairs}
     return cast("bool | int | float | bytes", getattr(value, which))
 
 

@@ -1,0 +1,113 @@
+"""What a span costs in the pipeline: wire codec, normalize and cost, against parsing with the generated classes.
+
+    python -m benchmarks.codec
+
+CPU time of this process per span, the least of several runs; the peer runs in between, in the same process, on the same
+bytes. The peer is what a straightforward processor does: parse the request with the generated classes, put the
+attributes of each span into a dict, append as many attributes to GenAI spans as we do, serialise.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections.abc import Callable
+
+import google.protobuf
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from benchmarks.payloads import KINDS, SPANS, request
+from otel_llm.clock import SystemClock
+from otel_llm.codecs.wire import decode_traces
+from otel_llm.components import Context
+from otel_llm.hosts.tuning import tune_gc
+from otel_llm.pipeline import Pipeline
+from otel_llm.processors import cost, normalize
+from otel_llm.telemetry import Metrics
+
+RUNS = 25
+ADDED = {
+    "otel_llm.cost.total": 0.0031,
+    "otel_llm.cost.input": 0.0017,
+    "otel_llm.cost.output": 0.001,
+    "otel_llm.cost.cache_read": 0.0004,
+    "otel_llm.cost.currency": "USD",
+    "otel_llm.cost.status": "priced",
+    "otel_llm.cost.source": "catalogue",
+    "otel_llm.cost.model_matched": "gpt-4o",
+    "otel_llm.cost.model_rule": "exact",
+    "otel_llm.cost.price_version": "2026-11-21-0",
+    "otel_llm.usage.source": "provider",
+}
+
+
+def pipeline() -> Pipeline:
+    metrics, clock = Metrics(), SystemClock()
+
+    def context(name: str) -> Context:
+        return Context(name, metrics, clock)
+
+    processors = [
+        normalize.Normalize(),
+        cost.create(cost.Config(existing="replace", remembered_calls=SPANS), context("cost")),
+    ]
+    return Pipeline(processors, metrics, clock)
+
+
+def ours(steps: Pipeline, body: bytes) -> int:
+    batch = decode_traces(body)
+    steps.process(batch.operations)
+    return batch.encode().size_bytes
+
+
+def codec_only(body: bytes) -> int:
+    return decode_traces(body).encode().size_bytes
+
+
+def generated_classes(body: bytes) -> int:
+    message = ExportTraceServiceRequest.FromString(body)
+    for holder in message.resource_spans:
+        for group in holder.scope_spans:
+            for span in group.spans:
+                attributes = {item.key: item.value for item in span.attributes}
+                if "gen_ai.operation.name" not in attributes:
+                    continue
+                for key, value in ADDED.items():
+                    attribute = span.attributes.add(key=key)
+                    if isinstance(value, float):
+                        attribute.value.double_value = value
+                    else:
+                        attribute.value.string_value = value
+    return len(message.SerializeToString())
+
+
+def microseconds(work: Callable[[], object]) -> float:
+    started = time.process_time_ns()
+    work()
+    return (time.process_time_ns() - started) / 1000 / SPANS
+
+
+def main() -> None:
+    tune_gc()
+    gc.collect()
+    steps = pipeline()
+    print(f"Python {platform.python_version()}, protobuf {google.protobuf.__version__}, {SPANS} spans a request")
+    print(f"{'payload':10}{'ours':>10}{'codec only':>12}{'generated':>12}{'ratio':>8}   us CPU a span, least of {RUNS}")
+    for kind in KINDS:
+        body = request(kind)
+        variants: dict[str, Callable[[], object]] = {
+            "ours": lambda body=body: ours(steps, body),
+            "codec": lambda body=body: codec_only(body),
+            "generated": lambda body=body: generated_classes(body),
+        }
+        least = dict.fromkeys(variants, float("inf"))
+        for _ in range(RUNS):
+            for name, work in variants.items():
+                least[name] = min(least[name], microseconds(work))
+        ratio = least["ours"] / least["generated"]
+        print(f"{kind:10}{least['ours']:10.2f}{least['codec']:12.2f}{least['generated']:12.2f}{ratio:8.3f}")
+
+
+if __name__ == "__main__":
+    main()

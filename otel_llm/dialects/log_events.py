@@ -1,0 +1,35 @@
+"""The message events of one span, as older conventions log them, as the attributes of one details event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from otel_llm._generated import attributes as names
+from otel_llm.dialects.messages import message_events
+from otel_llm.operation import AttributeValue
+
+
+def details_of(
+    events: Sequence[tuple[str, Mapping[str, AttributeValue], AttributeValue]],
+) -> dict[str, AttributeValue]:
+    """Attributes of a `gen_ai.client.inference.operation.details` event that says the same.
+
+    Args:
+        events: name, attributes and body of each message event, in order.
+
+    Returns:
+        messages, system instructions and finish reasons, structured as the conventions want them on events; the operation
+        is `chat`, for only chats were logged that way.
+    """
+    sent, answered = message_events(events)
+    found: dict[str, object] = {names.GEN_AI_OPERATION_NAME: "chat"}
+    if sent.messages:
+        found[names.GEN_AI_INPUT_MESSAGES] = sent.messages
+    if sent.system:
+        found[names.GEN_AI_SYSTEM_INSTRUCTIONS] = sent.system
+    if answered.messages:
+        found[names.GEN_AI_OUTPUT_MESSAGES] = answered.messages
+    if answered.finish_reasons:
+        found[names.GEN_AI_RESPONSE_FINISH_REASONS] = answered.finish_reasons
+    return cast("dict[str, AttributeValue]", found)

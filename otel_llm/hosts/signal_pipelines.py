@@ -1,0 +1,217 @@
+"""What happens to one request within a host: decode, process, encode, hand over to delivery."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm.clock import Clock
+from otel_llm.codecs.wire import decode_traces
+from otel_llm.codecs.wire_logs import count_metrics, decode_logs
+from otel_llm.delivery import FanOut
+from otel_llm.dialects.log_events import details_of
+from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.operation import Operation
+from otel_llm.pipeline import Pipeline
+from otel_llm.signals import ConsumeResult, Payload, Signal
+from otel_llm.telemetry import Metrics
+
+_NORMALIZE: Final = "normalize"
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A request after processing.
+
+    Attributes:
+        payload: what is to be exported.
+        received: items that came in.
+        rejected: items that could not be read; the sender is told.
+    """
+
+    payload: Payload
+    received: int
+    rejected: int = 0
+
+
+class SignalPipeline(Protocol):
+    """One entry of `service.pipelines`."""
+
+    name: str
+    signal: Signal
+    fan_out: FanOut
+
+    def process(self, body: bytes) -> Processed:
+        """Process one request.
+
+        Raises:
+            MalformedError: it is not a request of the signal.
+        """
+        ...
+
+
+class _Counts:
+    """What a pipeline counts, whatever its signal."""
+
+    __slots__ = ("_dropped", "_duration", "_marked", "_name", "_normalized", "_processed", "_signal")
+
+    def __init__(self, name: str, signal: Signal, metrics: Metrics) -> None:
+        self._name = name
+        self._signal = signal
+        keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
+        self._processed = metrics.counter(definitions.OTEL_LLM_PIPELINE_ITEMS_PROCESSED, keys)
+        self._dropped = metrics.counter(
+            definitions.OTEL_LLM_PIPELINE_ITEMS_DROPPED, (*keys, names.OTEL_LLM_DROP_REASON)
+        )
+        self._marked = metrics.counter(definitions.OTEL_LLM_PIPELINE_OPERATIONS_MARKED, keys)
+        self._normalized = metrics.counter(
+            definitions.OTEL_LLM_PIPELINE_OPERATIONS_NORMALIZED, (*keys, names.OTEL_LLM_DIALECT)
+        )
+        self._duration = metrics.histogram(definitions.OTEL_LLM_PIPELINE_DURATION, keys)
+
+    def request(self, items: int, seconds: float) -> None:
+        """A request went through."""
+        self._processed.add(items, self._name, self._signal)
+        self._duration.record(seconds, self._name, self._signal)
+
+    def operations(self, operations: Sequence[Operation]) -> None:
+        """What became of its operations."""
+        dialects: Tally[str] = Tally()
+        marked = 0
+        for operation in operations:
+            if not operation.is_changed:
+                continue
+            if operation.dropped is not None:
+                self.drop(1, operation.dropped)
+            marked += operation.was_set(names.OTEL_LLM_PROCESSING_ERRORS)
+            if operation.was_set(names.OTEL_LLM_DIALECT):
+                dialects[str(operation.get(names.OTEL_LLM_DIALECT))] += 1
+        if marked:
+            self._marked.add(marked, self._name, self._signal)
+        for dialect, number in dialects.items():
+            self._normalized.add(number, self._name, self._signal, dialect)
+
+    def drop(self, items: int, reason: str) -> None:
+        """Items that go no further."""
+        self._dropped.add(items, self._name, self._signal, reason)
+
+
+class TracePipeline:
+    """Spans: GenAI ones through the processors, the others as they are."""
+
+    signal: Signal = "traces"
+
+    def __init__(self, name: str, pipeline: Pipeline, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+        self.name = name
+        self.fan_out = fan_out
+        self._pipeline = pipeline
+        self._clock = clock
+        self._counts = _Counts(name, self.signal, metrics)
+
+    def process(self, body: bytes) -> Processed:
+        """Process one request."""
+        started = self._clock.monotonic()
+        batch = decode_traces(body)
+        self._pipeline.process(batch.operations)
+        payload = batch.encode()
+        self._counts.operations(batch.operations)
+        if batch.unreadable:
+            self._counts.drop(batch.unreadable, "unreadable")
+        self._counts.request(batch.items, self._clock.monotonic() - started)
+        return Processed(payload, batch.items, batch.unreadable)
+
+
+class LogPipeline:
+    """Log records: GenAI events through the processors, the others as they are."""
+
+    signal: Signal = "logs"
+
+    def __init__(self, name: str, pipeline: Pipeline, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+        self.name = name
+        self.fan_out = fan_out
+        self._pipeline = pipeline
+        self._clock = clock
+        self._counts = _Counts(name, self.signal, metrics)
+        self._normalizes = any(one.name.partition("/")[0] == _NORMALIZE for one in pipeline.processors)
+
+    def process(self, body: bytes) -> Processed:
+        """Process one request."""
+        started = self._clock.monotonic()
+        batch = decode_logs(body)
+        if self._normalizes:
+            for message_events in batch.message_events():
+                message_events.replace(details_of(message_events.events))
+        operations = batch.operations()
+        self._pipeline.process(operations)
+        payload = batch.encode()
+        self._counts.operations(operations)
+        self._counts.request(batch.items, self._clock.monotonic() - started)
+        return Processed(payload, batch.items)
+
+
+class MetricPipeline:
+    """Metrics pass through."""
+
+    signal: Signal = "metrics"
+
+    def __init__(self, name: str, fan_out: FanOut, metrics: Metrics) -> None:
+        self.name = name
+        self.fan_out = fan_out
+        self._counts = _Counts(name, self.signal, metrics)
+
+    def process(self, body: bytes) -> Processed:
+        """Check and count one request."""
+        items = count_metrics(body)
+        self._counts.request(items, 0.0)
+        return Processed(Payload.of("metrics", (body,), items), items)
+
+
+class ReceiverConsumer:
+    """What a receiver hands requests to: all pipelines that name it, as one.
+
+    Args:
+        receiver: its name in the configuration.
+        pipelines: those that name it, by signal.
+        metrics: where items are counted.
+    """
+
+    def __init__(self, receiver: str, pipelines: Mapping[Signal, Sequence[SignalPipeline]], metrics: Metrics) -> None:
+        self._receiver = receiver
+        self._pipelines = pipelines
+        keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
+        self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
+        self._accepted = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_ACCEPTED, keys)
+        self._refused = metrics.counter(
+            definitions.OTEL_LLM_RECEIVER_ITEMS_REFUSED, (*keys, names.OTEL_LLM_REFUSAL_REASON)
+        )
+
+    def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
+        """Process a request in each pipeline and hand the results over to delivery: all of them, or none.
+
+        Raises:
+            MalformedError: it is not a request of that signal.
+            RefusedError: delivery has no room.
+        """
+        pipelines = self._pipelines.get(signal, ())
+        if not pipelines:
+            raise MalformedError(
+                f"receiver {self._receiver} is in no {signal} pipeline; add service.pipelines.{signal} to the configuration"
+            )
+        results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
+        received = results[0][1].received
+        rejected = results[0][1].rejected
+        self._received.add(received, self._receiver, signal)
+        try:
+            FanOut.offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
+        except RefusedError:
+            self._refused.add(received, self._receiver, signal, "queue_full")
+            raise
+        self._accepted.add(received - rejected, self._receiver, signal)
+        if not rejected:
+            return ConsumeResult()
+        self._refused.add(rejected, self._receiver, signal, "malformed")
+        return ConsumeResult(rejected, f"{rejected} GenAI spans cannot be read: their bytes are not OTLP Spans")
