@@ -72,7 +72,7 @@ FREE = {
 #: standard prices are equal. Azure and Vertex publish the same discounts.
 VARIANT_DONORS = (("azure", "openai"), ("azure", "anthropic"), ("google", "anthropic"))
 #: Tiers a cloud does not sell although the maker does.
-VARIANTS_NOT_SOLD = {("azure", "service_tier", "flex"), ("google", "speed", "fast")}
+VARIANTS_NOT_SOLD = {("google", "speed", "fast")}
 #: Groq bills at least ten seconds of audio a request (https://groq.com/pricing); genai-prices has this in code.
 MINIMUM_AUDIO_SECONDS = {("groq", "whisper-large-v3"): 10, ("groq", "whisper-large-v3-turbo"): 10}
 
