@@ -94,7 +94,11 @@ class OtlpGrpcReceiver:
         self._port, self._server, self._pool = port, server, pool
 
     def shutdown(self, deadline_seconds: float) -> None:
-        """Answer new calls with UNAVAILABLE and finish those in progress."""
+        """Finish the calls in progress.
+
+        New ones get UNAVAILABLE, or CANCELLED if they come at the very moment: gRPC's core answers them, and OTLP
+        clients try again after either.
+        """
         server, pool = self._server, self._pool
         self._server = self._pool = None
         if server is not None and pool is not None:
