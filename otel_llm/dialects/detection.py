@@ -74,7 +74,8 @@ def detect(operation: Operation) -> str:
 def choose(detected: Detected, operation: Operation) -> Table:
     """The convention of one span of a shape."""
     for condition in detected.conditions:
-        if operation.get(condition.key) in condition.values:
+        value = operation.get(condition.key)
+        if isinstance(value, str) and value in condition.values:
             return condition.table
     return detected.table
 

@@ -133,4 +133,5 @@ class Draft:
         """Remove foreign keys whose meaning has moved."""
         if not self.keep_originals:
             for key in keys:
-                self.operation.remove(key)
+                if key in self.source_keys:
+                    self.operation.remove(key)

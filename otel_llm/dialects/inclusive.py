@@ -31,9 +31,10 @@ _COUNTS: Final = (
     names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
 )
 _CACHED: Final = _COUNTS[2:]
+# Every count a span can carry.
 USAGE_KEYS: Final = (
     *_COUNTS,
-    names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+    *sorted(key for key in names.ATTRIBUTE_TYPES if key.startswith("gen_ai.usage.") and key not in _COUNTS),
     names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
 )
 
@@ -125,6 +126,8 @@ def _checked(operation: Operation, keys: tuple[str, ...]) -> int:
         if type(value) is int and value >= 0:
             total += value
             continue
+        if value is None:
+            continue
         number = count(value)
         if number is None:
             operation.remove(key)
@@ -164,8 +167,7 @@ class RemoveRepeated:
     def __call__(self, operation: Operation) -> None:
         """Remove them."""
         if operation.operation_name in self.operations:
-            for key in self.keys:
-                operation.remove(key)
+            _remove(operation, self.keys)
 
 
 def remove_zeros(operation: Operation) -> None:
@@ -173,5 +175,10 @@ def remove_zeros(operation: Operation) -> None:
     if operation.operation_name not in MODEL_OPERATIONS or operation.input_tokens != 0:
         return
     if operation.output_tokens in (0, None):
-        for key in USAGE_KEYS:
+        _remove(operation, USAGE_KEYS)
+
+
+def _remove(operation: Operation, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if operation.get(key) is not None:
             operation.remove(key)

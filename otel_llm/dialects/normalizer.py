@@ -26,6 +26,7 @@ TWINS: Final = {
 _MAX_SHAPES: Final = 1024
 _MAX_SHAPE_CHARS: Final = 8192
 _MAX_SHAPE_KEYS: Final = 256
+_MAX_SCOPES: Final = 256
 
 
 class Normalizer:
@@ -36,25 +37,30 @@ class Normalizer:
         keep_originals: leave foreign attributes in place when their meaning has moved to a canonical one.
     """
 
-    __slots__ = ("_keep_originals", "_old", "_plans", "_twins")
+    __slots__ = ("_keep_originals", "_old", "_plans", "_recent", "_twins")
 
     def __init__(self, twins: Iterable[str] = (), *, keep_originals: bool = False) -> None:
         self._twins = tuple((twin, TWINS[twin]) for twin in twins)
         self._keep_originals = keep_originals
+        self._recent: dict[tuple[str, str], Plan] = {}
         self._plans: dict[tuple[str, str, frozenset[str]], Plan] = {}
         self._old: dict[tuple[str, str, frozenset[str]], Plan] = {}
 
     def normalize(self, operation: Operation) -> None:
         """Rewrite one span in place."""
-        shape = (operation.scope_name, operation.scope_version, operation.keys())
-        plan = self._plans.get(shape) or self._find(shape)
+        scope = (operation.scope_name, operation.scope_version)
+        # Spans of a scope come in runs of one shape; comparing with the last one needs no set of their keys.
+        plan = self._recent.get(scope)
+        if plan is None or not operation.has_exactly(plan.keys):
+            plan = self._find((*scope, operation.keys()))
         course = plan.course
         for branch in plan.branches:
-            if operation.get(branch.key) in branch.values:
+            mark = operation.get(branch.key)
+            if isinstance(mark, str) and mark in branch.values:
                 course = branch.course
                 break
         if course.steps:
-            draft = Draft(operation, shape[2], keep_originals=self._keep_originals)
+            draft = Draft(operation, plan.keys, keep_originals=self._keep_originals)
             for step in course.steps:
                 step(draft)
         for check in course.checks:
@@ -65,14 +71,17 @@ class Normalizer:
                 operation.set(twin, value)
 
     def _find(self, shape: tuple[str, str, frozenset[str]]) -> Plan:
-        plan = self._old.get(shape)
+        plan = self._plans.get(shape)
         if plan is None:
-            plan = make_plan(*shape)
-            if len(shape[2]) > _MAX_SHAPE_KEYS or sum(map(len, shape[2])) > _MAX_SHAPE_CHARS:
+            plan = self._old.get(shape) or make_plan(*shape)
+            if len(plan.keys) > _MAX_SHAPE_KEYS or sum(map(len, plan.keys)) > _MAX_SHAPE_CHARS:
                 return plan
-        if len(self._plans) >= _MAX_SHAPES:
-            self._old, self._plans = self._plans, {}
-        self._plans[shape] = plan
+            if len(self._plans) >= _MAX_SHAPES:
+                self._old, self._plans = self._plans, {}
+            self._plans[shape] = plan
+        if len(self._recent) >= _MAX_SCOPES:
+            self._recent = {}
+        self._recent[shape[:2]] = plan
         return plan
 
 

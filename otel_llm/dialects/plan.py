@@ -60,22 +60,24 @@ class Plan:
     """What to do with spans of a shape.
 
     Attributes:
+        keys: the keys of the shape.
         branches: to be tried first, in this order.
         course: to take when none fits.
     """
 
+    keys: frozenset[str]
     branches: tuple[Branch, ...]
     course: Course
 
 
-def make_plan(scope_name: str, scope_version: str, keys: Collection[str]) -> Plan:
+def make_plan(scope_name: str, scope_version: str, keys: frozenset[str]) -> Plan:
     """The plan for spans of a scope with exactly these keys."""
     detected = detect_shape(scope_name, scope_version, keys)
     branches = tuple(
         Branch(condition.key, condition.values, _course(condition.table, scope_name, keys))
         for condition in detected.conditions
     )
-    return Plan(branches, _course(detected.table, scope_name, keys))
+    return Plan(keys, branches, _course(detected.table, scope_name, keys))
 
 
 def _course(table: Table, scope_name: str, keys: Collection[str]) -> Course:
@@ -86,16 +88,22 @@ def _course(table: Table, scope_name: str, keys: Collection[str]) -> Course:
 
 def _current(table: Table, scope_name: str, keys: Collection[str]) -> Course:
     index = _index(table.id)
+    if names.OTEL_LLM_DIALECT in keys:
+        # Rewritten before: other names that are still there were kept on purpose, and may mean what was taken away.
+        return Course(tuple(index.secrets(keys)), _checks(table, scope_name, keys))
     aliased = [rule for rule in index.settled(keys) if rule.sources != (rule.key,)]
     held = {rule.key for rule in aliased}.union(keys)
-    usage = check_usage(held, _make_inclusive(table, scope_name, keys))
-    provider = steps.check_provider if names.GEN_AI_PROVIDER_NAME in held else None
-    reasons = steps.settle_finish_reasons if names.GEN_AI_RESPONSE_FINISH_REASONS in held else None
-    checks = (provider, reasons, usage)
     return Course(
         steps=(*index.secrets(keys), *aliased, *_discarded(index, keys)),
-        checks=tuple(check for check in checks if check is not None),
+        checks=_checks(table, scope_name, held),
     )
+
+
+def _checks(table: Table, scope_name: str, held: Collection[str]) -> tuple[Check, ...]:
+    usage = check_usage(held, _make_inclusive(table, scope_name, held))
+    provider = steps.check_provider if names.GEN_AI_PROVIDER_NAME in held else None
+    reasons = steps.settle_finish_reasons if names.GEN_AI_RESPONSE_FINISH_REASONS in held else None
+    return tuple(check for check in (provider, reasons, usage) if check is not None)
 
 
 def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iterable[Step]:

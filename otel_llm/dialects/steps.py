@@ -175,11 +175,12 @@ def settle_provider(operation: Operation) -> None:
     """Provider name by the conventions; a framework's name goes, and is replaced when the call's provider is known."""
     value = operation.get(names.GEN_AI_PROVIDER_NAME)
     host = operation.get(names.SERVER_ADDRESS)
-    if value in CANONICAL and host is None:
+    name = value if isinstance(value, str) else None
+    if name in CANONICAL and host is None:
         return
     called = operation.operation_name in MODEL_OPERATIONS
     model = (operation.request_model or operation.response_model) if called else None
-    found = provider(value if isinstance(value, str) else None, host if isinstance(host, str) else None, model)
+    found = provider(name, host if isinstance(host, str) else None, model)
     if found is None:
         if value is not None:
             operation.remove(names.GEN_AI_PROVIDER_NAME)
@@ -189,7 +190,8 @@ def settle_provider(operation: Operation) -> None:
 
 def check_provider(operation: Operation) -> None:
     """Provider name of a span of the current generation, which always has one."""
-    if operation.get(names.GEN_AI_PROVIDER_NAME) not in CANONICAL:
+    value = operation.get(names.GEN_AI_PROVIDER_NAME)
+    if type(value) is not str or value not in CANONICAL:
         settle_provider(operation)
 
 

@@ -31,6 +31,9 @@ class FakeSource:
     def keys(self) -> frozenset[str]:
         return frozenset(self.attributes)
 
+    def has_exactly(self, keys: frozenset[str]) -> bool:
+        return self.attributes.keys() == keys
+
     def get(self, key: str) -> AttributeValue:
         return self.attributes.get(key)
 

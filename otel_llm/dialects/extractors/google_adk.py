@@ -31,7 +31,7 @@ def extract(draft: Draft) -> None:
         draft.fill(names.GEN_AI_OPERATION_NAME, "invoke_workflow")
     if operation.operation_name == "execute_tool":
         _tool(draft)
-    draft.discard(key for key in (_REQUEST, _RESPONSE, _ARGUMENTS, _RESULT) if draft.get(key) in _PLACEHOLDERS)
+    draft.discard(key for key in (_REQUEST, _RESPONSE, _ARGUMENTS, _RESULT) if _is_placeholder(draft.get(key)))
 
 
 def _call(draft: Draft) -> None:
@@ -58,16 +58,20 @@ def _call(draft: Draft) -> None:
 
 def _tool(draft: Draft) -> None:
     kind = draft.get(names.GEN_AI_TOOL_TYPE)
-    if kind is not None and kind not in _TOOL_TYPES:  # the Python class
+    if isinstance(kind, str) and kind not in _TOOL_TYPES:  # the Python class
         draft.operation.set(names.GEN_AI_TOOL_TYPE, "function")
     for source, key, read in (
         (_ARGUMENTS, names.GEN_AI_TOOL_CALL_ARGUMENTS, tool_arguments),
         (_RESULT, names.GEN_AI_TOOL_CALL_RESULT, tool_result),
     ):
         value = draft.get(source)
-        if value is not None and value not in _PLACEHOLDERS:
+        if value is not None and not _is_placeholder(value):
             draft.fill_text(key, read(value))
             draft.discard((source,))
+
+
+def _is_placeholder(value: object) -> bool:
+    return isinstance(value, str) and value in _PLACEHOLDERS
 
 
 def _text(value: object) -> str | None:

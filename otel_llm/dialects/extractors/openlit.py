@@ -30,7 +30,8 @@ def extract(draft: Draft) -> None:
     if not draft.is_model_call():
         return
     for key in _CALL:
-        operation.remove(key)
+        if operation.get(key) is not None:
+            operation.remove(key)
     if operation.get(names.GEN_AI_REQUEST_STREAM) is not True:
         operation.remove(names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)
     elif operation.input_tokens is not None and not draft.was_given(_REPORTED):
