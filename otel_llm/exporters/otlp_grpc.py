@@ -1,0 +1,190 @@
+"""OTLP over gRPC, on raw bytes.
+
+Source: OTLP specification 1.x, section OTLP/gRPC, with its table of retryable codes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+import grpc
+import msgspec
+
+from otel_llm import __version__
+from otel_llm.components import Context
+from otel_llm.errors import ConfigError, ExportError, PermanentError, RetryableError, TooLargeError
+from otel_llm.exporters.exporter import ExportResult
+from otel_llm.exporters.otlp_answers import one_line, read_response, read_status
+from otel_llm.exporters.tls import TlsConfig, check_pair, read_pem
+from otel_llm.signals import SIGNALS, Payload, Signal
+
+_METHODS: Final[dict[Signal, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+_RETRYABLE: Final = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+# No code says that a message is too large: grpc-go, grpc core and grpc-java use RESOURCE_EXHAUSTED, which may be
+# retried with retry information only, and tonic uses OUT_OF_RANGE, which always may: without reading the text, forever.
+_SIZE_CODES: Final = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE})
+_SIZE_WORDS: Final = ("larger than max", "too large", "exceeds maximum size", "exceeds the maximum")
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+# gRPC's own waits between connection attempts grow to two minutes by default; retrying is the delivery's business.
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 5000),
+    ("grpc.enable_retries", 0),
+    ("grpc.primary_user_agent", f"otel-llm/{__version__}"),
+)
+_PORT: Final = 4317
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """OTLP over gRPC."""
+
+    endpoint: str
+    """Where the destination is, as host:port. `http://` before it means no TLS, `https://` TLS."""
+
+    headers: dict[str, str] = {}
+    """Metadata of every call, e.g. for authorization; keys are sent in lower case. Never logged."""
+
+    compression: Literal["gzip", "none"] = "gzip"
+    """How messages are compressed. `none` is cheaper by far where the network is."""
+
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """How long one call may take, connecting included, in seconds."""
+
+    tls: TlsConfig = TlsConfig()
+    """Whom to trust, and who we are. TLS is on unless `insecure` is set or the endpoint begins with http://."""
+
+
+class OtlpGrpcExporter:
+    """The exporter; see `create`."""
+
+    signals: frozenset[Signal] = frozenset(SIGNALS)
+
+    def __init__(self, channel: grpc.Channel, config: Config, label: str) -> None:
+        self._channel = channel
+        self._label = label
+        self._metadata = tuple((key.lower(), value) for key, value in config.headers.items())
+        self._timeout_seconds = config.timeout_seconds
+        # Without serializers, gRPC takes and gives bytes.
+        self._calls = {signal: channel.unary_unary(method, None, None) for signal, method in _METHODS.items()}
+        self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
+
+    def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:
+        """Make one Export call.
+
+        Raises:
+            RetryableError, TooLargeError, PermanentError: by the status, see the table in the specification.
+        """
+        try:
+            answer: bytes = self._calls[payload.signal](
+                payload.join(),
+                timeout=min(timeout_seconds, self._timeout_seconds),
+                metadata=self._metadata,
+                compression=self._compression,
+            )
+        except grpc.RpcError as error:
+            raise _failure(error, self._label) from None
+        except ValueError as error:  # what grpc raises for a channel that is closed
+            raise RetryableError(f"{self._label}: {one_line(str(error))}") from None
+        return read_response(answer)
+
+    def shutdown(self) -> None:
+        """Close the channel; calls that are on end as cancelled."""
+        self._channel.close()
+
+
+def _failure(error: grpc.RpcError, label: str) -> ExportError:
+    """What a failed call means for the payload."""
+    code: grpc.StatusCode = error.code()
+    message, retry_after_seconds = _details(error)
+    text = message or one_line(error.details() or "")
+    problem = f"{label} answered {code.name}{f': {text}' if text else ''}"
+    if code in _SIZE_CODES and any(words in text.lower() for words in _SIZE_WORDS):
+        return TooLargeError(problem)
+    if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None):
+        return RetryableError(problem, retry_after_seconds)
+    return PermanentError(problem)
+
+
+def _details(error: grpc.RpcError) -> tuple[str, float | None]:
+    for datum in error.trailing_metadata() or ():
+        if datum.key == _DETAILS_KEY:
+            return read_status(datum.value)
+    return "", None
+
+
+def create(config: Config, context: Context) -> OtlpGrpcExporter:
+    """Make the exporter; it connects with the first call.
+
+    Raises:
+        ConfigError: endpoint, headers or TLS files cannot be used.
+    """
+    setting = f"exporters.{context.name}"
+    target, is_plain = _target(config, f"{setting}.endpoint")
+    _check_headers(config, f"{setting}.headers")
+    options = list(_CHANNEL_OPTIONS)
+    if is_plain:
+        channel = grpc.insecure_channel(target, options=options)
+    else:
+        if config.tls.server_name_override is not None:
+            options.append(("grpc.ssl_target_name_override", config.tls.server_name_override))
+        channel = grpc.secure_channel(target, _credentials(config.tls, f"{setting}.tls"), options=options)
+    return OtlpGrpcExporter(channel, config, target)
+
+
+def _target(config: Config, setting: str) -> tuple[str, bool]:
+    """host:port, and whether to go without TLS."""
+    scheme, separator, rest = config.endpoint.rpartition("://")
+    problem = ConfigError([f"{setting}: expected host:port, got {config.endpoint.rpartition('@')[2]!r}"])
+    if separator and scheme not in ("http", "https"):
+        raise problem
+    try:
+        address = urlsplit(f"//{rest}")
+        port = address.port or _PORT
+    except ValueError:
+        raise problem from None
+    if not address.hostname or address.path not in ("", "/") or address.username is not None or " " in rest:
+        raise problem
+    host = f"[{address.hostname}]" if ":" in address.hostname else address.hostname
+    return f"{host}:{port}", scheme == "http" or (not separator and config.tls.insecure)
+
+
+def _check_headers(config: Config, setting: str) -> None:
+    problems = [
+        f"{setting}.{key}: expected a metadata key of letters, digits, '-', '_' and '.', and a value of printable ASCII"
+        for key, value in config.headers.items()
+        if not key.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        or not key.isascii()
+        or key.lower().endswith("-bin")
+        or not (value.isascii() and value.isprintable())
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _credentials(tls: TlsConfig, setting: str) -> grpc.ChannelCredentials:
+    check_pair(tls, setting)
+    if tls.insecure_skip_verify:
+        raise ConfigError(
+            [f"{setting}.insecure_skip_verify: gRPC cannot do that; set ca_file to the destination's authority instead"]
+        )
+    return grpc.ssl_channel_credentials(
+        root_certificates=read_pem(tls.ca_file, f"{setting}.ca_file"),
+        private_key=read_pem(tls.key_file, f"{setting}.key_file"),
+        certificate_chain=read_pem(tls.cert_file, f"{setting}.cert_file"),
+    )
