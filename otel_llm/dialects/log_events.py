@@ -19,8 +19,8 @@ def details_of(
         events: name, attributes and body of each message event, in order.
 
     Returns:
-        messages, system instructions and finish reasons, structured as the conventions want them on events; the operation
-        is `chat`, for only chats were logged that way.
+        messages, system instructions and finish reasons, structured as the conventions want them on events; the
+        operation is `chat`, for only chats were logged that way.
     """
     sent, answered = message_events(events)
     found: dict[str, object] = {names.GEN_AI_OPERATION_NAME: "chat"}

@@ -12,7 +12,7 @@ from otel_llm._generated import metrics as definitions
 from otel_llm.clock import Clock
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
-from otel_llm.delivery import FanOut
+from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.dialects.log_events import details_of
 from otel_llm.errors import MalformedError, RefusedError
 from otel_llm.operation import Operation
@@ -199,14 +199,14 @@ class ReceiverConsumer:
         pipelines = self._pipelines.get(signal, ())
         if not pipelines:
             raise MalformedError(
-                f"receiver {self._receiver} is in no {signal} pipeline; add service.pipelines.{signal} to the configuration"
+                f"receiver {self._receiver} is in no {signal} pipeline; add it to service.pipelines.{signal}"
             )
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
         received = results[0][1].received
         rejected = results[0][1].rejected
         self._received.add(received, self._receiver, signal)
         try:
-            FanOut.offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
+            offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
         except RefusedError:
             self._refused.add(received, self._receiver, signal, "queue_full")
             raise

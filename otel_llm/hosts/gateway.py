@@ -1,0 +1,286 @@
+"""The gateway host: a configuration, running.
+
+    receivers -> ReceiverConsumer -> SignalPipeline (decode, processors, encode) -> FanOut -> Delivery -> exporter
+
+Everything between receivers and exporters is one graph, made from one configuration. A reload makes a new graph and
+swaps it in when nothing is wrong with it; receivers whose section did not change keep their connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from otel_llm import __version__
+from otel_llm.clock import Clock, SystemClock
+from otel_llm.codecs.metrics import encode_metrics
+from otel_llm.config.settings import Component, PipelineSettings, Settings
+from otel_llm.delivery.delivery import Delivery
+from otel_llm.delivery.fan_out import FanOut
+from otel_llm.errors import ConfigError, RefusedError
+from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.signal_pipelines import (
+    LogPipeline,
+    MetricPipeline,
+    ReceiverConsumer,
+    SignalPipeline,
+    TracePipeline,
+)
+from otel_llm.http.server import HttpServer
+from otel_llm.pipeline import Pipeline, Processor
+from otel_llm.receivers import Receiver
+from otel_llm.receivers.endpoint import parse_endpoint
+from otel_llm.signals import Consumer, ConsumeResult, Signal
+from otel_llm.telemetry import Metrics
+
+_logger = logging.getLogger(__name__)
+
+
+class _Switch:
+    """A consumer that can be exchanged while receivers hold it."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Consumer) -> None:
+        self.target = target
+
+    def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
+        return self.target.consume(signal, body)
+
+
+class _Graph:
+    """Processors, deliveries and pipelines of one configuration; not receivers.
+
+    Raises:
+        ConfigError: with every problem that only making the components can show.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
+        self.settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        problems: list[str] = []
+        self._processors: dict[str, Processor] = {}
+        for component in settings.processors:
+            with _collecting(problems):
+                self._processors[component.id] = component.create_processor(metrics, clock)
+        self.deliveries: dict[str, Delivery] = {}
+        for component in settings.exporters:
+            with _collecting(problems):
+                exporter = component.create_exporter(metrics, clock)
+                self.deliveries[component.id] = Delivery(
+                    component.id, exporter, component.delivery, metrics, clock=clock
+                )
+        self.pipelines: list[SignalPipeline] = []
+        if not problems:
+            for pipeline in settings.pipelines:
+                with _collecting(problems, f"service.pipelines.{pipeline.id}."):
+                    self.pipelines.append(self._make_pipeline(pipeline))
+        if problems:
+            self.shutdown(0)
+            raise ConfigError(problems)
+        self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
+
+    def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
+        fan_out = FanOut([self.deliveries[exporter.id] for exporter in settings.exporters])
+        if settings.signal == "metrics":
+            return MetricPipeline(settings.id, fan_out, self._metrics)
+        processors = [self._processors[component.id] for component in settings.processors]
+        pipeline = Pipeline(processors, self._metrics, self._clock, settings.signal)
+        kind = TracePipeline if settings.signal == "traces" else LogPipeline
+        return kind(settings.id, pipeline, fan_out, self._metrics, self._clock)
+
+    def _consumer(self, receiver: Component) -> ReceiverConsumer:
+        by_signal: dict[Signal, list[SignalPipeline]] = {}
+        for settings, pipeline in zip(self.settings.pipelines, self.pipelines, strict=True):
+            if receiver in settings.receivers:
+                by_signal.setdefault(pipeline.signal, []).append(pipeline)
+        return ReceiverConsumer(receiver.id, by_signal, self._metrics)
+
+    def start(self) -> None:
+        for delivery in self.deliveries.values():
+            delivery.start()
+
+    def offer_metrics(self, resource: Mapping[str, str], start_unix_nano: int) -> None:
+        """Our own and derived metrics, to all metrics pipelines."""
+        pipelines = [pipeline for pipeline in self.pipelines if pipeline.signal == "metrics"]
+        if not pipelines:
+            return
+        payload = encode_metrics(self._metrics.collect(), resource, start_unix_nano, self._clock.unix_nano())
+        for pipeline in pipelines:
+            try:
+                pipeline.fan_out.offer(payload)
+            except RefusedError as error:
+                # Cumulative: the next ones say everything that these would have said.
+                _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
+
+    def shutdown(self, deadline_seconds: float) -> None:
+        """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others."""
+        if not self.deliveries:
+            return
+        with ThreadPoolExecutor(len(self.deliveries), thread_name_prefix="otel-llm-shutdown") as pool:
+            for delivery in self.deliveries.values():
+                pool.submit(delivery.shutdown, deadline_seconds)
+
+
+class _collecting:  # noqa: N801 - reads as a statement
+    """Collects the problems of ConfigErrors instead of stopping at the first."""
+
+    def __init__(self, problems: list[str], prefix: str = "") -> None:
+        self._problems = problems
+        self._prefix = prefix
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, ConfigError):
+            self._problems += [self._prefix + problem for problem in error.problems]
+            return True
+        return False
+
+
+class Gateway:
+    """Runs a configuration.
+
+    Args:
+        settings: what to run.
+        clock: for times and deadlines.
+        metrics_interval_seconds: how often its own metrics go to the metrics pipelines.
+
+    Raises:
+        ConfigError: components cannot be made as configured.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None, metrics_interval_seconds: float = 15.0) -> None:
+        self._clock = clock or SystemClock()
+        self._started_unix_nano = self._clock.unix_nano()
+        self._interval = metrics_interval_seconds
+        self.metrics = Metrics()
+        self._graph = _Graph(settings, self.metrics, self._clock)
+        self._switches: dict[str, _Switch] = {}
+        self._receivers: dict[str, tuple[Component, Receiver]] = {}
+        self._admin: HttpServer | None = None
+        self._not_ready: str | None = "starting"
+        self._stopped = threading.Event()
+        self._reporter: threading.Thread | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that runs."""
+        return self._graph.settings
+
+    def receiver(self, id_: str) -> Receiver:
+        """A running receiver, by its name in the configuration."""
+        return self._receivers[id_][1]
+
+    def delivery(self, id_: str) -> Delivery:
+        """A running delivery, by the name of its exporter in the configuration."""
+        return self._graph.deliveries[id_]
+
+    @property
+    def admin_port(self) -> int | None:
+        """The port of the admin endpoint, None when there is none."""
+        return None if self._admin is None else self._admin.port
+
+    def start(self) -> None:
+        """Take telemetry; returns when it does.
+
+        Raises:
+            ConfigError: a port cannot be had. What was started is stopped again.
+        """
+        try:
+            self._start_admin(self.settings.service.admin.endpoint)
+            self._graph.start()
+            for component in self.settings.receivers:
+                self._start_receiver(component)
+        except ConfigError:
+            self.shutdown(0)
+            raise
+        self._reporter = threading.Thread(target=self._report, name="otel-llm-metrics", daemon=True)
+        self._reporter.start()
+        self._not_ready = None
+
+    def _start_admin(self, endpoint: str | None) -> None:
+        if endpoint is None:
+            return
+        address = parse_endpoint(endpoint, "service.admin.endpoint")
+        admin = admin_server(address.host, address.port, self.metrics, lambda: self._not_ready)
+        try:
+            admin.start()
+        except OSError as error:
+            problem = f"cannot listen on {endpoint}: {error.strerror or error}; choose another port, or null"
+            raise ConfigError([f"service.admin.endpoint: {problem}"]) from error
+        self._admin = admin
+
+    def _start_receiver(self, component: Component) -> None:
+        switch = self._switches.setdefault(component.id, _Switch(self._graph.consumers[component.id]))
+        switch.target = self._graph.consumers[component.id]
+        receiver = component.create_receiver(self.metrics, self._clock)
+        receiver.start(switch)
+        self._receivers[component.id] = (component, receiver)
+
+    def _report(self) -> None:
+        while not self._stopped.wait(self._interval):
+            self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+
+    def _resource(self) -> dict[str, str]:
+        return {"service.name": "otel-llm", "service.version": __version__}
+
+    def reload(self, settings: Settings) -> None:
+        """Run another configuration from now on; what was accepted before is delivered as it was configured then.
+
+        Raises:
+            ConfigError: it cannot be run; the one before goes on.
+        """
+        old = self._graph
+        new = _Graph(settings, self.metrics, self._clock)
+        new.start()
+        self._graph = new
+        try:
+            self._exchange_receivers(old.settings.receivers, settings.receivers)
+        except ConfigError:
+            self._graph = old
+            self._exchange_receivers(settings.receivers, old.settings.receivers)
+            new.shutdown(0)
+            raise
+        old.shutdown(old.settings.service.shutdown_timeout_seconds)
+        _logger.info("configuration reloaded from %s", settings.source)
+
+    def _exchange_receivers(self, before: Iterable[Component], after: Iterable[Component]) -> None:
+        wanted = {component.id: component for component in after}
+        for component in before:
+            if not _same(wanted.get(component.id), component):
+                running = self._receivers.pop(component.id, None)
+                if running is not None:
+                    running[1].shutdown(self.settings.service.shutdown_timeout_seconds)
+        for component in wanted.values():
+            if component.id in self._receivers:
+                self._switches[component.id].target = self._graph.consumers[component.id]
+            else:
+                self._start_receiver(component)
+
+    def shutdown(self, deadline_seconds: float | None = None) -> None:
+        """Stop receiving, deliver what was accepted within the deadline, then stop. Idempotent.
+
+        Args:
+            deadline_seconds: `service.shutdown_timeout_seconds` by default.
+        """
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        self._not_ready = "shutting down"
+        seconds = self.settings.service.shutdown_timeout_seconds if deadline_seconds is None else deadline_seconds
+        end = self._clock.monotonic() + seconds
+        for _, receiver in self._receivers.values():
+            receiver.shutdown(max(0.0, end - self._clock.monotonic()))
+        self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+        self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
+        if self._admin is not None:
+            self._admin.shutdown(1.0)
+
+
+def _same(one: Component | None, other: Component) -> bool:
+    return one is not None and one.type.name == other.type.name and one.config == other.config
