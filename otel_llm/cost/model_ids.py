@@ -31,7 +31,9 @@ _VERSION = re.compile(
     rf"(?:[-@](?:{_DATE}|v\d+(?:\.\d+)?|preview|latest|exp|experimental|beta|thinking|instruct|default)"
     r"|:\d+(?:k|:\d+k)?)*"
 )
-_SNAPSHOT = re.compile(rf"(?:[-@]{_DATE}|@[a-z0-9.]+|-v\d+(?::\d+)?(?::\d+k)?|-latest)$")
+_SNAPSHOT = re.compile(rf"(?:[-@]{_DATE}|@[a-z0-9.]+|-v1(?::\d+)?(?::\d+k)?|-latest)$")
+_HIGHER_REVISION = re.compile(r"[-@]v(?!1\b)\d")
+_SOME_DATE = re.compile(r"20\d{2}-?[01]\d-?[0-3]\d")
 _COMPACT_DATE = re.compile(r"(?<=-)(20\d{2})([01]\d)([0-3]\d)(?=$|[-:@])")
 _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:[^:]*:[^:]*:([a-z-]+)/(.+)")
 _RESOURCE_PATH = re.compile(r"(?:.*/)?publishers/[^/]+/models/([^/]+)")
@@ -98,17 +100,25 @@ def follows_clause(text: str, kind: ClauseKind, clause: str) -> bool:
     start = text.find(clause)
     if start < 0 or (kind == "starts_with" and start) or (start and not _ROUTE.fullmatch(text[:start])):
         return False
-    return _is_version(text, start + len(clause), clause)
+    end = start + len(clause)
+    return end == len(text) if kind == "ends_with" else _is_version(text, end, clause)
 
 
 def _is_version(text: str, end: int, clause: str) -> bool:
     """Whether everything after the clause is versions; a clause may end in the middle of one ("claude-opus-4-2025")."""
     if clause[-1] in "-@:":
-        return _VERSION.fullmatch(text, end - 1) is not None
-    if _VERSION.fullmatch(text, end):
+        return _names_version(text, end - 1)
+    if _names_version(text, end):
         return True
     split = max(text.rfind("-", 0, end), text.rfind("@", 0, end))
-    return text[end - 1].isdigit() and text[end : end + 1].isdigit() and bool(_VERSION.fullmatch(text, split))
+    return text[end - 1].isdigit() and text[end : end + 1].isdigit() and _names_version(text, split)
+
+
+def _names_version(text: str, start: int) -> bool:
+    """Whether the rest of the text is versions. A second revision without a date may be another model: that is not."""
+    if not _VERSION.fullmatch(text, start):
+        return False
+    return not _HIGHER_REVISION.search(text, start) or _SOME_DATE.search(text) is not None
 
 
 def routed(text: str) -> Iterator[tuple[str, str]]:
