@@ -6,7 +6,7 @@ in the conventions' shape already, so that doing it twice is doing it once. What
     messages_canonical   a value of any shape
      ├─ messages_shapes      requests, responses, lists, envelopes
      ├─ messages_chat        one message
-     ├─ messages_parts       its parts; messages_media, messages_tools
+     ├─ messages_parts       its parts, by tables of messages_part_readers; messages_media, messages_tools
      └─ messages_reader      what is collected
     messages_indexed     attributes with numbers in their keys
     messages_events      one event for each message
