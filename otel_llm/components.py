@@ -2,13 +2,13 @@
 
 A component type is a module (or any object) with two attributes:
 
-    Config                      a msgspec struct: its section of the configuration, every field with a docstring below it
+    Config                      a msgspec struct: its section of the configuration; a docstring below every field
     create(config, context)     makes the component
     SIGNALS (optional)          the signals it can carry, a frozenset; all three when it does not say
 
-Ours stand in a table and are imported when the configuration first names them, so that nobody pays for what is not used.
-Others come from entry points in the groups `otel_llm.receivers`, `otel_llm.processors` and `otel_llm.exporters`. They may
-not take a name of ours or of each other: which of the two would run could depend on the order of installation.
+Ours stand in a table and are imported when the configuration first names them, so that nobody pays for what is not
+used. Others come from entry points in the groups `otel_llm.receivers`, `otel_llm.processors` and `otel_llm.exporters`.
+They may not take a name of ours or of each other: which of the two would run could depend on the order of installation.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def find_type(kind: Kind, name: str) -> ComponentType:
         return _import_built_in(kind, name, built_in)
     if claims:
         return _load_entry_point(kind, claims[0])
-    raise ConfigError([f"{name!r} is not a {kind} type{hint(name, (*known_types(kind), *_ALIASES[kind]))}"])
+    raise ConfigError([f"unknown {kind} type {name!r}{hint(name, (*known_types(kind), *_ALIASES[kind]))}"])
 
 
 def _exists(module: str) -> bool:
@@ -211,9 +211,8 @@ def _component_type(kind: Kind, name: str, source: object, signals: frozenset[Si
     config = getattr(source, "Config", None)
     create = getattr(source, "create", None)
     if not (isinstance(config, type) and issubclass(config, msgspec.Struct) and callable(create)):
-        raise ConfigError(
-            [f"{kind} type {name!r}: expected a Config struct and create(config, context) in {_name_of(source)}; add them"]
-        )
+        expected = "expected a Config struct and create(config, context)"
+        raise ConfigError([f"{kind} type {name!r}: {expected} in {_name_of(source)}; add them"])
     typed = cast("Callable[[msgspec.Struct, Context], object]", create)
     return ComponentType(kind, name, config, typed, getattr(source, "SIGNALS", signals))
 

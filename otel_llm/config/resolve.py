@@ -1,0 +1,197 @@
+"""Sections to components, and components to pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from otel_llm.components import KINDS, ComponentType, Kind, find_type
+from otel_llm.config.addresses import check_addresses
+from otel_llm.config.document import name_of
+from otel_llm.config.service import PipelineConfig, ServiceConfig
+from otel_llm.config.settings import Component, PipelineSettings, Settings
+from otel_llm.config.structs import convert_section
+from otel_llm.config.values import Expanded, Value, join, plain, spread
+from otel_llm.delivery.config import Config as DeliveryConfig
+from otel_llm.errors import ConfigError
+from otel_llm.nearest import hint
+from otel_llm.signals import SIGNALS, Signal
+
+_SECTIONS: Final = (*(f"{kind}s" for kind in KINDS), "service")
+# What people who come from the Collector write, and what is there instead.
+_INSTEAD: Final = {
+    "extensions": "there are no extensions; health, readiness and metrics are at service.admin.endpoint",
+    "connectors": "there are no connectors; list the same exporter in several pipelines",
+}
+_DELIVERY_KEYS: Final = tuple(one.encode_name for one in msgspec.structs.fields(DeliveryConfig))
+
+Components = dict[Kind, dict[str, Component | None]]
+
+
+def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Settings:
+    """The document as settings.
+
+    Args:
+        document: with its variables expanded.
+        source: what to call it.
+        problems: those found before; this adds its own.
+
+    Raises:
+        ConfigError: there are problems, old or new.
+    """
+    for key in document:
+        if key not in _SECTIONS:
+            remedy = f"; {_INSTEAD[key]}" if key in _INSTEAD else hint(key, _SECTIONS)
+            problems.append(f"{key}: unknown section{remedy}")
+    components: Components = {kind: _components(kind, document.get(f"{kind}s"), problems) for kind in KINDS}
+    service = _service(document.get("service"), source, problems)
+    pipelines = _pipelines(service, components, problems) if service is not None else []
+    used = {kind: _used(kind, components[kind], pipelines) for kind in KINDS}
+    if service is not None:
+        check_addresses(used["receiver"], used["exporter"], service.admin.endpoint, problems)
+    if problems or service is None:
+        raise ConfigError(problems)
+    return Settings(
+        receivers=used["receiver"],
+        processors=used["processor"],
+        exporters=used["exporter"],
+        pipelines=tuple(pipelines),
+        service=service,
+        warnings=tuple(_unused(components, used)),
+        source=source,
+    )
+
+
+def _section(value: Value, path: str, problems: list[str]) -> dict[str, Value]:
+    """A value that has to be a section; empty when it is nothing, or something else, which is reported."""
+    if isinstance(value, Expanded):
+        if value.failed:
+            return {}
+        value = spread(value)
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    problems.append(f"{path}: expected a section, got {name_of(value)}")
+    return {}
+
+
+def _components(kind: Kind, value: Value, problems: list[str]) -> dict[str, Component | None]:
+    """Those of one kind by id; None for each that has a problem, so that pipelines may still name it."""
+    path = f"{kind}s"
+    section = _section(value, path, problems)
+    return {id_: _component(kind, id_, item, join(path, id_), problems) for id_, item in section.items()}
+
+
+def _component(kind: Kind, id_: str, value: Value, path: str, problems: list[str]) -> Component | None:
+    type_name, slash, name = id_.partition("/")
+    if not type_name or type_name != type_name.strip() or (slash and not name.strip()):
+        problems.append(f"{path}: expected type or type/name, got {id_[:100]!r}")
+        return None
+    try:
+        found = find_type(kind, type_name)
+    except ConfigError as error:
+        problems += [f"{path}: {problem}" for problem in error.problems]
+        return None
+    section = _section(value, path, problems)
+    delivery_section = _take_delivery(found, section) if kind == "exporter" else {}
+    delivery = convert_section(delivery_section, DeliveryConfig, path, problems)
+    config = convert_section(_rest(section, delivery_section), found.config, path, problems)
+    if config is None or delivery is None:
+        return None
+    return Component(id_, found, config, delivery)
+
+
+def _take_delivery(found: ComponentType, section: dict[str, Value]) -> dict[str, Value]:
+    """The part of an exporter's section that is its delivery's; an exporter's own setting of that name comes first."""
+    own = {one.encode_name for one in msgspec.structs.fields(found.config)}
+    return {key: section[key] for key in _DELIVERY_KEYS if key in section and key not in own}
+
+
+def _rest(section: dict[str, Value], taken: dict[str, Value]) -> dict[str, Value]:
+    return {key: value for key, value in section.items() if key not in taken}
+
+
+def _service(value: Value, source: str, problems: list[str]) -> ServiceConfig | None:
+    if plain(value) is None:
+        problems.append(
+            f"service: expected a section with pipelines, got nothing in {source}; see docs/configuration.md"
+        )
+        return None
+    service = convert_section(value, ServiceConfig, "service", problems)
+    if service is not None and not service.pipelines:
+        problems.append("service.pipelines: expected at least one pipeline, such as traces:, got none")
+    return service
+
+
+def _pipelines(service: ServiceConfig, components: Components, problems: list[str]) -> list[PipelineSettings]:
+    found = (_pipeline(id_, config, components, problems) for id_, config in service.pipelines.items())
+    return [pipeline for pipeline in found if pipeline is not None]
+
+
+def _pipeline(id_: str, config: PipelineConfig, components: Components, problems: list[str]) -> PipelineSettings | None:
+    path = join("service.pipelines", id_)
+    signal, slash, name = id_.partition("/")
+    if signal not in SIGNALS or (slash and not name.strip()):
+        problems.append(f"{path}: expected traces, metrics or logs, or one of them/name{hint(signal, SIGNALS)}")
+        return None
+    names: dict[Kind, tuple[str, ...]] = {
+        "receiver": config.receivers,
+        "processor": config.processors,
+        "exporter": config.exporters,
+    }
+    problems += [
+        f"{path}.{kind}s: expected at least one {kind}, got none"
+        for kind in KINDS
+        if kind != "processor" and not names[kind]
+    ]
+    chosen = {kind: _named(kind, names[kind], components[kind], signal, f"{path}.{kind}s", problems) for kind in KINDS}
+    return PipelineSettings(id_, signal, chosen["receiver"], chosen["processor"], chosen["exporter"])
+
+
+def _named(
+    kind: Kind,
+    names: tuple[str, ...],
+    defined: dict[str, Component | None],
+    signal: Signal,
+    path: str,
+    problems: list[str],
+) -> tuple[Component, ...]:
+    """The components that a pipeline names."""
+    found: list[Component] = []
+    for index, name in enumerate(names):
+        where = join(path, index)
+        if name not in defined:
+            problems.append(f"{where}: no {kind} {name!r} in {kind}s{hint(name, defined)}")
+            continue
+        component = defined[name]
+        if name in names[:index]:
+            problems.append(f"{where}: {name!r} stands in this list before; remove one of them")
+        elif component is not None and signal not in component.type.signals:
+            takes = " and ".join(sorted(component.type.signals, key=SIGNALS.index))
+            problems.append(f"{where}: {name!r} takes {takes}, not {signal}; remove it from this pipeline")
+        elif component is not None:
+            found.append(component)
+    return tuple(found)
+
+
+def _used(
+    kind: Kind, defined: dict[str, Component | None], pipelines: Iterable[PipelineSettings]
+) -> tuple[Component, ...]:
+    lists = {
+        "receiver": [pipeline.receivers for pipeline in pipelines],
+        "processor": [pipeline.processors for pipeline in pipelines],
+        "exporter": [pipeline.exporters for pipeline in pipelines],
+    }
+    ids = {component.id for components in lists[kind] for component in components}
+    return tuple(component for component in defined.values() if component is not None and component.id in ids)
+
+
+def _unused(components: Components, used: dict[Kind, tuple[Component, ...]]) -> Iterable[str]:
+    for kind in KINDS:
+        ids = {component.id for component in used[kind]}
+        for id_ in components[kind]:
+            if id_ not in ids:
+                yield f"{kind}s.{id_}: no pipeline names it, so it does nothing; add it to one or remove it"

@@ -1,0 +1,60 @@
+"""The section `service`: what runs, and how the process behaves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What flows from where to where. All names are those of sections of the configuration."""
+
+    receivers: tuple[str, ...] = ()
+    """Where telemetry comes in; at least one."""
+
+    processors: tuple[str, ...] = ()
+    """What is done to it, in this order. The metrics signal passes as it is."""
+
+    exporters: tuple[str, ...] = ()
+    """Where it goes; each gets all of it; at least one."""
+
+
+class LogsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The log lines that the process writes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are written."""
+
+
+class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the process says about itself. Its metrics are at the admin endpoint."""
+
+    logs: LogsConfig = LogsConfig()
+    """The log lines that the process writes to standard error."""
+
+
+class AdminConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """HTTP for operators: `/healthz`, `/readyz` and, for Prometheus, `/metrics`."""
+
+    endpoint: str | None = "127.0.0.1:13133"
+    """Where to listen, as host:port; `null` for nowhere."""
+
+
+class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What runs, and how the process behaves."""
+
+    pipelines: dict[str, PipelineConfig]
+    """By id: `traces`, `metrics` or `logs`, and `traces/name` for further ones of the same signal."""
+
+    telemetry: TelemetryConfig = TelemetryConfig()
+    """What the process says about itself."""
+
+    admin: AdminConfig = AdminConfig()
+    """Health, readiness and metrics."""
+
+    shutdown_timeout_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """How long a shutdown may take to deliver what was accepted, in seconds; the rest is counted as dropped."""
+
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    """How many processes share the ports."""
