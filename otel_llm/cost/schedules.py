@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -55,20 +55,19 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Hours with their own prices. `start` and `end` are seconds of the UTC day, the end not included."""
+    """Hours with their own prices, within one UTC day.
+
+    Attributes:
+        start: the first second of the day.
+        end: the first second that no longer belongs to it.
+        weekdays: days it is open on, Monday 0; empty for every day.
+        plan: the prices.
+    """
 
     start: int
     end: int
     weekdays: frozenset[int]
     plan: Plan
-
-    def is_open(self, at_unix_nano: int) -> bool:
-        """Whether the moment lies in the window. A window past midnight belongs to the day it opens on."""
-        days, second = divmod(at_unix_nano // SECOND, DAY_SECONDS)
-        wraps = self.end <= self.start
-        inside = (second >= self.start or second < self.end) if wraps else self.start <= second < self.end
-        opened = days - 1 if wraps and second < self.end else days
-        return inside and (not self.weekdays or (opened + _EPOCH_WEEKDAY) % 7 in self.weekdays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,11 @@ class Period:
 
     def plan_at(self, at_unix_nano: int) -> Plan | None:
         """The prices at a moment of this period."""
+        days, second = divmod(at_unix_nano // SECOND, DAY_SECONDS)
         for window in self.windows:
-            if window.is_open(at_unix_nano):
+            if window.start <= second < window.end:
+                if window.weekdays and (days + _EPOCH_WEEKDAY) % 7 not in window.weekdays:
+                    continue
                 return window.plan
         return self.plan
 
@@ -148,12 +150,18 @@ def _period(
             standard_instead=bool(context) and not found,
         )
 
-    windows = tuple(
-        Window(opens, closes, entry.weekdays, compiled(entry))
-        for entry in reversed(active)
-        for opens, closes in entry.daily
-    )
+    windows = tuple(window for entry in reversed(active) if entry.daily for window in _windows(entry, compiled(entry)))
     return Period(first, end, compiled(base), windows)
+
+
+def _windows(entry: Entry, plan: Plan) -> Iterator[Window]:
+    """The entry's hours. Those past midnight belong to the day they begin on, so their end is a window of the next."""
+    for opens, closes in entry.daily:
+        if opens < closes:
+            yield Window(opens, closes, entry.weekdays, plan)
+        else:
+            yield Window(opens, DAY_SECONDS, entry.weekdays, plan)
+            yield Window(0, closes, frozenset((day + 1) % 7 for day in entry.weekdays), plan)
 
 
 def _newest_start(entries: Sequence[Entry]) -> str | None:

@@ -76,6 +76,27 @@ def test_an_own_price_for_a_listed_model_replaces_the_list_price_for_all_its_ids
     assert (quoted.total_decimal, quoted.source, quoted.price_valid_from) == (Decimal(1), "user", "2026-11-01")
 
 
+@pytest.mark.parametrize(
+    ("when", "night"),
+    [
+        ("2026-11-20T21:59:59", False),
+        ("2026-11-20T22:00:00", True),
+        ("2026-11-21T05:59:59", True),
+        ("2026-11-21T06:00:00", False),
+        ("2026-11-21T22:00:00", False),
+        ("2026-11-22T01:00:00", False),
+    ],
+)
+def test_a_friday_night_ends_on_saturday_morning(when, night):
+    prices = [
+        {"rates": {"input": 2, "output": 2}},
+        {"daily": [["22:00", "06:00"]], "weekdays": [4], "rates": {"input": 1, "output": 1}},
+    ]
+    user = {"models": [{"provider": "vllm", "model": "m", "prices": prices}]}
+    moment = int(dt.datetime.fromisoformat(f"{when}+00:00").timestamp()) * 10**9
+    assert price(user, "vllm", "m", at=moment).total_decimal == (1 if night else 2)
+
+
 def test_a_discount_takes_its_percent_off_between_its_dates_and_only_of_its_units():
     user = {
         "discounts": [
