@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_llm.cost import Catalogue, Usage
@@ -83,6 +83,7 @@ def quote(model, usage, at=NOW, **rest):
     return CATALOGUE.quote(*model, usage, at, **rest)
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(models, rich_usages(), st.sampled_from(MODES), st.sampled_from(TIERS))
 def test_the_meters_sum_to_the_total_which_is_not_negative(model, usage, processing, tier):
     quoted = quote(model, usage, processing=processing, service_tier=tier)
@@ -98,6 +99,7 @@ def test_the_meters_sum_to_the_total_which_is_not_negative(model, usage, process
         assert quoted.total_float == float(quoted.total_decimal)
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(models, text_usages(), st.sampled_from(MODES))
 def test_the_short_path_gives_what_the_bill_gives(model, usage, processing):
     quoted = quote(model, usage, processing=processing)
@@ -112,6 +114,7 @@ def test_the_short_path_gives_what_the_bill_gives(model, usage, processing):
     assert quoted.bill().problem is None
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(models, text_usages(), st.integers(1, 1000))
 def test_more_output_never_costs_less(model, usage, more):
     larger = Usage(usage.input_tokens, usage.output_tokens + more, *usage.text[2:])
@@ -119,6 +122,7 @@ def test_more_output_never_costs_less(model, usage, more):
     assert before.total is None or after.total >= before.total
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(models, text_usages(), st.integers(1, 400_000))
 def test_more_input_never_costs_less(model, usage, more):
     larger = Usage(usage.input_tokens + more, *usage.text[1:])
@@ -126,6 +130,7 @@ def test_more_input_never_costs_less(model, usage, more):
     assert before.total is None or after.total >= before.total
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(
     st.sampled_from([("openai", "gpt-4o"), ("anthropic", "claude-opus-5"), ("google", "gemini-2.5-flash")]),
     text_usages(),
@@ -136,6 +141,7 @@ def test_without_tiers_two_calls_cost_what_their_sum_costs(model, one, other):
     assert quote(model, both).total == quote(model, one).total + quote(model, other).total
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(models, junk_usages, st.integers())
 def test_no_usage_raises_and_none_is_silently_free(model, usage, at):
     quoted = quote(model, usage, at)
@@ -147,6 +153,7 @@ def test_no_usage_raises_and_none_is_silently_free(model, usage, at):
     assert quoted.amounts is not None
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(
     st.none() | st.text(max_size=300),
     st.none() | st.text(max_size=300),
@@ -159,6 +166,7 @@ def test_no_id_raises(provider, model, processing, tier, address):
     assert quoted.total is None or quoted.model_matched
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(
     st.sampled_from(["arn:aws:bedrock:", "ft:", "models/", "publishers/", "projects/", "openrouter/", "us.", "@", ":"]),
     st.text(max_size=200),
@@ -168,6 +176,7 @@ def test_no_malformed_notation_raises(prefix, rest):
         assert CATALOGUE.quote(provider, prefix + rest, Usage(10, 10), NOW).status in ("priced", "unpriced")
 
 
+@settings(deadline=None)  # machines that run this are busy
 @given(models, rich_usages(), st.integers(1, 2**62))
 def test_replaying_gives_the_same_quote(model, usage, at):
     first, second = quote(model, usage, at), quote(model, usage, at)
