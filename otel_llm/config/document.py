@@ -1,9 +1,9 @@
 """YAML text to plain values, with the line and column of whatever is wrong with it.
 
 YAML is read by its 1.2 core schema, as the Collector and editors read it, not by the 1.1 that PyYAML has built in:
-`yes`, `on` and `12:30:00` are strings here, `1e3` is a number. Values are built from PyYAML's node tree by a walk of our
-own, so that duplicate keys are found, a file of a few lines that aliases blow up to gigabytes is refused, and no tag
-makes an object.
+`yes`, `on` and `12:30:00` are strings here, `1e3` is a number. Values are built from PyYAML's node tree by a walk
+of our own, so that duplicate keys are found, a file of a few lines that aliases blow up to gigabytes is refused, and no
+tag makes an object.
 """
 
 from __future__ import annotations
