@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from otel_llm.delivery.compact import compact
 from otel_llm.delivery.delivery import Delivery
@@ -31,17 +31,30 @@ class FanOut:
         Raises:
             RefusedError: one of them has no room and none has accepted it.
         """
-        if not payload.items:
-            return
-        payload = compact(payload)
-        reserved: list[tuple[Delivery, bool]] = []
-        try:
-            for delivery in self._deliveries:
-                if payload.signal in delivery.signals:
-                    reserved.append((delivery, delivery.reserve(payload)))  # noqa: PERF401 - what was reserved counts when it raises
-        except RefusedError:
-            for delivery, has_room in reserved:
-                delivery.cancel(payload, has_room=has_room)
-            raise
-        for delivery, has_room in reserved:
-            delivery.commit(payload, has_room=has_room)
+        offer_all([(self, payload)])
+
+    def takers(self, payload: Payload) -> Sequence[Delivery]:
+        """The deliveries whose exporters take the payload's signal."""
+        return [delivery for delivery in self._deliveries if payload.signal in delivery.signals]
+
+
+def offer_all(offers: Iterable[tuple[FanOut, Payload]]) -> None:
+    """Take over one payload for each of several fan-outs, as one: when a receiver feeds several pipelines.
+
+    Raises:
+        RefusedError: one delivery has no room and none has accepted anything.
+    """
+    reserved: list[tuple[Delivery, Payload, bool]] = []
+    try:
+        for fan_out, offered in offers:
+            if not offered.items:
+                continue
+            payload = compact(offered)
+            for delivery in fan_out.takers(payload):
+                reserved.append((delivery, payload, delivery.reserve(payload)))  # noqa: PERF401 - what was reserved counts when it raises
+    except RefusedError:
+        for delivery, payload, has_room in reserved:
+            delivery.cancel(payload, has_room=has_room)
+        raise
+    for delivery, payload, has_room in reserved:
+        delivery.commit(payload, has_room=has_room)

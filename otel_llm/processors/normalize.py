@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from otel_llm._generated import attributes as names
+from otel_llm.components import Context
 from otel_llm.dialects import TWINS, Normalizer
 from otel_llm.operation import Operation
 
@@ -60,14 +61,15 @@ class Normalize:
 
     Args:
         config: the settings.
+        name: its id in the configuration.
     """
 
-    name = "normalize"
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = _WRITES
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, name: str = "normalize") -> None:
         config = config or Config()
+        self.name = name
         self._normalizer = Normalizer(config.compatibility, keep_originals=config.keep_originals)
 
     def process(self, operations: Iterable[Operation]) -> None:
@@ -75,3 +77,8 @@ class Normalize:
         normalize = self._normalizer.normalize
         for operation in operations:
             normalize(operation)
+
+
+def create(config: Config, context: Context) -> Normalize:
+    """The processor."""
+    return Normalize(config, context.name)

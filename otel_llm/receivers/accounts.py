@@ -11,6 +11,7 @@ from otel_llm._generated.metrics import (
     OTEL_LLM_RECEIVER_REQUESTS_REFUSED,
     Metric,
 )
+from otel_llm.http.defects import describe
 from otel_llm.signals import Signal
 from otel_llm.telemetry import LogLimiter, Metrics
 
@@ -60,3 +61,8 @@ class Accounts:
         """A request was turned away; one line a minute tells why, since many senders do not show the answer."""
         self._refused.add(1, self._name, signal or UNKNOWN_SIGNAL, reason)
         self._log.warning(reason, "%s: refused a request (%s): %s", self._name, reason, message)
+
+    def failed(self, error: BaseException) -> None:
+        """A request met a defect of ours."""
+        text = describe(error)
+        self._log.warning(text, "%s: a request failed: %s", self._name, text)

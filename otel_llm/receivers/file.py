@@ -16,10 +16,10 @@ from typing import BinaryIO, Final, Literal
 
 import msgspec
 
+from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.signals import Consumer, Signal
-from otel_llm.telemetry import Metrics
 
 _LOGGER: Final = logging.getLogger(__name__)
 _READ_BYTES: Final = 1024 * 1024
@@ -243,16 +243,10 @@ def _signal_of_line(line: bytes) -> Signal:
     raise MalformedError("the line has none of resourceSpans, resourceMetrics and resourceLogs")
 
 
-def create(config: Config, *, name: str, metrics: Metrics | None = None, setting: str | None = None) -> FileReceiver:
+def create(config: Config, context: Context) -> FileReceiver:
     """A receiver.
-
-    Args:
-        config: what the user set.
-        name: of the receiver in the configuration.
-        metrics: where it counts.
-        setting: path of the configuration, for error messages; `receivers.<name>` by default.
 
     Raises:
         ConfigError: format `proto` without a signal.
     """
-    return FileReceiver(config, Accounts(metrics or Metrics(), name), setting or f"receivers.{name}")
+    return FileReceiver(config, Accounts(context.metrics, context.name), f"receivers.{context.name}")

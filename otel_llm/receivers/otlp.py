@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import msgspec
 
+from otel_llm.components import Context
 from otel_llm.errors import ConfigError
 from otel_llm.receivers import Receiver, otlp_grpc, otlp_http
 from otel_llm.signals import Consumer
-from otel_llm.telemetry import Metrics
 
 
 class Protocols(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,12 +61,13 @@ class OtlpReceiver:
             receiver.shutdown(max(0.0, end - time.monotonic()))
 
 
-def create(config: Config, *, name: str, metrics: Metrics | None = None) -> OtlpReceiver:
+def create(config: Config, context: Context) -> OtlpReceiver:
     """A receiver for the protocols that the configuration names.
 
     Raises:
         ConfigError: it names none, or an endpoint is not host:port.
     """
+    name, metrics = context.name, context.metrics
     setting = f"receivers.{name}.protocols"
     grpc, http = config.protocols.grpc, config.protocols.http
     if isinstance(grpc, msgspec.UnsetType) and isinstance(http, msgspec.UnsetType):

@@ -6,6 +6,7 @@ Source: OTLP specification 1.x, section OTLP/gRPC.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import grpc
 import msgspec
 
 from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.http.allocator import keep_large_blocks
 from otel_llm.receivers import answers
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, read_tls_files
@@ -91,6 +93,7 @@ class OtlpGrpcReceiver:
             why = "the address is taken or not ours, or certificate and key do not fit" if tls else "taken or not ours"
             raise cannot_listen(self._address, f"{self._setting}.endpoint", why) from error
         server.start()
+        keep_large_blocks()
         self._port, self._server, self._pool = port, server, pool
 
     def shutdown(self, deadline_seconds: float) -> None:
@@ -133,6 +136,11 @@ def _export(signal: Signal, consumer: Consumer, accounts: Accounts) -> Callable[
             return _fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, code, str(error), retry_after)
         finally:
             accounts.answered(signal, time.perf_counter() - start, len(request))
+            defect = sys.exception()
+            if defect is not None:
+                # Left to itself, gRPC logs the error and sends its text, which may quote the request.
+                accounts.failed(defect)
+                context.abort(grpc.StatusCode.INTERNAL, "internal error")
         answer = answers.success(signal, result)
         if len(answer) >= _COMPRESSED_ANSWER_BYTES:
             context.set_compression(grpc.Compression.Gzip)

@@ -15,6 +15,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from otel_llm.clock import SystemClock
+from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.receivers import file
 from otel_llm.signals import ConsumeResult, Signal
@@ -36,7 +38,7 @@ def start(metrics: Metrics, tmp_path: Path) -> Iterator[Start]:
 
         def run(consumer: RecordingConsumer, **settings: object) -> file.FileReceiver:
             config = file.Config(path=str(tmp_path / "in"), poll_interval_seconds=0.01, **settings)  # type: ignore[arg-type]  # checked by use
-            receiver = file.create(config, name="file", metrics=metrics)
+            receiver = file.create(config, Context("file", metrics, SystemClock()))
             receiver.start(consumer)
             stack.callback(receiver.shutdown, 1.0)
             return receiver

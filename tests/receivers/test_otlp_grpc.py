@@ -17,6 +17,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from otel_llm.clock import SystemClock
+from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.receivers import otlp, otlp_grpc, otlp_http
 from otel_llm.receivers.endpoint import TlsConfig
@@ -124,6 +126,16 @@ def test_a_malformed_request_is_invalid_argument_and_not_retried(start: Start, m
     assert refusals(metrics) == {("traces", "malformed"): 1}
 
 
+def test_a_defect_is_an_internal_error_and_quotes_nothing(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_signal: Signal, body: bytes) -> ConsumeResult:
+        raise KeyError(body.decode())
+
+    error = failure(start(RecordingConsumer(fail)).endpoint, b"secret")
+    assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+    assert "KeyError in fail" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_messages_over_the_limit_are_refused_before_and_after_decompression(start: Start) -> None:
     consumer = RecordingConsumer()
     endpoint = start(consumer, max_recv_msg_size_mib=1).endpoint
@@ -212,7 +224,7 @@ def test_the_two_protocols_start_and_stop_as_one(metrics: Metrics) -> None:
     protocols = otlp.Protocols(
         grpc=otlp_grpc.Config(endpoint="127.0.0.1:0"), http=otlp_http.Config(endpoint="127.0.0.1:0")
     )
-    receiver = otlp.create(otlp.Config(protocols=protocols), name="otlp", metrics=metrics)
+    receiver = otlp.create(otlp.Config(protocols=protocols), Context("otlp", metrics, SystemClock()))
     consumer = RecordingConsumer()
     receiver.start(consumer)
     assert receiver.grpc is not None
@@ -229,7 +241,7 @@ def test_when_one_protocol_cannot_start_neither_does(start: Start) -> None:
     with_taken_http = otlp.Protocols(
         grpc=otlp_grpc.Config(endpoint="127.0.0.1:0"), http=otlp_http.Config(endpoint=taken)
     )
-    receiver = otlp.create(otlp.Config(protocols=with_taken_http), name="otlp")
+    receiver = otlp.create(otlp.Config(protocols=with_taken_http), Context("otlp", Metrics(), SystemClock()))
     with pytest.raises(ConfigError, match=r"receivers\.otlp\.protocols\.http\.endpoint"):
         receiver.start(RecordingConsumer())
     assert receiver.grpc is not None
@@ -237,11 +249,11 @@ def test_when_one_protocol_cannot_start_neither_does(start: Start) -> None:
 
 
 def test_a_protocol_without_a_value_has_its_defaults_and_an_absent_one_is_off() -> None:
-    both = otlp.create(otlp.Config(), name="otlp")
+    both = otlp.create(otlp.Config(), Context("otlp", Metrics(), SystemClock()))
     assert both.grpc is not None
     assert both.http is not None
     assert (both.grpc.endpoint, both.http.endpoint) == ("127.0.0.1:4317", "127.0.0.1:4318")
-    one = otlp.create(otlp.Config(protocols=otlp.Protocols(http=None)), name="otlp")
+    one = otlp.create(otlp.Config(protocols=otlp.Protocols(http=None)), Context("otlp", Metrics(), SystemClock()))
     assert one.grpc is None
     with pytest.raises(ConfigError, match=r"receivers\.otlp\.protocols: expected grpc, http or both"):
-        otlp.create(otlp.Config(protocols=otlp.Protocols()), name="otlp")
+        otlp.create(otlp.Config(protocols=otlp.Protocols()), Context("otlp", Metrics(), SystemClock()))

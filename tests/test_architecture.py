@@ -1,0 +1,117 @@
+"""The architecture's rules that a test can hold: which way imports point, what importing costs, where exceptions end."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "otel_llm"
+
+# Each layer may import itself and the layers below it; layers on one line are siblings and do not know each other,
+# unless SIBLINGS says so. docs/architecture.md shows the same.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("cli", "demo", "loopback"),
+    ("hosts",),
+    ("config",),
+    ("receivers", "exporters", "delivery", "processors", "ledger", "testing"),
+    ("http", "codecs", "dialects", "components"),
+    ("pipeline",),
+    ("operation", "telemetry", "signals", "clock", "errors", "nearest"),
+    ("cost",),
+    ("_generated",),
+)
+SIBLINGS = {
+    ("codecs", "dialects"),  # the log codec groups message events; none of the conversion
+    ("cli", "demo"),
+    ("cli", "loopback"),
+    ("delivery", "exporters"),  # delivery knows the Exporter protocol
+    ("exporters", "ledger"),
+    ("pipeline", "pipeline"),
+}
+PURE = ("cost",)  # domain packages: no OpenTelemetry, nothing of ours
+
+
+def modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).parts
+        yield parts[0].removesuffix(".py"), path, ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def layer(name: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for name, path, tree in modules():
+        if name == "__init__":
+            continue
+        for module in imports(tree):
+            parts = module.split(".")
+            if parts[0] != "otel_llm" or len(parts) == 1 or parts[1] == name:
+                continue
+            other = parts[1]
+            ours, theirs = layer(name), layer(other)
+            lowest = len(LAYERS) - 3
+            within_base = ours == theirs == lowest
+            if theirs < ours or (theirs == ours and not within_base and (name, other) not in SIBLINGS):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
+    assert wrong == []
+
+
+def test_domain_packages_know_neither_opentelemetry_nor_us() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {module}"
+        for name, path, tree in modules()
+        if name in PURE
+        for module in imports(tree)
+        if module.split(".")[0] == "opentelemetry"
+        or (module.startswith("otel_llm") and not module.startswith(f"otel_llm.{name}"))
+    ]
+    assert wrong == []
+
+
+def test_broad_excepts_stand_only_where_the_design_has_them() -> None:
+    """Isolation in the pipeline, and the tops of worker loops."""
+    found = {
+        str(path.relative_to(PACKAGE))
+        for _, path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or getattr(node.type, "id", "") in {"Exception", "BaseException"})
+    }
+    assert found <= ALLOWED_BROAD_EXCEPTS
+
+
+ALLOWED_BROAD_EXCEPTS = {"pipeline.py", "delivery/delivery.py"}
+
+
+@pytest.mark.parametrize("module", ["otel_llm", "otel_llm.cli.main"])
+def test_importing_loads_neither_grpc_nor_protobuf_nor_the_network(module: str) -> None:
+    """Acceptance 21: importing is light and opens nothing."""
+    script = f"""
+import sys
+opened = []
+def audit(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind", "subprocess.Popen"):
+        opened.append(event)
+sys.addaudithook(audit)
+import {module}
+heavy = sorted({{"grpc", "google.protobuf", "yaml", "httpx", "urllib3", "requests"}} & set(sys.modules))
+print(opened, heavy)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split("\n")[0] == "[] []"
