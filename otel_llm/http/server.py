@@ -16,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from otel_llm.http.allocator import keep_large_blocks
 from otel_llm.http.connection import Connection
+from otel_llm.http.defects import describe
 from otel_llm.http.message import Observer, Reason, Routes
 from otel_llm.http.shared import Limits, Shared
 from otel_llm.telemetry import LogLimiter
@@ -84,6 +86,7 @@ class HttpServer:
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._shared: Shared | None = None
         self._stop: asyncio.Future[float] | None = None
         self._port = settings.port
 
@@ -91,6 +94,16 @@ class HttpServer:
     def port(self) -> int:
         """The port it listens on; the real one when 0 was asked for and it was started."""
         return self._port
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return 0 if self._shared is None else len(self._shared.connections)
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """How much of bodies has arrived and is not answered."""
+        return 0 if self._shared is None else self._shared.in_flight_bytes
 
     def start(self) -> None:
         """Listen, and return when requests are answered.
@@ -100,6 +113,7 @@ class HttpServer:
         """
         listening = listening_socket(self._settings.host, self._settings.port, reuse_port=self._settings.reuse_port)
         self._port = listening.getsockname()[1]
+        keep_large_blocks()
         self._thread = threading.Thread(target=self._run, args=(listening,), name=self._settings.name, daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -138,6 +152,7 @@ class HttpServer:
             ssl=settings.tls,
             ssl_handshake_timeout=settings.limits.head_seconds if settings.tls else None,
         )
+        self._shared = shared
         self._loop = loop
         self._stop = loop.create_future()
         self._ready.set()
@@ -148,12 +163,12 @@ class HttpServer:
         pool.shutdown(wait=False, cancel_futures=True)
 
     def _log_defect(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:  # noqa: ARG002 - asyncio's signature
-        """Log what the loop caught: the kind of error and where, never its text, which may quote a request."""
+        """Log what the loop caught."""
         error = context.get("exception")
         if isinstance(error, OSError):
             return  # A client went away or does not speak our TLS.
-        kind = type(error).__name__ if isinstance(error, BaseException) else str(context.get("message"))
-        self._log.warning(kind, "%s: a request failed with %s at %s", self._settings.name, kind, _origin(error))
+        text = describe(error) if isinstance(error, BaseException) else str(context.get("message"))
+        self._log.warning(text, "%s: a request failed: %s", self._settings.name, text)
 
 
 def listening_socket(host: str, port: int, *, reuse_port: bool) -> socket.socket:
@@ -195,13 +210,3 @@ def _loop_factory(event_loop: Literal["fastest", "asyncio"]) -> Callable[[], asy
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
     return factory
-
-
-def _origin(error: object) -> str:
-    """File and line that raised, without a path."""
-    trace = error.__traceback__ if isinstance(error, BaseException) else None
-    if trace is None:
-        return "an unknown place"
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
