@@ -1,0 +1,124 @@
+"""Writes each GenAI operation into the ledger, a SQLite file; see otel_llm/ledger. Other spans are passed over."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from otel_llm.clock import Clock
+from otel_llm.codecs.wire import decode_traces
+from otel_llm.components import Context
+from otel_llm.errors import MalformedError, PermanentError, RetryableError
+from otel_llm.exporters.exporter import ExportResult
+from otel_llm.ledger.row import OWNERSHIP_KEYS, Row, row_of
+from otel_llm.ledger.store import Ledger, may_pass
+from otel_llm.signals import Payload, Signal
+
+_logger = logging.getLogger(__name__)
+_CLEAN_UP_SECONDS: Final = 3600.0
+
+SIGNALS: Final[frozenset[Signal]] = frozenset({"traces"})
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ledger: one row for each GenAI operation, in a SQLite file."""
+
+    path: str = "otel-llm-ledger.db"
+    """The file; made when it is not there. `~` is the home folder."""
+
+    retention_days: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Delete rows of operations that started more than this many days ago. Keep all without it."""
+
+    owner_keys: tuple[str, ...] = OWNERSHIP_KEYS["owner"]
+    """Attributes that say whose an operation is: the first that is there, on the span or else on its resource."""
+
+    tenant_keys: tuple[str, ...] = OWNERSHIP_KEYS["tenant"]
+    """Attributes that say for which tenant it was; found as for `owner_keys`."""
+
+    user_keys: tuple[str, ...] = OWNERSHIP_KEYS["user"]
+    """Attributes that say for which user it was; found as for `owner_keys`."""
+
+    feature_keys: tuple[str, ...] = OWNERSHIP_KEYS["feature"]
+    """Attributes that say which feature of the application it belongs to; found as for `owner_keys`."""
+
+
+class LedgerExporter:
+    """The exporter; see `create`.
+
+    Attributes:
+        ledger: the ledger it writes to.
+    """
+
+    def __init__(
+        self, ledger: Ledger, ownership: Mapping[str, Sequence[str]], retention_days: float | None, clock: Clock
+    ) -> None:
+        self.signals = SIGNALS
+        self.ledger = ledger
+        self._ownership = ownership
+        self._retention_days = retention_days
+        self._clock = clock
+        self._next_clean_up = clock.monotonic()
+
+    def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - SQLite waits as opened
+        """Record the operations of a payload, all or none.
+
+        Raises:
+            RetryableError: the file is locked or the disk full, for now.
+            PermanentError: the payload cannot be read, or the file is broken.
+        """
+        try:
+            operations = decode_traces(payload.join()).operations
+        except MalformedError as error:
+            raise PermanentError(f"ledger: {error}") from None
+        rows = [row_of(operation, self._ownership) for operation in operations]
+        known = [row for row in rows if row is not None]
+        self._record(known)
+        self._clean_up()
+        nameless = len(rows) - len(known)
+        return ExportResult(nameless, "spans without trace or span id have no row") if nameless else ExportResult()
+
+    def shutdown(self) -> None:
+        """Close the file."""
+        self.ledger.close()
+
+    def _record(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        try:
+            self.ledger.record(rows)
+        except sqlite3.Error as error:
+            problem = f"ledger {self.ledger.path}: {error}"
+            if may_pass(error):
+                raise RetryableError(problem) from error
+            raise PermanentError(f"{problem}; move the file away to begin a new one") from error
+
+    def _clean_up(self) -> None:
+        """Forget old rows, at the first export and then once an hour."""
+        now = self._clock.monotonic()
+        if self._retention_days is None or now < self._next_clean_up:
+            return
+        self._next_clean_up = now + _CLEAN_UP_SECONDS
+        try:
+            self.ledger.forget(self._retention_days)
+        except sqlite3.Error as error:  # the rows of this payload are safe; it is tried again in an hour
+            _logger.warning("ledger %s: old rows were not deleted: %s", self.ledger.path, error)
+
+
+def create(config: Config, context: Context) -> LedgerExporter:
+    """Make the exporter and open the file.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    ownership = {
+        "owner": config.owner_keys,
+        "tenant": config.tenant_keys,
+        "user": config.user_keys,
+        "feature": config.feature_keys,
+    }
+    ledger = Ledger(config.path, clock=context.clock)
+    return LedgerExporter(ledger, ownership, config.retention_days, context.clock)

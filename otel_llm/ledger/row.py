@@ -1,0 +1,255 @@
+"""One GenAI operation as the ledger keeps it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+from otel_llm._generated import attributes as keys
+from otel_llm.operation import AttributeValue, Operation
+
+# Money in the ledger is a whole number of this part of a currency unit. Token prices are multiples of it; what the
+# attribute's double holds beyond it is less than 1e-12 of a unit for each row.
+PICO: Final = 10**12
+# What no operation costs or uses: a million units of money, 1e12 tokens. Such a number is a mistake or an attack, and
+# would make sums overflow.
+_MAX_PICO: Final = 10**6 * PICO
+_MAX_TOKENS: Final = 10**12
+_INT64_MAX: Final = 2**63 - 1
+
+# Names may be absurd; a row stays small.
+_TEXT_CHARACTERS: Final = 256
+
+# Who an operation belongs to has no agreed names yet: the first of these keys that is there, on the span or else on its
+# resource. A user may set others.
+OWNERSHIP_KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "owner": ("service.owner", "team"),
+        "tenant": ("tenant.id", "tenant"),
+        "user": (keys.USER_ID, "enduser.id"),
+        "feature": ("feature.name", "feature"),
+    }
+)
+
+_STATUS: Final = {1: "ok", 2: "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation; the fields are the table's columns, in order. None is unknown.
+
+    Attributes:
+        trace_id, span_id: what identifies it.
+        parent_span_id: None for a root.
+        start_unix_nano: 0 when the sender did not say.
+        duration_nano: None when start or end is missing or they are the wrong way round.
+        service, environment: from the resource.
+        owner, tenant, user, feature: see OWNERSHIP_KEYS.
+        operation, provider, request_model, response_model, response_id, conversation_id: as the conventions name them.
+        input_tokens, output_tokens: all of them; the three that follow are parts of these.
+        usage_source: `provider` or `estimated`.
+        cost_status, cost_reason: whether it is priced, and why not.
+        cost_currency: ISO 4217.
+        cost_total: in 1e-12 currency units; the columns that follow are its parts by meter and sum to it.
+        cost_source, price_version: where the prices are from.
+        is_cost_estimated: 1 when it rests on estimated usage, 0 when not.
+        status: `ok` or `error`; None when the span does not say.
+        error_type: the error's class.
+        time_to_first_chunk_seconds: of a streamed response.
+        verdict: of the policy.
+        quality_flags: comma-separated.
+        prompt_name, prompt_version: of the template used.
+        dialect: the convention the span was written in.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    start_unix_nano: int
+    duration_nano: int | None
+    service: str | None
+    environment: str | None
+    owner: str | None
+    tenant: str | None
+    user: str | None
+    feature: str | None
+    operation: str | None
+    provider: str | None
+    request_model: str | None
+    response_model: str | None
+    response_id: str | None
+    conversation_id: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    usage_source: str | None
+    cost_status: str | None
+    cost_reason: str | None
+    cost_currency: str | None
+    cost_total: int | None
+    cost_input: int | None
+    cost_output: int | None
+    cost_cache_read: int | None
+    cost_cache_write: int | None
+    cost_input_audio: int | None
+    cost_output_audio: int | None
+    cost_input_image: int | None
+    cost_output_image: int | None
+    cost_web_search: int | None
+    cost_request: int | None
+    cost_other: int | None
+    cost_source: str | None
+    price_version: str | None
+    is_cost_estimated: int | None
+    status: str | None
+    error_type: str | None
+    time_to_first_chunk_seconds: float | None
+    verdict: str | None
+    quality_flags: str | None
+    prompt_name: str | None
+    prompt_version: str | None
+    dialect: str | None
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, or else the one that was asked for."""
+        return self.response_model or self.request_model
+
+    @property
+    def cost(self) -> Decimal | None:
+        """The total in currency units, exact; None when unknown."""
+        return None if self.cost_total is None else to_units(self.cost_total)
+
+
+COLUMNS: Final = tuple(field.name for field in fields(Row))
+
+
+def to_units(pico: int) -> Decimal:
+    """An amount of 1e-12 units in units, exact."""
+    return Decimal(pico).scaleb(-12)
+
+
+def to_pico(value: AttributeValue) -> int | None:
+    """An amount of money from a span's attribute; None when it is none that a row can hold.
+
+    The double is read as the decimal that it is printed as, which is what the one who set it meant.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    pico = round(Decimal(repr(value)) * PICO)
+    return pico if abs(pico) <= _MAX_PICO else None
+
+
+def row_of(operation: Operation, ownership: Mapping[str, Sequence[str]] = OWNERSHIP_KEYS) -> Row | None:
+    """The row of an operation; None when it has no ids to know it by.
+
+    Args:
+        operation: after all processors.
+        ownership: keys for owner, tenant, user and feature.
+    """
+    if not operation.trace_id or not operation.span_id:
+        return None
+    get, resource = operation.get, operation.resource
+    owned = {name: _first(operation, names) for name, names in ownership.items()}
+    return Row(
+        trace_id=operation.trace_id,
+        span_id=operation.span_id,
+        parent_span_id=operation.parent_span_id or None,
+        start_unix_nano=min(operation.start_unix_nano, _INT64_MAX),
+        duration_nano=_duration(operation),
+        service=_text(resource.get(keys.SERVICE_NAME)),
+        environment=_text(resource.get(keys.DEPLOYMENT_ENVIRONMENT_NAME) or resource.get("deployment.environment")),
+        owner=owned.get("owner"),
+        tenant=owned.get("tenant"),
+        user=owned.get("user"),
+        feature=owned.get("feature"),
+        operation=_text(operation.operation_name),
+        provider=_text(operation.provider_name),
+        request_model=_text(operation.request_model),
+        response_model=_text(operation.response_model),
+        response_id=_text(operation.response_id),
+        conversation_id=_text(operation.conversation_id),
+        input_tokens=_count(operation.input_tokens),
+        output_tokens=_count(operation.output_tokens),
+        cache_read_tokens=_count(operation.cache_read_input_tokens),
+        cache_write_tokens=_count(operation.cache_write_input_tokens),
+        reasoning_tokens=_count(operation.reasoning_output_tokens),
+        usage_source=_text(get(keys.OTEL_LLM_USAGE_SOURCE)),
+        cost_status=_text(get(keys.OTEL_LLM_COST_STATUS)),
+        cost_reason=_text(get(keys.OTEL_LLM_COST_REASON)),
+        cost_currency=_text(get(keys.OTEL_LLM_COST_CURRENCY)),
+        cost_total=to_pico(get(keys.OTEL_LLM_COST_TOTAL)),
+        cost_input=to_pico(get(keys.OTEL_LLM_COST_INPUT)),
+        cost_output=to_pico(get(keys.OTEL_LLM_COST_OUTPUT)),
+        cost_cache_read=to_pico(get(keys.OTEL_LLM_COST_CACHE_READ)),
+        cost_cache_write=to_pico(get(keys.OTEL_LLM_COST_CACHE_WRITE)),
+        cost_input_audio=to_pico(get(keys.OTEL_LLM_COST_INPUT_AUDIO)),
+        cost_output_audio=to_pico(get(keys.OTEL_LLM_COST_OUTPUT_AUDIO)),
+        cost_input_image=to_pico(get(keys.OTEL_LLM_COST_INPUT_IMAGE)),
+        cost_output_image=to_pico(get(keys.OTEL_LLM_COST_OUTPUT_IMAGE)),
+        cost_web_search=to_pico(get(keys.OTEL_LLM_COST_WEB_SEARCH)),
+        cost_request=to_pico(get(keys.OTEL_LLM_COST_REQUEST)),
+        cost_other=to_pico(get(keys.OTEL_LLM_COST_OTHER)),
+        cost_source=_text(get(keys.OTEL_LLM_COST_SOURCE)),
+        price_version=_text(get(keys.OTEL_LLM_COST_PRICE_VERSION)),
+        is_cost_estimated=_flag(get(keys.OTEL_LLM_COST_ESTIMATED)),
+        status=_STATUS.get(operation.status_code),
+        error_type=_text(get(keys.ERROR_TYPE)),
+        time_to_first_chunk_seconds=_seconds(get(keys.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)),
+        verdict=_text(get(keys.OTEL_LLM_POLICY_VERDICT_TYPE)),
+        quality_flags=_list(get(keys.OTEL_LLM_QUALITY_FLAGS)),
+        prompt_name=_text(get(keys.GEN_AI_PROMPT_NAME)),
+        prompt_version=_text(get(keys.GEN_AI_PROMPT_VERSION)),
+        dialect=_text(get(keys.OTEL_LLM_DIALECT)),
+    )
+
+
+def _first(operation: Operation, names: Sequence[str]) -> str | None:
+    for source in (operation.get, operation.resource.get):
+        for name in names:
+            text = _text(source(name))
+            if text is not None:
+                return text
+    return None
+
+
+def _text(value: AttributeValue) -> str | None:
+    """A name; numbers are names too, nothing and empty are none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        return None
+    text = value[:_TEXT_CHARACTERS]
+    # SQLite takes only what UTF-8 can hold.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _list(value: AttributeValue) -> str | None:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return _text(value)
+    return _text(",".join(item for item in value if isinstance(item, str)))
+
+
+def _count(value: int | None) -> int | None:
+    return value if value is None or value <= _MAX_TOKENS else None
+
+
+def _flag(value: AttributeValue) -> int | None:
+    return int(value) if isinstance(value, bool) else None
+
+
+def _seconds(value: AttributeValue) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)
+
+
+def _duration(operation: Operation) -> int | None:
+    start, end = operation.start_unix_nano, operation.end_unix_nano
+    return min(end - start, _INT64_MAX) if 0 < start <= end else None

@@ -1,0 +1,95 @@
+"""The ledger's tables, as numbered migrations. One that was released is never edited; changes go to the end."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from otel_llm.clock import Clock
+from otel_llm.errors import ConfigError
+
+_FIRST: Final = (
+    """
+    CREATE TABLE operations (
+        trace_id BLOB NOT NULL,
+        span_id BLOB NOT NULL,
+        parent_span_id BLOB,
+        start_unix_nano INTEGER NOT NULL,
+        duration_nano INTEGER,
+        service TEXT,
+        environment TEXT,
+        owner TEXT,
+        tenant TEXT,
+        user TEXT,
+        feature TEXT,
+        operation TEXT,
+        provider TEXT,
+        request_model TEXT,
+        response_model TEXT,
+        response_id TEXT,
+        conversation_id TEXT,
+        input_tokens INTEGER,
+        output_tokens INTEGER,
+        cache_read_tokens INTEGER,
+        cache_write_tokens INTEGER,
+        reasoning_tokens INTEGER,
+        usage_source TEXT,
+        cost_status TEXT,
+        cost_reason TEXT,
+        cost_currency TEXT,
+        cost_total INTEGER,
+        cost_input INTEGER,
+        cost_output INTEGER,
+        cost_cache_read INTEGER,
+        cost_cache_write INTEGER,
+        cost_input_audio INTEGER,
+        cost_output_audio INTEGER,
+        cost_input_image INTEGER,
+        cost_output_image INTEGER,
+        cost_web_search INTEGER,
+        cost_request INTEGER,
+        cost_other INTEGER,
+        cost_source TEXT,
+        price_version TEXT,
+        is_cost_estimated INTEGER,
+        status TEXT,
+        error_type TEXT,
+        time_to_first_chunk_seconds REAL,
+        verdict TEXT,
+        quality_flags TEXT,
+        prompt_name TEXT,
+        prompt_version TEXT,
+        dialect TEXT,
+        PRIMARY KEY (trace_id, span_id)
+    )
+    """,
+    "CREATE INDEX operations_by_start ON operations (start_unix_nano)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_unix_nano INTEGER NOT NULL)"
+)
+
+
+def migrate(connection: sqlite3.Connection, path: str, clock: Clock) -> None:
+    """Bring the tables to this version, in one transaction; safe when several processes do it at the same time.
+
+    Raises:
+        ConfigError: a newer otel_llm wrote this file.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        connection.execute(_TABLE)
+        ((version,),) = connection.execute("SELECT coalesce(max(version), 0) FROM migrations")
+        if version > len(MIGRATIONS):
+            problem = (
+                f"ledger {path}: expected schema version {len(MIGRATIONS)} or older, got {version}; "
+                "use the otel_llm that wrote it, or another file"
+            )
+            raise ConfigError([problem])
+        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", (number, clock.unix_nano()))
