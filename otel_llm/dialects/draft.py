@@ -11,6 +11,7 @@ from typing import Final
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import Conversation, dump, lift_system
 from otel_llm.dialects.messages_json import JsonObject, as_object, parse_json
+from otel_llm.dialects.providers import provider
 from otel_llm.operation import AttributeValue, Operation
 
 # Operations that are one call of a model: their messages, provider and finish reasons are the call's.
@@ -72,6 +73,11 @@ class Draft:
         """Whether the operation is one call of a model."""
         return self.operation.operation_name in MODEL_OPERATIONS
 
+    def make_step(self) -> None:
+        """It is a step of a framework and no operation: it has no name as one, and what it counts others counted."""
+        for key in (names.GEN_AI_OPERATION_NAME, *self.under("gen_ai.usage.")):
+            self.operation.remove(key)
+
     def fill(self, key: str, value: AttributeValue) -> None:
         """Set a canonical attribute that has no value yet; None is nothing to set."""
         if value is not None and self.operation.get(key) is None:
@@ -109,11 +115,17 @@ class Draft:
         Source: semconv `gen_ai.system_instructions`: for instructions that are given apart from the chat history.
         """
         operation = self.operation
-        if operation.operation_name in _AGENTS or operation.provider_name in _APART:
+        if operation.operation_name in _AGENTS or self._provider() in _APART:
             return True
         if operation.get(names.OPENAI_API_TYPE) == "responses":
             return True
         return (operation.response_id or "").startswith("resp_")
+
+    def _provider(self) -> str | None:
+        """The provider as far as it is known now: extractors find the model before the provider is settled."""
+        operation = self.operation
+        model = operation.request_model or operation.response_model
+        return provider(operation.provider_name, self.text(names.SERVER_ADDRESS), model)
 
     def fill_input(self, conversation: Conversation) -> None:
         """Input messages, and instructions where the API called has a place for them."""

@@ -110,7 +110,7 @@ class NameOperation:
                 if operation.get(names.GEN_AI_OPERATION_NAME) != name:
                     operation.set(names.GEN_AI_OPERATION_NAME, name)
             else:
-                operation.remove(names.GEN_AI_OPERATION_NAME)
+                draft.make_step()
             if name and not rule.keep and rule.key != names.GEN_AI_OPERATION_NAME:
                 draft.discard((rule.key,))
             return

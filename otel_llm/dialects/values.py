@@ -34,8 +34,8 @@ def integer(value: object) -> int | None:
     number = double(value)
     if number is None or not number.is_integer() or abs(number) > _MAX_INT:
         return None
-    # A text of many digits would lose some as a double.
-    return int(value) if isinstance(value, str) and value.strip(' "').isdecimal() else int(number)
+    digits = value.strip(' "') if isinstance(value, str) else ""
+    return int(digits) if digits.isdecimal() else int(number)  # a text of many digits would lose some as a double
 
 
 def double(value: object) -> float | None:

@@ -41,9 +41,8 @@ def _call(draft: Draft) -> None:
     draft.fill(names.GEN_AI_RESPONSE_FINISH_REASONS, _text(response.get("finish_reason")))
     config = as_object(request.get("config")) or {}
     if "contents" in request:
-        instructions = canonical_messages(config.get("system_instruction"), "system")
-        draft.fill_input(instructions)
-        draft.fill_input(canonical_messages({"contents": request["contents"]}))
+        given = {"contents": request["contents"], "system_instruction": config.get("system_instruction")}
+        draft.fill_input(canonical_messages(given))
     draft.fill_json(names.GEN_AI_TOOL_DEFINITIONS, canonical_tool_definitions(config.get("tools")))
     if as_object(response.get("content")):
         draft.fill_output(canonical_messages({"contents": [response["content"]]}, "assistant"))
@@ -52,8 +51,7 @@ def _call(draft: Draft) -> None:
         draft.fill(names.GEN_AI_OPERATION_NAME, "generate_content")
         return
     # From 2.0 on there is a generate_content span below it, with the same counts.
-    for key in draft.under("gen_ai.usage."):
-        draft.operation.remove(key)
+    draft.make_step()
 
 
 def _tool(draft: Draft) -> None:

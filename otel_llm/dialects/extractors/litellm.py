@@ -26,9 +26,7 @@ def extract(draft: Draft) -> None:
     operation = draft.operation
     if operation.name == "raw_gen_ai_request":
         # The same call again, as the provider's own words.
-        operation.remove(names.GEN_AI_OPERATION_NAME)
-        for key in draft.under("gen_ai.usage."):
-            operation.remove(key)
+        draft.make_step()
         return
     if operation.name == "litellm_request":
         draft.fill(names.GEN_AI_OPERATION_NAME, "chat")
