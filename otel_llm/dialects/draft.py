@@ -59,9 +59,9 @@ class Draft:
         return as_object(self.parsed(key)) or {}
 
     def under(self, *prefixes: str) -> dict[str, AttributeValue]:
-        """All attributes whose key begins so."""
-        present = self.operation.keys()
-        return {key: self.operation.get(key) for key in present if key.startswith(prefixes)}
+        """All attributes that the span came with and still has whose key begins so."""
+        found = {key: self.operation.get(key) for key in self.source_keys if key.startswith(prefixes)}
+        return {key: value for key, value in found.items() if value is not None}
 
     def was_answered(self) -> bool:
         """Whether anything of a response is known."""
@@ -75,8 +75,10 @@ class Draft:
 
     def make_step(self) -> None:
         """It is a step of a framework and no operation: it has no name as one, and what it counts others counted."""
-        for key in (names.GEN_AI_OPERATION_NAME, *self.under("gen_ai.usage.")):
-            self.operation.remove(key)
+        present = self.operation.keys()
+        for key in present:
+            if key == names.GEN_AI_OPERATION_NAME or key.startswith("gen_ai.usage."):
+                self.operation.remove(key)
 
     def fill(self, key: str, value: AttributeValue) -> None:
         """Set a canonical attribute that has no value yet; None is nothing to set."""

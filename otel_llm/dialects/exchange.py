@@ -55,8 +55,9 @@ def read_request(request: Mapping[str, object]) -> dict[str, AttributeValue]:
     nested = as_object(request.get("config")) or as_object(request.get("generationConfig"))
     found: dict[str, AttributeValue] = dict(read_request(nested)) if nested else {}
     for word, key in _PARAMETERS.items():
-        if key not in found:
-            _take(found, key, request.get(word))
+        value = request.get(word)
+        if value is not None and key not in found:
+            _take(found, key, value)
     if boolean(request.get("stream")):
         found[names.GEN_AI_REQUEST_STREAM] = True
     choices = count(request.get("n"))

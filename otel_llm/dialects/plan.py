@@ -17,7 +17,7 @@ from otel_llm.dialects.content import READERS
 from otel_llm.dialects.detection import detect_shape
 from otel_llm.dialects.extractors import EXTRACTORS
 from otel_llm.dialects.inclusive import USAGE_KEYS, MakeInclusive, RemoveRepeated, check_usage, remove_zeros
-from otel_llm.dialects.steps import Check, NameOperation, Settle, Step, on_operation
+from otel_llm.dialects.steps import Check, NameOperation, Settle, Step, Verify, on_operation
 from otel_llm.dialects.tables import Table, common
 from otel_llm.dialects.tables import table as table_of
 from otel_llm.dialects.values import coercion
@@ -110,15 +110,17 @@ def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iter
     index = _index(table.id)
     yield from index.secrets(keys)
     settled = index.settled(keys)
-    yield from settled
+    yield from _in_few_steps(settled)
     yield from _operation_rules(table, keys)
     yield on_operation(steps.settle_provider)
     held = {rule.key for rule in settled}.union(keys)
     if table.content == "convert":
         yield from (read for key, read in READERS.items() if key in held)
     yield from (EXTRACTORS[name] for name in table.extract)
-    yield steps.settle_address
-    yield on_operation(steps.settle_provider)
+    if names.SERVER_ADDRESS in held:
+        yield steps.settle_address
+    if table.extract:
+        yield on_operation(steps.settle_provider)
     yield on_operation(steps.settle_finish_reasons)
     if names.GEN_AI_REQUEST_TOP_K in held:
         yield steps.settle_top_k
@@ -132,6 +134,19 @@ def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iter
         yield steps.remove_events(frozenset(table.remove_events), table.remove_event_prefixes)
     yield from _discarded(index, keys)
     yield steps.mark(table.id)
+
+
+def _in_few_steps(settled: Iterable[Settle]) -> Iterable[Step]:
+    """The same, with all attributes that stand under their canonical key and no other in one step."""
+    alone = []
+    for rule in settled:
+        kind = steps.PYTHON_TYPES.get(names.ATTRIBUTE_TYPES.get(rule.key, "any"))
+        if kind is not None and rule.sources == (rule.key,):
+            alone.append((rule.key, kind, rule))
+        else:
+            yield rule
+    if alone:
+        yield Verify(tuple(alone))
 
 
 def _operation_rules(table: Table, keys: Collection[str]) -> Iterable[Step]:

@@ -5,6 +5,7 @@ What a step needs to know about the table and the shape is worked out once, when
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -13,7 +14,7 @@ from otel_llm._generated import attributes as names
 from otel_llm.dialects.draft import MODEL_OPERATIONS, Draft
 from otel_llm.dialects.messages import canonical_finish_reasons
 from otel_llm.dialects.providers import CANONICAL, provider
-from otel_llm.dialects.tables import OperationRule
+from otel_llm.dialects.tables import OperationRule, common
 from otel_llm.dialects.values import Coercion, double, host_and_port
 from otel_llm.operation import AttributeValue, Operation
 
@@ -55,7 +56,8 @@ class Settle:
                 operation.remove(self.key)
             if self.key.startswith(_USAGE_PREFIX) and any(self._is_wrong(operation.get(key)) for key in self.sources):
                 operation.set(names.OTEL_LLM_USAGE_COMPLETE, value=False)
-        draft.discard(key for key in self.sources if key != self.key and key not in self.kept)
+        if len(self.sources) > 1 or self.sources[0] != self.key:
+            draft.discard(key for key in self.sources if key != self.key and key not in self.kept)
 
     def _adopt(self, draft: Draft) -> bool:
         operation = draft.operation
@@ -87,6 +89,33 @@ class Settle:
 
     def _is_wrong(self, raw: AttributeValue) -> bool:
         return raw is not None and self.coerce(raw) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Settle the canonical attributes that a span has under no other key, those that need it: most have their type.
+
+    Attributes:
+        settled: for each, its key, the Python type of its values, and how to settle it.
+    """
+
+    settled: tuple[tuple[str, type, Settle], ...]
+
+    def __call__(self, draft: Draft) -> None:
+        """Verify them."""
+        get = draft.operation.get
+        for key, kind, settle in self.settled:
+            value = get(key)
+            if type(value) is not kind or settle.absent or not _is_plain(value):
+                settle(draft)
+
+
+def _is_plain(value: AttributeValue) -> bool:
+    """Whether a number is one that every key may have: finite, and not below 0."""
+    return not isinstance(value, int | float) or 0 <= value < math.inf
+
+
+PYTHON_TYPES: Final[Mapping[str, type]] = {"int": int, "double": float, "boolean": bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +205,7 @@ def settle_provider(operation: Operation) -> None:
     value = operation.get(names.GEN_AI_PROVIDER_NAME)
     host = operation.get(names.SERVER_ADDRESS)
     name = value if isinstance(value, str) else None
-    if name in CANONICAL and host is None:
+    if name in CANONICAL and (host is None or name not in common().providers.by_host):
         return
     called = operation.operation_name in MODEL_OPERATIONS
     model = (operation.request_model or operation.response_model) if called else None

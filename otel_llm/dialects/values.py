@@ -23,6 +23,8 @@ Coercion = Callable[[AttributeValue], AttributeValue]
 
 def count(value: object) -> int | None:
     """A number of tokens or the like: a whole number from 0 up, also as text or double. None for anything else."""
+    if value is None:
+        return None
     number = integer(value)
     return number if number is not None and number >= 0 else None
 
