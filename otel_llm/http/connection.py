@@ -11,21 +11,18 @@ defect in a handler costs its request a 500 and nothing else.
 from __future__ import annotations
 
 import asyncio
-import zlib
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, cast
 
 from otel_llm.http.chunked import ChunkedBody
-from otel_llm.http.head import Head, parse_head
-from otel_llm.http.message import HttpError, Reason, Request, Response, Route
+from otel_llm.http.head import Head, check_beginning, parse_head
+from otel_llm.http.message import HttpError, Reason, Request, Response, Route, find_route
 from otel_llm.http.shared import Shared
 from otel_llm.http.sized import SizedBody
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _INTERNAL_ERROR: Final = Response(500, b"internal error\n", "text/plain; charset=utf-8")
 _NEVER: Final = float("inf")
-_GZIP_WINDOW: Final = 31
 
 
 class _Phase(Enum):
@@ -43,27 +40,6 @@ class Connection(asyncio.BufferedProtocol):
     Attributes:
         deadline: in the loop's time, when `expire` is due.
     """
-
-    __slots__ = (
-        "_body",
-        "_closing",
-        "_ended",
-        "_handling",
-        "_head",
-        "_head_only",
-        "_held_bytes",
-        "_path",
-        "_paused",
-        "_pending",
-        "_phase",
-        "_reads_body",
-        "_route",
-        "_shared",
-        "_started",
-        "_transport",
-        "_unread",
-        "deadline",
-    )
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -90,13 +66,13 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         self._transport = cast("asyncio.Transport", transport)
-        shared = self._shared
-        shared.connections.add(self)
+        self._shared.connections.add(self)
         self._await_request()
-        if shared.draining:
+        limit = self._shared.limits.connections
+        if self._shared.draining:
             self._turn_away("shutting_down", "the server is shutting down")
-        elif len(shared.connections) > shared.limits.connections:
-            self._turn_away("queue_full", f"there are more than {shared.limits.connections} connections")
+        elif len(self._shared.connections) > limit:
+            self._turn_away("queue_full", f"there are more than {limit} connections")
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the base class's signature
         """Where the next read goes."""
@@ -113,7 +89,9 @@ class Connection(asyncio.BufferedProtocol):
             self._read_body(nbytes)
         elif self._blocked():
             self._pending += self._shared.scratch_view[:nbytes]
-            self._pause_reading()
+            if not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
         elif self._pending:
             self._pending += self._shared.scratch_view[:nbytes]
             self._read_on()
@@ -210,13 +188,15 @@ class Connection(asyncio.BufferedProtocol):
             self.deadline = self._started + self._shared.limits.head_seconds
         # A server should be lenient about an empty line in front of the request line: RFC 9112 section 2.2.
         if data.startswith(b"\r\n", start, end):
-            return start + 2
+            start += 2
+            if start == end:
+                return start
         stop = data.find(b"\r\n\r\n", start, end)
         limit = self._shared.limits.head_bytes
         if (end if stop < 0 else stop) - start > limit:
             raise HttpError(431, "too_large", f"request line and header fields are larger than {limit} bytes")
         if stop < 0:
-            _check_beginning(data[start], end - start)
+            check_beginning(data[start], end - start)
             return start
         self._check(parse_head(data[start : stop + 2]))
         return self._use_small_body(data, stop + 4, end)
@@ -242,20 +222,10 @@ class Connection(asyncio.BufferedProtocol):
         self._head = head
         self._path = head.path
         self._head_only = head.method == "HEAD"
-        self._route = self._find_route(head)
+        self._route = find_route(self._shared.routes, head.method, head.path)
         limit = self._shared.limits.body_bytes
         if (head.content_length or 0) > limit:
             raise HttpError(413, "too_large", f"the body is larger than {limit} bytes")
-
-    def _find_route(self, head: Head) -> Route:
-        routes = self._shared.routes
-        route = routes.get((head.method, head.path))
-        if route is not None:
-            return route
-        allowed = sorted(method for method, path in routes if path == head.path)
-        if not allowed:
-            raise HttpError(404, "unsupported", "there is nothing at this path")
-        raise HttpError(405, "unsupported", f"use {' or '.join(allowed)}", (("allow", ", ".join(allowed)),))
 
     def _use_body(self, data: bytearray, start: int, end: int) -> int:
         body = self._body
@@ -309,8 +279,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._route.inline(request):
             self._shared.loop.call_soon(self._handle, request)
         else:
-            future = self._shared.loop.run_in_executor(self._shared.pool, self._route.handler, request)
-            future.add_done_callback(self._handled)
+            work = self._shared.loop.run_in_executor(self._shared.pool, self._route.handler, request)
+            work.add_done_callback(self._handled)
 
     def _handle(self, request: Request) -> None:
         """Run a cheap handler; when it raises, the loop's exception handler gets to know after the client has."""
@@ -341,7 +311,7 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, response: Response) -> None:
         shared = self._shared
         if len(response.body) >= shared.limits.gzip_bytes:
-            response = _compress(response, self._head)
+            response = response.compressed_for(self._head.headers.get("accept-encoding", ""))
         close = self._closing or shared.draining or not self._head.keep_alive or response is _INTERNAL_ERROR
         head_only = self._head_only
         self._await_request()
@@ -396,11 +366,6 @@ class Connection(asyncio.BufferedProtocol):
         if self._phase is _Phase.BODY or (self._phase is _Phase.HEAD and self._pending):
             self._count("malformed", "the client stopped within a request")
 
-    def _pause_reading(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-
     def _unblock(self) -> None:
         """Go on with what came in while blocked."""
         if self._blocked() or self._over():
@@ -415,21 +380,3 @@ class Connection(asyncio.BufferedProtocol):
         elif self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
-
-
-def _check_beginning(first: int, size_bytes: int) -> None:
-    """Refuse at once what will never be HTTP, such as a TLS handshake on a plain port."""
-    # A to Z are the only letters of the methods that exist; a CR alone may become an empty line.
-    if not (65 <= first <= 90 or (first == 13 and size_bytes == 1)):  # noqa: PLR2004 - ASCII, as said
-        raise HttpError(400, "malformed", "this is not HTTP; this port speaks plain HTTP/1.1")
-
-
-def _compress(response: Response, head: Head) -> Response:
-    accepted = head.headers.get("accept-encoding", "")
-    codings = {coding.partition(";")[0].strip() for coding in accepted.lower().split(",") if ";q=0" not in coding}
-    if "gzip" not in codings:
-        return response
-    compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
-    body = compressor.compress(response.body) + compressor.flush()
-    headers = (*response.headers, ("content-encoding", "gzip"), ("vary", "accept-encoding"))
-    return replace(response, body=body, headers=headers)

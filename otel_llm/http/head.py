@@ -77,6 +77,21 @@ def parse_head(data: bytes | bytearray) -> Head:
     )
 
 
+def check_beginning(first: int, size_bytes: int) -> None:
+    """Refuse at once what will never be a head, such as a TLS handshake on a plain port.
+
+    Args:
+        first: the first byte.
+        size_bytes: how many there are so far.
+
+    Raises:
+        HttpError: 400.
+    """
+    # A to Z are the only letters of the methods that exist; a CR alone may become an empty line.
+    if not (65 <= first <= 90 or (first == 13 and size_bytes == 1)):  # noqa: PLR2004 - ASCII, as said
+        raise HttpError(400, "malformed", "this is not HTTP; this port speaks plain HTTP/1.1")
+
+
 @lru_cache(64)
 def _parse_request_line(line: str) -> tuple[str, str, str, bool]:
     """Method, path, query, and whether it is HTTP/1.1 or a later minor version."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final, Literal, Protocol
 
@@ -12,6 +13,9 @@ import msgspec
 # Why a request was turned away before a handler saw it; the words of `otel_llm.refusal.reason`.
 Reason = Literal["malformed", "unsupported", "too_large", "queue_full", "shutting_down", "timeout"]
 
+_GZIP_WINDOW: Final = 31
+# Weights of a content coding that mean: not this one.
+_REFUSED: Final = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 
@@ -68,6 +72,23 @@ class Response:
         head = "".join(lines).encode("latin-1")
         return head if head_only else head + self.body
 
+    def compressed_for(self, accept_encoding: str) -> Response:
+        """The answer in gzip when the client's `accept-encoding` has it, else as it is."""
+        codings = (coding.replace(" ", "") for coding in accept_encoding.lower().split(","))
+        if not any(
+            name == "gzip" and weight not in _REFUSED for name, _, weight in (c.partition(";") for c in codings)
+        ):
+            return self
+        compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
+        body = compressor.compress(self.body) + compressor.flush()
+        headers = (*self.headers, ("content-encoding", "gzip"), ("vary", "accept-encoding"))
+        return replace(self, body=body, headers=headers)
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    codings = (coding.partition(";") for coding in accept_encoding.lower().replace(" ", "").split(","))
+    return any(name == "gzip" and weight not in _REFUSED for name, _, weight in codings)
+
 
 class HttpError(Exception):
     """A request is answered with an error, and the connection is closed after it.
@@ -111,6 +132,21 @@ class Route:
 
 
 Routes = Mapping[tuple[str, str], Route]
+
+
+def find_route(routes: Routes, method: str, path: str) -> Route:
+    """What answers the method on the path.
+
+    Raises:
+        HttpError: 404 or 405.
+    """
+    route = routes.get((method, path))
+    if route is not None:
+        return route
+    allowed = sorted(other for other, known in routes if known == path)
+    if not allowed:
+        raise HttpError(404, "unsupported", "there is nothing at this path")
+    raise HttpError(405, "unsupported", f"use {' or '.join(allowed)}", (("allow", ", ".join(allowed)),))
 
 
 class Observer(Protocol):

@@ -10,20 +10,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal
 
 import msgspec
 
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.receivers.accounts import Accounts
+from otel_llm.receivers.records import Splitter
 from otel_llm.signals import Consumer, Signal
 
 _LOGGER: Final = logging.getLogger(__name__)
 _READ_BYTES: Final = 1024 * 1024
-_PREFIX_BYTES: Final = 4
 _SIGNAL_OF_KEY: Final[dict[bytes, Signal]] = {b"Spans": "traces", b"Metrics": "metrics", b"Logs": "logs"}
 _FIRST_KEY: Final = re.compile(rb'\s*\{\s*"resource(Spans|Metrics|Logs)"')
 # A consumer that asks for a longer pause is asked again after this time all the same.
@@ -43,70 +42,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Go on when the end is reached: wait for more, and for the next file when this one is rotated or truncated."""
     start_at: Literal["beginning", "end"] = "beginning"
     """Where to begin. `end` skips what is in the file at the start, and makes sense only with `follow`."""
-    poll_interval_seconds: float = 0.25
+    poll_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 0.25
     """How often to look for more."""
-    max_record_size: int = 64 * 1024 * 1024
+    max_record_size: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
     """Bytes of the longest record taken; longer ones are skipped and counted."""
-
-
-class _Splitter:
-    """Cuts what is read into records. Keeps at most one incomplete record, and nothing of one that is too long."""
-
-    def __init__(self, config: Config) -> None:
-        self._limit = config.max_record_size
-        self._prefixed = config.format == "proto"
-        self._rest = bytearray()
-        self._skip = 0  # bytes of a prefixed record that is too long
-        self._skip_line = False
-
-    def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """Complete records; None for each that is too long."""
-        self._rest += data
-        if self._prefixed:
-            return self._prefixed_records()
-        # A line that is not complete, however long it gets, is looked through only once.
-        return self._lines() if b"\n" in data or len(self._rest) > self._limit else iter(())
-
-    def end(self) -> bytes:
-        """What is left when no more will come: a last line without its end, or a record that was cut short."""
-        rest = b"" if self._skip_line or self._skip else bytes(self._rest)
-        self._rest.clear()
-        self._skip_line = False
-        self._skip = 0
-        return rest
-
-    def _lines(self) -> Iterator[bytes | None]:
-        *lines, rest = self._rest.split(b"\n")
-        self._rest = rest
-        for line in lines:
-            too_long = self._skip_line or len(line) > self._limit
-            if not self._skip_line:
-                yield None if too_long else bytes(line)
-            self._skip_line = False
-        if self._skip_line or len(rest) > self._limit:
-            if not self._skip_line:
-                yield None
-            self._skip_line = True
-            self._rest = bytearray()
-
-    def _prefixed_records(self) -> Iterator[bytes | None]:
-        rest = self._rest
-        while True:
-            dropped = min(self._skip, len(rest))
-            del rest[:dropped]
-            self._skip -= dropped
-            if self._skip or len(rest) < _PREFIX_BYTES:
-                return
-            end = _PREFIX_BYTES + int.from_bytes(rest[:_PREFIX_BYTES], "big")
-            if end - _PREFIX_BYTES > self._limit:
-                self._skip = end
-                yield None
-            elif len(rest) < end:
-                return
-            else:
-                record = bytes(rest[_PREFIX_BYTES:end])
-                del rest[:end]
-                yield record
 
 
 class FileReceiver:
@@ -150,7 +89,7 @@ class FileReceiver:
             self._thread.join(deadline_seconds)
 
     def _run(self, file: BinaryIO | None, consumer: Consumer) -> None:
-        splitter = _Splitter(self._config)
+        splitter = Splitter(self._config.max_record_size, prefixed=self._config.format == "proto")
         if file is not None and self._config.start_at == "end":
             file.seek(0, 2)
         try:
@@ -172,7 +111,7 @@ class FileReceiver:
             if file is not None:
                 file.close()
 
-    def _next_file(self, file: BinaryIO | None, splitter: _Splitter, consumer: Consumer) -> BinaryIO | None:
+    def _next_file(self, file: BinaryIO | None, splitter: Splitter, consumer: Consumer) -> BinaryIO | None:
         """At the end of the file: wait for more of it, or go on with the file that has taken its place."""
         self._stop.wait(self._config.poll_interval_seconds)
         path = Path(self._config.path)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Annotated, Final
 
 import grpc
 import msgspec
@@ -41,16 +41,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where to listen, as host:port. Port 0 takes any that is free; `:4317` listens on all interfaces."""
     tls: TlsConfig | None = None
     """Certificate and key for TLS. Plain text without it."""
-    max_recv_msg_size_mib: int = 20
+    max_recv_msg_size_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 20
     """The largest message taken, in MiB, before and after decompression; larger ones get RESOURCE_EXHAUSTED."""
-    max_concurrent_streams: int = 128
+    max_concurrent_streams: Annotated[int, msgspec.Meta(ge=1)] = 128
     """Calls in progress on one connection; further ones wait in the client."""
-    max_connection_age_seconds: float | None = None
+    max_connection_age_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """After how long a client is asked to connect anew, so that load spreads over processes and gateways. Never by
     default."""
-    max_connection_age_grace_seconds: float = 30.0
+    max_connection_age_grace_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long calls in progress may go on after that."""
-    worker_threads: int = 4
+    worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
     """Calls that are processed at the same time."""
     reuse_port: bool = False
     """Let several processes listen on the same port."""

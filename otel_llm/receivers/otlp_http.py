@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -41,7 +41,7 @@ class CorsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Origins such as `https://app.example.com`; `*` stands for any characters. None by default."""
     allowed_headers: tuple[str, ...] = ()
     """Header fields that pages may send beside the usual ones, such as an API key's."""
-    max_age_seconds: int = 7200
+    max_age_seconds: Annotated[int, msgspec.Meta(ge=0)] = 7200
     """How long a browser may remember the permission."""
 
 
@@ -54,25 +54,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Certificate and key for HTTPS. Plain HTTP without it."""
     cors: CorsConfig | None = None
     """Which web pages may send telemetry. None by default."""
-    max_request_body_size: int = 20 * _MEBIBYTE
+    max_request_body_size: Annotated[int, msgspec.Meta(ge=1024)] = 20 * _MEBIBYTE
     """Bytes of the largest body taken, as it was sent; larger ones get 413."""
-    max_inflated_body_size: int = 64 * _MEBIBYTE
+    max_inflated_body_size: Annotated[int, msgspec.Meta(ge=1024)] = 64 * _MEBIBYTE
     """Bytes of the largest body taken, after decompression; larger ones get 413."""
-    max_in_flight_size: int = 128 * _MEBIBYTE
+    max_in_flight_size: Annotated[int, msgspec.Meta(ge=1024)] = 128 * _MEBIBYTE
     """Bytes of all bodies that were received and not yet answered; beyond it senders get 429."""
-    max_connections: int = 1024
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 1024
     """Connections open at the same time; further ones get 503."""
-    idle_timeout_seconds: float = 60.0
+    idle_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How long a connection may wait between two requests before it is closed."""
-    read_header_timeout_seconds: float = 10.0
+    read_header_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """How long the head of a request may take to arrive, and a TLS handshake."""
-    read_timeout_seconds: float = 60.0
+    read_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How long the body of a request may take to arrive."""
-    write_timeout_seconds: float = 30.0
+    write_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """How long a client may leave answers unread."""
-    worker_threads: int = 4
+    worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
     """Threads for requests that are large or compressed."""
-    inline_body_size: int = _MEBIBYTE
+    inline_body_size: Annotated[int, msgspec.Meta(ge=0)] = _MEBIBYTE
     """Bytes up to which an uncompressed protobuf body is processed at once, without a worker thread. 0 when processing
     may wait, as for a disk."""
     reuse_port: bool = False

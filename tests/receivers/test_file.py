@@ -19,6 +19,7 @@ from otel_llm.clock import SystemClock
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.receivers import file
+from otel_llm.receivers.records import Splitter
 from otel_llm.signals import ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 from tests.receivers.otlp_client import refusals
@@ -184,7 +185,7 @@ def test_a_missing_file_and_a_missing_signal_are_clear_errors(start: Start) -> N
 def test_records_are_the_same_however_the_file_is_read(records: list[bytes], step: int, prefixed: bool) -> None:  # noqa: FBT001 - drawn
     records = records if prefixed else [record.replace(b"\n", b"") for record in records]
     data = b"".join((len(r).to_bytes(4, "big") + r) if prefixed else r + b"\n" for r in records)
-    splitter = file._Splitter(file.Config(path="", format="proto" if prefixed else "json", max_record_size=50))
+    splitter = Splitter(50, prefixed=prefixed)
     found = [record for at in range(0, len(data), step) for record in splitter.feed(data[at : at + step])]
     assert found == [record if len(record) <= 50 else None for record in records]
     assert splitter.end() == b""

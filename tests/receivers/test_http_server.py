@@ -416,6 +416,35 @@ def test_shutdown_cuts_off_what_takes_longer_than_the_deadline(start: Start) -> 
         assert client.closed()
 
 
+def test_shutdown_leaves_a_stuck_handler_behind(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    entered, leave, left = threading.Event(), threading.Event(), threading.Event()
+
+    def wait(_request: Request) -> Response:
+        entered.set()
+        leave.wait(DEADLINE_SECONDS)
+        left.set()
+        return Response(200, b"late")
+
+    server = start(routes={("POST", "/wait"): Route(wait, on_a_worker)})
+    with RawClient(server.port) as client:
+        client.send(post(b"x", "/wait"))
+        assert entered.wait(DEADLINE_SECONDS)
+        server.shutdown(0.05)
+        assert client.closed()
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("http-worker")]
+    leave.set()
+    for worker in workers:
+        worker.join(DEADLINE_SECONDS)
+    assert left.is_set()
+    assert caplog.text == ""
+
+
+def test_only_one_empty_line_is_passed_over(start: Start) -> None:
+    with RawClient(start().port) as client:
+        client.send(b"\r\n" * 1000 + post(b"x"))
+        assert client.statuses() == [400]
+
+
 def test_shutdown_is_idempotent_and_safe_without_start() -> None:
     server = HttpServer(ROUTES, Settings())
     server.shutdown(0.1)
