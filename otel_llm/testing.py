@@ -327,6 +327,14 @@ def _status(answer: Answer, code: int = 0) -> bytes:
     return body
 
 
+_GRPC_CODES = {
+    "throttled": "RESOURCE_EXHAUSTED",
+    "too_large": "RESOURCE_EXHAUSTED",
+    "bad_request": "INVALID_ARGUMENT",
+}
+_PACKAGES: dict[Signal, str] = {"traces": "trace.v1.Trace", "metrics": "metrics.v1.Metrics", "logs": "logs.v1.Logs"}
+
+
 class OtlpGrpcSink:
     """An OTLP/gRPC server on loopback; a context manager. `endpoint` is host:port.
 
@@ -348,6 +356,7 @@ class OtlpGrpcSink:
         import grpc  # noqa: PLC0415 - tests without gRPC need no grpcio
 
         self.destination = destination or Destination()
+        self._codes = grpc.StatusCode
         options = (("grpc.max_receive_message_length", max_receive_bytes), ("grpc.so_reuseport", 0))
         self._server = grpc.server(ThreadPoolExecutor(8), options=options)
         for signal in SIGNALS:
@@ -362,23 +371,12 @@ class OtlpGrpcSink:
         self.endpoint = f"127.0.0.1:{self.port}"
 
     def _handler(self, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-        import grpc  # noqa: PLC0415 - as above
-
-        codes = {
-            "throttled": grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "unavailable": grpc.StatusCode.UNAVAILABLE,
-            "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "bad_request": grpc.StatusCode.INVALID_ARGUMENT,
-            "hang": grpc.StatusCode.UNAVAILABLE,
-            "disconnect": grpc.StatusCode.UNAVAILABLE,
-        }
-
         def export(body: bytes, context: grpc.ServicerContext) -> bytes:
             metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
             answer = self.destination.take(signal, body, metadata)
             if answer.kind == "accept":
                 return response_body(answer)
-            code = codes[answer.kind]
+            code = self._codes[_GRPC_CODES.get(answer.kind, "UNAVAILABLE")]
             if answer.retry_after_seconds is not None:
                 context.set_trailing_metadata((("grpc-status-details-bin", _status(answer, code.value[0])),))
             context.abort(code, answer.message)
@@ -393,13 +391,6 @@ class OtlpGrpcSink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.destination.release()
         self._server.stop(0).wait(5)
-
-
-_PACKAGES: dict[Signal, str] = {
-    "traces": "trace.v1.Trace",
-    "metrics": "metrics.v1.Metrics",
-    "logs": "logs.v1.Logs",
-}
 
 
 def unused_port() -> int:

@@ -204,8 +204,9 @@ class Delivery:
                 return
             except Exception as error:  # noqa: BLE001 - a worker loop's top: a defect must not end delivery
                 self._isolate(error, batch)
-            if batch is not None:
-                self._queue.settle(batch)
+            finally:
+                if batch is not None:
+                    self._queue.settle(batch)
 
     def _isolate(self, error: Exception, batch: Payload | None) -> None:
         """Count a defect of ours or of an exporter; what it hit is dropped, the worker goes on."""
