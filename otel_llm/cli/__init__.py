@@ -1,1 +1,1 @@
-"""The command line. A command is a module with `configure(parser)` and `run(options)`, imported when it is asked for."""
+"""The command line. Each command is a module with `configure(parser)` and `run(options)`, imported when needed."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
 from otel_llm.components import is_built_in
 from otel_llm.config.settings import Component
+from otel_llm.config.types import struct_member
 from otel_llm.errors import ConfigError
 from otel_llm.receivers.endpoint import Address, parse_endpoint
 
@@ -78,7 +79,16 @@ def _endpoints(config: object, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, str) and (field.name == "endpoint" or field.name.endswith("_endpoint")):
             yield below, value
         else:
-            yield from _endpoints(value, below)
+            yield from _endpoints(_section(value, field.type), below)
+
+
+def _section(value: object, wanted: object) -> object:
+    """The struct that a value stands for. Where a key can also be left out (UNSET), None is the key without a value:
+    the section with its defaults, as `grpc:` under `protocols`."""
+    struct = struct_member(wanted)
+    if value is None and struct is not None and msgspec.UnsetType in get_args(wanted):
+        return struct()
+    return value
 
 
 def _check_loop(path: str, endpoint: str, listeners: Iterable[_Listener], problems: list[str]) -> None:

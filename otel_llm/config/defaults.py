@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 
 from otel_llm.config.document import read_document
 from otel_llm.config.values import Expanded, Value
-from otel_llm.nearest import hint
 from otel_llm.signals import SIGNALS, Signal
 
 DEFAULT_CONFIGURATION: Final = """\
@@ -193,7 +192,7 @@ class _Variables:
     def _type(self) -> str:
         variable, protocol = self._find("PROTOCOL") or ("", "http/protobuf")
         if protocol not in _TYPES:
-            self._problem(f"{variable}: expected http/protobuf or grpc, got {protocol[:60]!r}{hint(protocol, _TYPES)}")
+            self._problem(f"{variable}: expected http/protobuf or grpc, got {protocol[:60]!r}")
         return _TYPES.get(protocol, "otlp_http")
 
     def _tls(self) -> dict[str, Value]:
@@ -214,6 +213,7 @@ class _Variables:
                 self._problem(
                     f"{variable}: expected an address such as http://host:{_DEFAULT_GRPC_PORT}, got another form"
                 )
+                section["endpoint"] = Expanded("", None, failed=True)
                 return
             insecure = parts.scheme == "http"
             host = parts.hostname or ""

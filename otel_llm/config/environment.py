@@ -96,8 +96,13 @@ class _Expansion:
 
 
 def _reread(text: str) -> Value:
-    """The text as YAML; the text itself when it is not YAML."""
+    """The text as YAML; the text itself when it is not YAML, or a section: its keys would stand in messages as paths."""
     try:
-        return read_value(text, "a variable")
+        value = read_value(text, "a variable")
     except ConfigError:
         return text
+    return text if _holds_section(value) else value
+
+
+def _holds_section(value: Value) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_section, value)))

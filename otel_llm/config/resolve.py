@@ -47,7 +47,7 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
             problems.append(f"{key}: unknown section{remedy}")
     components: Components = {kind: _components(kind, document.get(f"{kind}s"), problems) for kind in KINDS}
     service = _service(document.get("service"), source, problems)
-    pipelines = _pipelines(service, components, problems) if service is not None else []
+    pipelines = _pipelines(document.get("service"), components, problems)
     used = {kind: _used(kind, components[kind], pipelines) for kind in KINDS}
     if service is not None:
         check_addresses(used["receiver"], used["exporter"], service.admin.endpoint, problems)
@@ -126,8 +126,14 @@ def _service(value: Value, source: str, problems: list[str]) -> ServiceConfig | 
     return service
 
 
-def _pipelines(service: ServiceConfig, components: Components, problems: list[str]) -> list[PipelineSettings]:
-    found = (_pipeline(id_, config, components, problems) for id_, config in service.pipelines.items())
+def _pipelines(service: Value, components: Components, problems: list[str]) -> list[PipelineSettings]:
+    """The pipelines that can be read, whatever is wrong with the rest of the service, which was reported with it."""
+    found: list[PipelineSettings | None] = []
+    reported: list[str] = []
+    for id_, value in _section(_section(service, "", reported).get("pipelines"), "", reported).items():
+        config = convert_section(value, PipelineConfig, "", reported)
+        if config is not None:
+            found.append(_pipeline(id_, config, components, problems))
     return [pipeline for pipeline in found if pipeline is not None]
 
 

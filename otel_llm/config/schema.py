@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, cast, get_args
 
 import msgspec
 
-from otel_llm.components import KINDS, ComponentType, Kind, aliases, find_type, known_types
+from otel_llm.components import KINDS, ComponentType, Kind, aliases, find_type, is_built_in, known_types
 from otel_llm.config.fields import field_docs
 from otel_llm.config.service import ServiceConfig
 from otel_llm.config.types import members
@@ -26,9 +26,9 @@ _REFERENCE: Final[JsonObject] = {"type": "string", "pattern": r"\$\{.+\}"}
 _NOTHING: Final[JsonObject] = {"type": "null"}
 
 
-def installed_types() -> dict[Kind, list[ComponentType]]:
-    """Every component type that can be loaded here, by kind and name."""
-    return {kind: list(_types(kind)) for kind in KINDS}
+def installed_types(*, built_in_only: bool = False) -> dict[Kind, list[ComponentType]]:
+    """Every component type that can be loaded here, by kind and name; or only those that come with otel_llm."""
+    return {kind: [one for one in _types(kind) if is_built_in(kind, one.name) or not built_in_only] for kind in KINDS}
 
 
 def structs_below(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
@@ -120,6 +120,8 @@ def _property(schema: JsonObject, doc: str | None) -> JsonObject:
     if "default" in schema:
         outside["default"] = schema.pop("default")
     alternatives = cast("list[JsonObject]", schema.pop("anyOf", None) or [schema])
+    if any("$ref" in one for one in alternatives) and _NOTHING not in alternatives:
+        alternatives.append(_NOTHING)  # a section with nothing in it
     if any(one.get("type") == "string" and "enum" not in one for one in alternatives):
         return {**outside, **(alternatives[0] if len(alternatives) == 1 else {"anyOf": cast("Json", alternatives)})}
     return {**outside, "anyOf": cast("Json", [*alternatives, _REFERENCE])}

@@ -53,7 +53,7 @@ def _convert(value: Value, wanted: object, path: str, problems: list[str]) -> ob
     if isinstance(value, Expanded):
         if value.failed:
             return INVALID
-        if not isinstance(value.value, dict | list):
+        if not isinstance(value.value, list):
             return _leaf(value, wanted, path, problems)
         value = spread(value)
     struct = types.struct_member(wanted)

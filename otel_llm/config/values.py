@@ -31,20 +31,10 @@ Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | 
 
 
 def spread(expanded: Expanded) -> Value:
-    """The value of a list or a section, with every item in it still known to come from the environment."""
-
-    def below(item: Value) -> Value:
-        if isinstance(item, dict | list):
-            return spread(Expanded("", item, expanded.secrets))
-        return Expanded("" if item is None else str(item), item, expanded.secrets)
-
-    match expanded.value:
-        case dict() as section:
-            return {key: below(item) for key, item in section.items()}
-        case list() as items:
-            return [below(item) for item in items]
-        case other:
-            return other
+    """The value of a list, with every item in it still known to come from the environment; any other as it is."""
+    if not isinstance(expanded.value, list):
+        return expanded.value
+    return [Expanded("" if item is None else str(item), item, expanded.secrets) for item in expanded.value]
 
 
 def plain(value: Value) -> Value:
