@@ -85,6 +85,13 @@ class Draft:
         if value is not None and self.operation.get(key) is None:
             self.operation.set(key, value)
 
+    def replace(self, key: str, value: AttributeValue) -> None:
+        """Set an attribute whatever it is now; None removes it."""
+        if value is None:
+            self.operation.remove(key)
+        else:
+            self.operation.set(key, value)
+
     def fill_all(self, values: Mapping[str, AttributeValue]) -> None:
         """`fill` for every pair."""
         for key, value in values.items():

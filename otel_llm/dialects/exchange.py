@@ -45,6 +45,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
 # Words that say the same as the ones above, or nothing that a span has a place for.
 _SAID: Final = frozenset({*_PARAMETERS, "stream", "n", "candidate_count", "reasoning_effort", "encoding_format"})
 REQUEST_WORDS: Final = _SAID | {"service_tier"}
+_SECRETS: Final = ("headers", "api_key", "apikey", "api-key", "authorization", "auth_token", "credentials")
 _CONTENT: Final = frozenset(
     {"messages", "input", "prompt", "system", "instructions", "contents", "system_instruction", "tools", "functions"}
 )
@@ -73,12 +74,17 @@ def read_request(request: Mapping[str, object]) -> dict[str, AttributeValue]:
 
 
 def unread_parameters(parameters: Mapping[str, object]) -> dict[str, object]:
-    """What `read_request` has no place for, without content and without what was not given."""
+    """What `read_request` has no place for, without secrets, content, and what was not given."""
     return {
         key: value
-        for key, value in parameters.items()
+        for key, value in without_secrets(parameters).items()
         if key not in _SAID and key not in _CONTENT and value is not None and not key.startswith("_")
     }
+
+
+def without_secrets(parameters: Mapping[str, object]) -> dict[str, object]:
+    """The parameters of a call without headers and keys, which clients take among them."""
+    return {key: value for key, value in parameters.items() if not key.lower().endswith(_SECRETS)}
 
 
 def read_response(response: Mapping[str, object], semantics: Semantics = "unknown") -> dict[str, AttributeValue]:

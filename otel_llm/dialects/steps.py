@@ -152,8 +152,6 @@ class NameOperation:
         word = value.strip('"')  # MLflow quotes every value
         if not draft.operation.parent_span_id and word in rule.root:
             return rule.root[word]
-        if rule.prefixes:
-            return next((name for beginning, name in rule.values.items() if word.startswith(beginning)), None)
         return rule.values.get(word)
 
 

@@ -46,14 +46,12 @@ class OperationRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key: the attribute. It is removed when its value is in `values` or `root`, unless it is the canonical one.
         values: its value -> `gen_ai.operation.name`; an empty name for a step that is no operation of the conventions.
         root: the same, for a span without a parent; it wins.
-        prefixes: whether `values` are beginnings of the value rather than the whole of it.
         keep: leave the attribute in place.
     """
 
     key: str
     values: dict[str, str]
     root: dict[str, str] = {}
-    prefixes: bool = False
     keep: bool = False
 
 

@@ -6,8 +6,8 @@ The law of this module: a value that cannot be what the key means is None, never
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from otel_llm._generated.attributes import ATTRIBUTE_TYPES
@@ -75,15 +75,15 @@ def text(value: object) -> str | None:
     return str(value)
 
 
-def texts(value: object) -> list[str] | None:
-    """A list of texts, also as JSON text or as a single text; None for anything else."""
+def texts(value: object) -> Sequence[str] | None:
+    """A list of texts, the very same when it is one; also as JSON text or as a single text; None for anything else."""
     if isinstance(value, str):
         parsed = parse_json(value) if value[:1] == "[" else None
         value = parsed if isinstance(parsed, list) else [value]
     items = as_list(value)
     if items is None or not all(isinstance(item, str) for item in items):
         return None
-    return [str(item) for item in items]
+    return cast("Sequence[str]", items)
 
 
 def _any(value: AttributeValue) -> AttributeValue:

@@ -97,6 +97,17 @@ def test_secrets_are_removed_on_sight(scope):
         assert span.keys().isdisjoint(secrets)
 
 
+@pytest.mark.parametrize("keep_originals", [False, True])
+def test_headers_among_a_calls_parameters_are_removed_too(keep_originals):
+    parameters = (
+        '{"model":"gpt-4.1","extra_headers":{"Authorization":"Bearer x"},"OPENAI_API_KEY":"x","tool_choice":"auto"}'
+    )
+    span = operation({"openinference.span.kind": "LLM", "llm.invocation_parameters": parameters})
+    Normalizer(keep_originals=keep_originals).normalize(span)
+    left = msgspec.json.decode(str(span.get("llm.invocation_parameters")))
+    assert left == {"tool_choice": "auto"} | ({"model": "gpt-4.1"} if keep_originals else {})
+
+
 def test_twins_are_written_beside_the_current_names():
     normalizer = Normalizer(TWINS)
     span = operation({**_CHAT, "gen_ai.usage.input_tokens": 5, "gen_ai.usage.cache_creation.input_tokens": 3}, _CURRENT)

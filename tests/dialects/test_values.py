@@ -42,7 +42,7 @@ def test_an_integer_survives_as_it_is_and_as_text(number):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(["a"], ["a"]), (("a", "b"), ["a", "b"]), ('["a", "b"]', ["a", "b"]), ("a", ["a"]), ([1], None), ({}, None)],
+    [(["a"], ["a"]), (("a", "b"), ("a", "b")), ('["a", "b"]', ["a", "b"]), ("a", ["a"]), ([1], None), ({}, None)],
 )
 def test_lists_of_texts_come_in_many_shapes(value, expected):
     assert texts(value) == expected

@@ -9,7 +9,7 @@ from typing import Final
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.draft import Draft
-from otel_llm.dialects.exchange import read_generation, read_request, read_response, unread_parameters
+from otel_llm.dialects.exchange import read_generation, read_request, read_response, unread_parameters, without_secrets
 from otel_llm.dialects.messages import (
     Conversation,
     canonical_messages,
@@ -63,9 +63,9 @@ def _parameters(draft: Draft) -> None:
             names.GEN_AI_TOOL_DEFINITIONS, _tools(draft) or canonical_tool_definitions(parameters.get("tools"))
         )
         draft.discard((key,))
-        rest = unread_parameters(parameters)
-        if rest and not draft.keep_originals:
-            draft.operation.set(key, dump(rest))
+        rest = without_secrets(parameters) if draft.keep_originals else unread_parameters(parameters)
+        if rest != parameters:
+            draft.replace(key, dump(rest) if rest else None)
 
 
 def _tools(draft: Draft) -> list[JsonObject]:
