@@ -85,7 +85,8 @@ class Settle:
         value = self.coerce(raw)
         if isinstance(value, str):
             value = self.values.get(value, value)
-        return None if value in self.absent else value
+        held = list(value) if isinstance(value, tuple) else value
+        return None if held in self.absent else value
 
     def _is_wrong(self, raw: AttributeValue) -> bool:
         return raw is not None and self.coerce(raw) is None

@@ -187,3 +187,9 @@ def test_the_processor_declares_what_it_writes():
 def test_settings_that_do_not_exist_are_refused(wrong):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, Config)
+
+
+def test_a_value_that_means_nothing_was_given_is_so_as_a_tuple_too():
+    span = operation({"gen_ai.operation.name": "chat", "gen_ai.request.stop_sequences": ()}, "openlit.x")
+    normalize(span)
+    assert span.get("gen_ai.request.stop_sequences") is None
