@@ -1,0 +1,1 @@
+"""Whole requests in, whole spans out: every recorded emitter through every codec."""
