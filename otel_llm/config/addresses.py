@@ -83,8 +83,11 @@ def _endpoints(config: object, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _section(value: object, wanted: object) -> object:
-    """The struct that a value stands for. Where a key can also be left out (UNSET), None is the key without a value:
-    the section with its defaults, as `grpc:` under `protocols`."""
+    """The struct that a value stands for.
+
+    Where a key may be left out altogether (UNSET), None is the key without a value, as `grpc:` under `protocols`: the
+    section with its defaults.
+    """
     struct = struct_member(wanted)
     if value is None and struct is not None and msgspec.UnsetType in get_args(wanted):
         return struct()

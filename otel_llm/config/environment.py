@@ -96,7 +96,7 @@ class _Expansion:
 
 
 def _reread(text: str) -> Value:
-    """The text as YAML; the text itself when it is not YAML, or a section: its keys would stand in messages as paths."""
+    """The text as YAML; the text itself when it is not YAML, or a section, whose keys would get into messages."""
     try:
         value = read_value(text, "a variable")
     except ConfigError:

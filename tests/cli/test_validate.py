@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from otel_llm.cli.main import main
+from tests.config.documents import SMALL
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_right_configuration_is_shown(file: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["validate", "--config", str(file)]) == 0
+    assert capsys.readouterr() == (
+        f"ok: {file}\n\npipeline  receivers  processors  exporters\ntraces    otlp       -           otlp_http\n",
+        "",
+    )
+
+
+def test_the_defaults_are_right_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate"]) == 0
+    assert "traces    otlp       normalize, cost, metrics  debug, ledger\n" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_warnings_go_to_standard_error(file: Path, capsys: pytest.CaptureFixture[str]):
+    file.write_text("processors: {cost: }\n" + SMALL)
+    assert main(["validate", "--config", str(file)]) == 0
+    assert capsys.readouterr().err == (
+        "warning: processors.cost: no pipeline names it, so it does nothing; add it to one or remove it\n"
+    )
+
+
+def test_every_problem_is_shown_and_the_exit_code_is_1(file: Path, capsys: pytest.CaptureFixture[str]):
+    file.write_text(SMALL.replace("[otlp]", "[oltp]").replace("service:", "service:\n  workers: 0"))
+    assert main(["validate", "--config", str(file)]) == 1
+    assert capsys.readouterr() == (
+        "",
+        (
+            "otel-llm: 2 problems:\n"
+            "  service.workers: expected an integer of at least 1 and of at most 256, got the number 0\n"
+            "  service.pipelines.traces.receivers[0]: no receiver 'oltp' in receivers; did you mean 'otlp'?\n"
+        ),
+    )
+
+
+def test_what_only_making_a_component_shows_is_shown_too(file: Path, capsys: pytest.CaptureFixture[str]):
+    text = SMALL.replace("exporters:", "processors: {cost: {prices: [/nowhere.yaml]}}\nexporters:", 1)
+    text = text.replace("otlp:\n", "otlp: {protocols: {http: {tls: {cert_file: /no.pem, key_file: /no.key}}}}\n", 1)
+    file.write_text(text.replace("[otlp]", "[otlp]\n      processors: [cost]"))
+    assert main(["validate", "--config", str(file)]) == 1
+    problems = capsys.readouterr().err
+    assert "\n  processors.cost.prices[0]: cannot read /nowhere.yaml" in problems
+
+
+def test_processors_in_the_wrong_order_are_refused(file: Path, capsys: pytest.CaptureFixture[str]):
+    text = SMALL.replace("exporters:", "processors: {cost: , normalize: }\nexporters:", 1)
+    file.write_text(text.replace("[otlp]", "[otlp]\n      processors: [cost, normalize]"))
+    assert main(["validate", "--config", str(file)]) == 1
+    problems = capsys.readouterr().err
+    assert "  service.pipelines.traces.processors: cost reads gen_ai." in problems
+    assert "put normalize before cost" in problems
+
+
+def test_overrides_are_checked_with_the_file(file: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["validate", "--config", str(file), "--set", "service.workers=0"]) == 1
+    assert "service.workers" in capsys.readouterr().err

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from otel_llm.components import Kind
+from otel_llm.config.defaults import DEFAULT_CONFIGURATION
+from otel_llm.config.fields import field_docs
+from otel_llm.config.schema import configuration_schema, installed_types, structs_below
+from otel_llm.config.service import ServiceConfig
+from otel_llm.delivery.config import Config as DeliveryConfig
+from tests.config.documents import Folder
+from tools.configuration.examples import EXAMPLES
+from tools.configuration.generate import PROJECT, outputs
+
+TYPES = installed_types(built_in_only=True)
+SCHEMA = configuration_schema(TYPES)
+STRUCTS = sorted(
+    {
+        struct
+        for top in (ServiceConfig, DeliveryConfig, *(one.config for types in TYPES.values() for one in types))
+        for struct in structs_below(top)
+    },
+    key=lambda struct: f"{struct.__module__}.{struct.__qualname__}",
+)
+FRAME: dict[Kind, str] = {
+    "receiver": "exporters: {otlp_http: {endpoint: https://e}}\n"
+    "service: {pipelines: {traces: {receivers: [ID], exporters: [otlp_http]}}}\n",
+    "processor": "receivers: {otlp: }\nexporters: {otlp_http: {endpoint: https://e}}\n"
+    "service: {pipelines: {traces: {receivers: [otlp], processors: [ID], exporters: [otlp_http]}}}\n",
+    "exporter": "receivers: {otlp: }\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [ID]}}}\n",
+}
+
+
+def example(kind: Kind, text: str) -> str:
+    """A component's example with what it takes to be a whole configuration."""
+    (id_,) = yaml.safe_load(text)[f"{kind}s"]
+    return text + FRAME[kind].replace("ID", id_)
+
+
+def is_valid(text: str) -> bool:
+    return jsonschema.Draft202012Validator(SCHEMA).is_valid(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), EXAMPLES.items(), ids=lambda value: "-".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_example_of_the_documentation_loads_and_fits_the_schema(folder: Folder, key: tuple[Kind, str], text: str):
+    whole = example(key[0], text)
+    settings = folder.load(whole, {"COLLECTOR_TOKEN": "abc"})
+    assert settings.warnings == ()
+    assert {one.type.name for one in (*settings.receivers, *settings.processors, *settings.exporters)} >= {key[1]}
+    assert is_valid(whole)
+
+
+def test_the_schema_is_a_schema_and_takes_the_defaults():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert is_valid(DEFAULT_CONFIGURATION)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("service:", "servce: {}\nservice:"),
+        ("  otlp:", "  oltp:"),
+        ("  debug:", "  debug: {verbosty: basic}"),
+        ("  debug:", "  debug: {sending_queue: {on_full: dorp}}"),
+        ("service:", "service:\n  workers: two"),
+        ("[otlp]", "otlp"),
+    ],
+)
+def test_the_schema_refuses_what_loading_refuses(folder: Folder, old: str, new: str):
+    text = DEFAULT_CONFIGURATION.replace(old, new, 1)
+    assert not is_valid(text)
+    assert folder.problems(text)
+
+
+@pytest.mark.parametrize("new", ["service:\n  workers: ${env:N}", "service:\n  telemetry:"])
+def test_the_schema_takes_variables_and_empty_sections(folder: Folder, new: str):
+    text = DEFAULT_CONFIGURATION.replace("service:", new, 1)
+    assert is_valid(text)
+    assert folder.load(text, {"N": "2"})
+
+
+def test_the_generated_files_are_up_to_date():
+    stale = [name for name, text in outputs().items() if (PROJECT / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "run python -m tools.configuration.generate"
+
+
+def test_the_schema_file_is_json():
+    assert json.loads((PROJECT / "collector-config/schema.json").read_text()) == json.loads(json.dumps(SCHEMA))
+
+
+# Config keeps its fields' docstrings in the class's own; to be moved below the fields, then this goes.
+NOT_YET = pytest.mark.xfail(reason="normalize's Config documents its fields elsewhere", strict=True)
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [
+        pytest.param(one, marks=[NOT_YET] if one.__module__ == "otel_llm.processors.normalize" else [])
+        for one in STRUCTS
+    ],
+    ids=[f"{one.__module__}.{one.__qualname__}" for one in STRUCTS],
+)
+def test_every_setting_has_a_docstring(struct: type):
+    missing = set(struct.__struct_fields__) - set(field_docs(struct))
+    assert not missing
+    assert struct.__doc__

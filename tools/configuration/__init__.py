@@ -1,0 +1,1 @@
+"""Builds docs/configuration.md and the JSON schema of the configuration."""
