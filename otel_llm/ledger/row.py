@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from otel_llm._generated import attributes as keys
 from otel_llm.operation import AttributeValue, Operation
@@ -35,12 +34,15 @@ OWNERSHIP_KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
-_STATUS: Final = {1: "ok", 2: "error"}
+_STATUSES: Final = {1: "ok", 2: "error"}
+
+_Value: TypeAlias = str | int | float | bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One operation; the fields are the table's columns, in order. None is unknown.
+
+    A tuple, because that is what SQLite takes and gives: making 50 fields one by one would cost more than writing them.
 
     Attributes:
         trace_id, span_id: what identifies it.
@@ -127,7 +129,7 @@ class Row:
         return None if self.cost_total is None else to_units(self.cost_total)
 
 
-COLUMNS: Final = tuple(field.name for field in fields(Row))
+COLUMNS: Final = Row._fields
 
 
 def to_units(pico: int) -> Decimal:
@@ -155,67 +157,36 @@ def row_of(operation: Operation, ownership: Mapping[str, Sequence[str]] = OWNERS
     """
     if not operation.trace_id or not operation.span_id:
         return None
-    get, resource = operation.get, operation.resource
-    owned = {name: _first(operation, names) for name, names in ownership.items()}
-    return Row(
-        trace_id=operation.trace_id,
-        span_id=operation.span_id,
-        parent_span_id=operation.parent_span_id or None,
-        start_unix_nano=min(operation.start_unix_nano, _INT64_MAX),
-        duration_nano=_duration(operation),
-        service=_text(resource.get(keys.SERVICE_NAME)),
-        environment=_text(resource.get(keys.DEPLOYMENT_ENVIRONMENT_NAME) or resource.get("deployment.environment")),
-        owner=owned.get("owner"),
-        tenant=owned.get("tenant"),
-        user=owned.get("user"),
-        feature=owned.get("feature"),
-        operation=_text(operation.operation_name),
-        provider=_text(operation.provider_name),
-        request_model=_text(operation.request_model),
-        response_model=_text(operation.response_model),
-        response_id=_text(operation.response_id),
-        conversation_id=_text(operation.conversation_id),
-        input_tokens=_count(operation.input_tokens),
-        output_tokens=_count(operation.output_tokens),
-        cache_read_tokens=_count(operation.cache_read_input_tokens),
-        cache_write_tokens=_count(operation.cache_write_input_tokens),
-        reasoning_tokens=_count(operation.reasoning_output_tokens),
-        usage_source=_text(get(keys.OTEL_LLM_USAGE_SOURCE)),
-        cost_status=_text(get(keys.OTEL_LLM_COST_STATUS)),
-        cost_reason=_text(get(keys.OTEL_LLM_COST_REASON)),
-        cost_currency=_text(get(keys.OTEL_LLM_COST_CURRENCY)),
-        cost_total=to_pico(get(keys.OTEL_LLM_COST_TOTAL)),
-        cost_input=to_pico(get(keys.OTEL_LLM_COST_INPUT)),
-        cost_output=to_pico(get(keys.OTEL_LLM_COST_OUTPUT)),
-        cost_cache_read=to_pico(get(keys.OTEL_LLM_COST_CACHE_READ)),
-        cost_cache_write=to_pico(get(keys.OTEL_LLM_COST_CACHE_WRITE)),
-        cost_input_audio=to_pico(get(keys.OTEL_LLM_COST_INPUT_AUDIO)),
-        cost_output_audio=to_pico(get(keys.OTEL_LLM_COST_OUTPUT_AUDIO)),
-        cost_input_image=to_pico(get(keys.OTEL_LLM_COST_INPUT_IMAGE)),
-        cost_output_image=to_pico(get(keys.OTEL_LLM_COST_OUTPUT_IMAGE)),
-        cost_web_search=to_pico(get(keys.OTEL_LLM_COST_WEB_SEARCH)),
-        cost_request=to_pico(get(keys.OTEL_LLM_COST_REQUEST)),
-        cost_other=to_pico(get(keys.OTEL_LLM_COST_OTHER)),
-        cost_source=_text(get(keys.OTEL_LLM_COST_SOURCE)),
-        price_version=_text(get(keys.OTEL_LLM_COST_PRICE_VERSION)),
-        is_cost_estimated=_flag(get(keys.OTEL_LLM_COST_ESTIMATED)),
-        status=_STATUS.get(operation.status_code),
-        error_type=_text(get(keys.ERROR_TYPE)),
-        time_to_first_chunk_seconds=_seconds(get(keys.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)),
-        verdict=_text(get(keys.OTEL_LLM_POLICY_VERDICT_TYPE)),
-        quality_flags=_list(get(keys.OTEL_LLM_QUALITY_FLAGS)),
-        prompt_name=_text(get(keys.GEN_AI_PROMPT_NAME)),
-        prompt_version=_text(get(keys.GEN_AI_PROMPT_VERSION)),
-        dialect=_text(get(keys.OTEL_LLM_DIALECT)),
+    values: list[_Value] = [None] * len(COLUMNS)
+    get, resource, present = operation.get, operation.resource, operation.keys()
+    for key in present & _READERS.keys():
+        column, read = _READERS[key]
+        values[column] = read(get(key))
+    for name, names in ownership.items():
+        values[_INDEX[name]] = _first(operation, present, names)
+    values[:5] = (
+        operation.trace_id,
+        operation.span_id,
+        operation.parent_span_id or None,
+        min(operation.start_unix_nano, _INT64_MAX),
+        _duration(operation),
     )
+    values[_SERVICE] = _text(resource.get(keys.SERVICE_NAME))
+    environment = resource.get(keys.DEPLOYMENT_ENVIRONMENT_NAME) or resource.get("deployment.environment")
+    values[_ENVIRONMENT] = _text(environment)
+    values[_STATUS] = _STATUSES.get(operation.status_code)
+    return Row._make(values)
 
 
-def _first(operation: Operation, names: Sequence[str]) -> str | None:
-    for source in (operation.get, operation.resource.get):
-        for name in names:
-            text = _text(source(name))
-            if text is not None:
-                return text
+def _first(operation: Operation, present: frozenset[str], names: Sequence[str]) -> str | None:
+    """The first of these attributes that is a name, on the span or else on its resource."""
+    resource = operation.resource
+    for name in names:
+        if name in present and (text := _text(operation.get(name))) is not None:
+            return text
+    for name in names:
+        if name in resource and (text := _text(resource[name])) is not None:
+            return text
     return None
 
 
@@ -236,8 +207,8 @@ def _list(value: AttributeValue) -> str | None:
     return _text(",".join(item for item in value if isinstance(item, str)))
 
 
-def _count(value: int | None) -> int | None:
-    return value if value is None or value <= _MAX_TOKENS else None
+def _tokens(value: AttributeValue) -> int | None:
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
 
 
 def _flag(value: AttributeValue) -> int | None:
@@ -253,3 +224,54 @@ def _seconds(value: AttributeValue) -> float | None:
 def _duration(operation: Operation) -> int | None:
     start, end = operation.start_unix_nano, operation.end_unix_nano
     return min(end - start, _INT64_MAX) if 0 < start <= end else None
+
+
+_INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
+_SERVICE: Final = _INDEX["service"]
+_ENVIRONMENT: Final = _INDEX["environment"]
+_STATUS: Final = _INDEX["status"]
+
+_METERS: Final = (
+    "total",
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+    "web_search",
+    "request",
+    "other",
+)
+_COLUMN_OF_KEY: Final[Mapping[str, tuple[str, Callable[[AttributeValue], _Value]]]] = {
+    keys.GEN_AI_OPERATION_NAME: ("operation", _text),
+    keys.GEN_AI_PROVIDER_NAME: ("provider", _text),
+    keys.GEN_AI_REQUEST_MODEL: ("request_model", _text),
+    keys.GEN_AI_RESPONSE_MODEL: ("response_model", _text),
+    keys.GEN_AI_RESPONSE_ID: ("response_id", _text),
+    keys.GEN_AI_CONVERSATION_ID: ("conversation_id", _text),
+    keys.GEN_AI_USAGE_INPUT_TOKENS: ("input_tokens", _tokens),
+    keys.GEN_AI_USAGE_OUTPUT_TOKENS: ("output_tokens", _tokens),
+    keys.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: ("cache_read_tokens", _tokens),
+    keys.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: ("cache_write_tokens", _tokens),
+    keys.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: ("reasoning_tokens", _tokens),
+    keys.OTEL_LLM_USAGE_SOURCE: ("usage_source", _text),
+    keys.OTEL_LLM_COST_STATUS: ("cost_status", _text),
+    keys.OTEL_LLM_COST_REASON: ("cost_reason", _text),
+    keys.OTEL_LLM_COST_CURRENCY: ("cost_currency", _text),
+    **{f"otel_llm.cost.{meter}": (f"cost_{meter}", to_pico) for meter in _METERS},
+    keys.OTEL_LLM_COST_SOURCE: ("cost_source", _text),
+    keys.OTEL_LLM_COST_PRICE_VERSION: ("price_version", _text),
+    keys.OTEL_LLM_COST_ESTIMATED: ("is_cost_estimated", _flag),
+    keys.ERROR_TYPE: ("error_type", _text),
+    keys.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: ("time_to_first_chunk_seconds", _seconds),
+    keys.OTEL_LLM_POLICY_VERDICT_TYPE: ("verdict", _text),
+    keys.OTEL_LLM_QUALITY_FLAGS: ("quality_flags", _list),
+    keys.GEN_AI_PROMPT_NAME: ("prompt_name", _text),
+    keys.GEN_AI_PROMPT_VERSION: ("prompt_version", _text),
+    keys.OTEL_LLM_DIALECT: ("dialect", _text),
+}
+# Only what a span has is read: reading each column's key from each span would take three times as long.
+_READERS: Final = {key: (_INDEX[column], read) for key, (column, read) in _COLUMN_OF_KEY.items()}

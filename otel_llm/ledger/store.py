@@ -78,17 +78,16 @@ class Ledger:
         Raises:
             sqlite3.Error: see `may_pass`.
         """
-        values = [[getattr(row, name) for name in COLUMNS] for row in rows]
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             with self._connection:
-                self._connection.executemany(_INSERT, values)
+                self._connection.executemany(_INSERT, rows)
 
     def rows(self, since_unix_nano: int = 0, limit: int = 1000, *, newest_first: bool = False) -> list[Row]:
         """Operations that started at or after a time, in the order of their start."""
         statement = f"{_SELECT}{' DESC' if newest_first else ''} LIMIT ?"
         with self._lock:
-            return [Row(*values) for values in self._connection.execute(statement, (since_unix_nano, limit))]
+            return [Row._make(values) for values in self._connection.execute(statement, (since_unix_nano, limit))]
 
     def totals(
         self, by: Sequence[Dimension] = (), since_unix_nano: int = 0, until_unix_nano: int = _INT64_MAX

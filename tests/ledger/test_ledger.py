@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def row(span: int = 1, **changes: object) -> Row:
     base = row_of(operation(chat(), span=span))
     assert base is not None
-    return replace(base, **changes)  # type: ignore[arg-type] # fields of Row
+    return base._replace(**changes)  # type: ignore[arg-type] # fields of Row
 
 
 def priced(span: int, total: float, **changes: object) -> Row:
