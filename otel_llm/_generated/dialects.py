@@ -53,6 +53,8 @@ COMMON: Final[Mapping[str, object]] = {'attributes': {'gen_ai.usage.input_tokens
                 'gen_ai.request.max_tokens': ['gen_ai.request.max_completion_tokens', 'llm.request.max_tokens'],
                 'gen_ai.request.choice.count': ['gen_ai.request.n'],
                 'gen_ai.request.seed': ['gen_ai.openai.request.seed'],
+                'gen_ai.request.reasoning.level': ['gen_ai.request.reasoning_effort',
+                                                   'gen_ai.openai.request.reasoning_effort'],
                 'gen_ai.request.temperature': ['llm.temperature'],
                 'gen_ai.request.top_p': ['llm.top_p'],
                 'gen_ai.request.top_k': ['llm.top_k'],
