@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
 
 from otel_llm.cli.options import add_config_options, load_settings
 from otel_llm.cli.tables import Column, is_rich, render_table
@@ -17,6 +18,8 @@ from otel_llm.pipeline import check_order
 from otel_llm.telemetry import Metrics
 
 _COLUMNS = (Column("pipeline"), Column("receivers"), Column("processors"), Column("exporters"))
+# They connect with the first request.
+_EXPORTERS_WITHOUT_FILE: Final = frozenset({"debug", "otlp_grpc", "otlp_http"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 def check_components(settings: Settings) -> None:
     """Make what can be made without touching anything, and check the order of processors.
 
-    Exporters are left out: making one may open its file.
+    Exporters that open a file when they are made are left out, and those of others, who may.
 
     Raises:
         ConfigError: with every problem.
@@ -59,6 +62,13 @@ def check_components(settings: Settings) -> None:
     for component in settings.receivers:
         try:
             component.create_receiver(metrics, clock)
+        except ConfigError as error:
+            problems += error.problems
+    for component in settings.exporters:
+        if component.type.name not in _EXPORTERS_WITHOUT_FILE:
+            continue
+        try:
+            component.create_exporter(metrics, clock).shutdown()
         except ConfigError as error:
             problems += error.problems
     for pipeline in settings.pipelines:

@@ -62,6 +62,22 @@ def test_what_only_making_a_component_shows_is_shown_too(file: Path, capsys: pyt
     assert "\n  processors.cost.prices[0]: cannot read /nowhere.yaml" in problems
 
 
+def test_an_exporter_that_cannot_be_made_is_shown(file: Path, capsys: pytest.CaptureFixture[str]):
+    file.write_text(SMALL.replace("https://otlp.example.com", "https://e\n    tls: {ca_file: /nowhere.pem}"))
+    assert main(["validate", "--config", str(file)]) == 1
+    assert "exporters.otlp_http.tls.ca_file: " in capsys.readouterr().err
+    file.write_text(SMALL.replace("https://otlp.example.com", ""))
+    assert main(["validate", "--config", str(file)]) == 1
+    assert "exporters.otlp_http" in capsys.readouterr().err
+
+
+def test_no_file_of_an_exporter_is_made(file: Path, tmp_path: Path):
+    text = SMALL.replace("otlp_http", "file").replace("endpoint: https://otlp.example.com", f"path: {tmp_path}/out")
+    file.write_text(text)
+    assert main(["validate", "--config", str(file)]) == 0
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_processors_in_the_wrong_order_are_refused(file: Path, capsys: pytest.CaptureFixture[str]):
     text = SMALL.replace("exporters:", "processors: {cost: , normalize: }\nexporters:", 1)
     file.write_text(text.replace("[otlp]", "[otlp]\n      processors: [cost, normalize]"))
