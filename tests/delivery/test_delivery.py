@@ -10,7 +10,7 @@ import pytest
 
 from otel_llm.delivery.config import BatchConfig, Config, QueueConfig, RetryConfig
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.errors import RefusedError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.signals import SIGNALS, Payload
@@ -42,6 +42,14 @@ def running(destination: Destination, settings: Config | None = None, name: str 
 
 def arrived(destination: Destination) -> list[int]:
     return sorted(number for request in destination.accepted for number in numbers(request.signal, request.body))
+
+
+def wait_until_empty(delivery: Delivery) -> None:
+    """The worker frees the room of a batch just after it has settled its items."""
+    end = time.monotonic() + 5
+    while delivery._queue.size_bytes():
+        assert time.monotonic() < end
+        threading.Event().wait(0.001)
 
 
 def test_what_is_offered_arrives_and_is_counted() -> None:
@@ -182,6 +190,7 @@ def test_a_full_queue_refuses_and_accepts_again_when_there_is_room() -> None:
         destination.default = Answer()
         destination.release()  # the hanging attempt fails as retryable
         assert delivery.force_flush(5)
+        wait_until_empty(delivery)
         delivery.offer(payload(2, 1, size=1500))
     assert arrived(destination) == [1, 2]
 
@@ -330,6 +339,21 @@ def test_fan_out_goes_on_past_a_dead_destination_that_may_drop() -> None:
         stuck.default = Answer()
         stuck.release()
     assert arrived(healthy) == list(range(1, 11))
+
+
+def test_several_pipelines_accept_together_or_not_at_all() -> None:
+    healthy, stuck = Destination(), Destination(default=HANG)
+    with running(healthy, name="healthy") as first, running(stuck, config(size_bytes=2048), "stuck") as second:
+        offers = [(FanOut([first]), payload(1, 2)), (FanOut([first, second]), payload(3, 1, size=1500))]
+        offer_all(offers)
+        with pytest.raises(RefusedError, match="exporter stuck is full"):
+            offer_all(offers)
+        assert first.force_flush(5)
+        assert (first.balance().accepted, second.balance().accepted) == (3, 1)
+        wait_until_empty(first)  # what was reserved for the refused offer is given back
+        stuck.default = Answer()
+        stuck.release()
+    assert arrived(healthy) == [1, 2, 3]
 
 
 def test_fan_out_leaves_out_exporters_that_do_not_take_the_signal() -> None:
