@@ -1,7 +1,7 @@
 """The recorded requests of real emitters, whole: decode, normalise, price, encode.
 
-What comes out is compared with `expected/`; `python -m tests.golden.update` rewrites it, for a reader to check. That the
-results are right, and equal across emitters, is what test_same_call.py says.
+What comes out is compared with `expected/`; `python -m tests.golden.update` rewrites it, for a reader to check. That
+the results are right, and equal across emitters, is what test_same_call.py says.
 """
 
 from __future__ import annotations
