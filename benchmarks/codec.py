@@ -50,7 +50,7 @@ def pipeline() -> Pipeline:
 
     processors = [
         normalize.Normalize(),
-        cost.create(cost.Config(existing="replace", remembered_calls=SPANS), context("cost")),
+        cost.create(cost.Config(existing="replace"), context("cost")),
     ]
     return Pipeline(processors, metrics, clock)
 

@@ -7,7 +7,7 @@ An Operation belongs to one pipeline run at a time and is not thread-safe.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias, cast
@@ -160,13 +160,19 @@ class Operation:
 
     Args:
         source: the span as its codec holds it.
+
+    Attributes:
+        get: returns the value of an attribute, None when there is no such attribute.
     """
 
-    __slots__ = ("_changed", "_dropped", "_messages", "_read", "_removed_events", "_source")
+    get: Callable[[str], AttributeValue]
+
+    __slots__ = ("_changed", "_dropped", "_messages", "_removed_events", "_source", "get")
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._read = source.get
+        # The source's own until something is changed: most reads come before, and each call saved counts.
+        self.get = source.get
         self._changed: dict[str, AttributeValue | Moved | Removed] = {}
         self._removed_events: frozenset[str] = frozenset()
         self._dropped: str | None = None
@@ -259,31 +265,38 @@ class Operation:
         """Whether these are the keys of all attributes; may be much cheaper than `keys`."""
         return self.keys() == keys if self._changed else self._source.has_exactly(keys)
 
-    def get(self, key: str) -> AttributeValue:
-        """The value of an attribute, None when there is no such attribute."""
+    def _get(self, key: str) -> AttributeValue:
         changed = self._changed
         if key not in changed:
-            return self._read(key)
+            return self._source.get(key)
         value = changed[key]
         if value is REMOVED:
             return None
         if type(value) is Moved:
-            return self._read(value.key)
+            return self._source.get(value.key)
         return cast("AttributeValue", value)
 
     def set(self, key: str, value: AttributeValue) -> None:
         """Add or replace an attribute. None is a value of OTLP too, but not one to set: remove the key instead."""
         self._changed[key] = value
+        self.get = self._get
+
+    def update(self, values: Mapping[str, AttributeValue]) -> None:
+        """Add or replace several attributes."""
+        self._changed.update(values)
+        self.get = self._get
 
     def remove(self, key: str) -> None:
         """Remove an attribute; nothing happens when it is not there."""
         self._changed[key] = REMOVED
+        self.get = self._get
 
     def rename(self, old: str, new: str) -> None:
         """Give the value of `old` to `new`, replacing what is there, without decoding it."""
         value = self._changed.get(old, Moved(old))
         self._changed[new] = value
         self._changed[old] = REMOVED
+        self.get = self._get
 
     def remove_events(self, names: Collection[str]) -> None:
         """Remove all span events of these names."""
@@ -334,11 +347,11 @@ class Operation:
 
     def text(self, key: str) -> str | None:
         """The value of an attribute that is text; None when it is absent, empty or not text."""
-        value = self.get(key) if key in self._changed else self._read(key)
+        value = self.get(key)
         return value if type(value) is str and value else None
 
     def _count(self, key: str) -> int | None:
-        value = self.get(key) if key in self._changed else self._read(key)
+        value = self.get(key)
         return value if type(value) is int and value >= 0 else None
 
     @property

@@ -135,24 +135,28 @@ class WireSource:
         values = self._values
         if key in values:
             return values[key]
+        keys = self._keys
+        if keys is not None and key not in keys:
+            return None
         raw = self.attributes.get(key)
         if raw is None:
             return None
-        value = self._values[key] = _decode(raw)
+        # Counts and text are nearly all there is, and reading a member is quicker than asking which one is set.
+        number = raw.int_value
+        if number:
+            values[key] = number
+            return number
+        value = values[key] = _decode(raw)
         return value
 
 
 def _decode(value: ValueProjection) -> AttributeValue:
-    # Text and counts are nearly all there is, and reading a member is quicker than asking which one is set.
     text = value.string_value
     if text:
         try:
             return text.decode()
         except UnicodeDecodeError:
             return text.decode("utf-8", "replace")
-    number = value.int_value
-    if number:
-        return number
     which = value.WhichOneof("value")
     if which is None:
         return None
@@ -211,11 +215,11 @@ def _read_entry(entry: bytes) -> tuple[str, ValueProjection]:
 def encode_span(operation: Operation, source: WireSource) -> list[Buffer]:
     """The span's bytes with the operation's changes, in pieces."""
     attributes = source.attributes
+    overlay = operation.overlay
     added: list[Buffer] = []
-    gone: set[bytes] = set()
-    for key, value in operation.overlay.items():
-        if key in attributes:
-            gone.add(key.encode())
+    present = source.keys()
+    gone = {key.encode() for key in overlay if key in present}
+    for key, value in overlay.items():
         if type(value) is Moved:
             if value.key in attributes:
                 added.append(_ENCODER.encode_raw(key, attributes[value.key].SerializeToString()))

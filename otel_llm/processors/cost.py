@@ -166,13 +166,15 @@ class Cost:
             call = self._usage_to_bill(operation)
             if call is not None:
                 calls.append(call)
-        billed = self._wire_calls.settle([_report(operation, usage) for operation, usage, _ in calls])
-        decisions = {id(call[0]): (call, is_billed) for call, is_billed in zip(calls, billed, strict=True)}
+        settled = self._wire_calls.settle([_report(operation, usage) for operation, usage, _ in calls])
+        decisions = iter(zip(calls, settled, strict=True))
+        decision = next(decisions, None)
+        # Through the operations again and not the calls, for the pipeline to see which one fails.
         for operation in operations:
-            found = decisions.get(id(operation))
-            if found is None:
+            if decision is None or decision[0][0] is not operation:
                 continue
-            (_, usage, is_estimated), is_billed = found
+            (_, usage, is_estimated), is_billed = decision
+            decision = next(decisions, None)
             if is_billed:
                 self._price(operation, usage, is_estimated=is_estimated)
             else:
@@ -240,16 +242,17 @@ class Cost:
 
 
 def _set_amounts(operation: Operation, quote: Quote) -> None:
-    operation.set(names.OTEL_LLM_COST_TOTAL, quote.total_float)
+    added: dict[str, AttributeValue] = {names.OTEL_LLM_COST_TOTAL: quote.total_float}
     for meter, attos in quote.amounts.items():
-        operation.set(_COST_KEYS[meter], attos / ATTO)
-    operation.set(names.OTEL_LLM_COST_CURRENCY, quote.currency)
-    operation.set(names.OTEL_LLM_COST_STATUS, quote.status)
-    operation.set(names.OTEL_LLM_COST_SOURCE, quote.source)
+        added[_COST_KEYS[meter]] = attos / ATTO
+    added[names.OTEL_LLM_COST_CURRENCY] = quote.currency
+    added[names.OTEL_LLM_COST_STATUS] = quote.status
+    added[names.OTEL_LLM_COST_SOURCE] = quote.source
     if quote.model_matched is not None:
-        operation.set(names.OTEL_LLM_COST_MODEL_MATCHED, quote.model_matched)
-        operation.set(names.OTEL_LLM_COST_MODEL_RULE, quote.rule)
-    operation.set(names.OTEL_LLM_COST_PRICE_VERSION, quote.price_version)
+        added[names.OTEL_LLM_COST_MODEL_MATCHED] = quote.model_matched
+        added[names.OTEL_LLM_COST_MODEL_RULE] = quote.rule
+    added[names.OTEL_LLM_COST_PRICE_VERSION] = quote.price_version
+    operation.update(added)
 
 
 def _not_billable(operation: Operation, reason: str) -> None:
