@@ -141,18 +141,32 @@ def _span_section(upstream: Upstream) -> str:
     return text
 
 
-def _upstream_metrics(upstream: Upstream) -> str:
+def _upstream_metrics(registry: Registry, upstream: Upstream) -> str:
     rows = []
+    added = {
+        refinement.ref: _measured(registry.resolve(refinement.attributes))
+        for refinement in registry.metric_refinements()
+    }
     for name, metric in upstream.signals.metrics.items():
         note = (
             " Older generation." if metric.deprecated else "" if metric.confirmed else " Name not confirmed upstream."
         )
         buckets = ", ".join(f"{bound:.15g}" for bound in metric.buckets)
-        rows.append((f"`{name}`", metric.instrument, f"`{metric.unit}`", metric.description + note, buckets))
-    return "\n### Metrics of the conventions\n\n" + _table(("metric", "instrument", "unit", "meaning", "buckets"), rows)
+        rows.append(
+            (
+                f"`{name}`",
+                metric.instrument,
+                f"`{metric.unit}`",
+                metric.description + note,
+                buckets,
+                added.get(name, ""),
+            )
+        )
+    header = ("metric", "instrument", "unit", "meaning", "buckets", "attributes we add")
+    return "\n### Metrics of the conventions\n\n" + _table(header, rows)
 
 
-def _upstream(upstream: Upstream) -> str:
+def _upstream(registry: Registry, upstream: Upstream) -> str:
     attributes = upstream.attributes
     older = (
         (f"`{name}`", f"`{fact.replaced_by}`" if fact.replaced_by else "-")
@@ -166,11 +180,11 @@ def _upstream(upstream: Upstream) -> str:
         + "\n### Names of older generations\n\nWritten only as compatibility twins.\n\n"
         + _table(("attribute", "now"), older)
         + _span_section(upstream)
-        + _upstream_metrics(upstream)
+        + _upstream_metrics(registry, upstream)
     )
 
 
 def render_docs(registry: Registry, upstream: Upstream) -> str:
     """docs/attributes.md."""
     intro = _INTRO.format(repository=upstream.revision.repository, commit=upstream.revision.commits["attributes"])
-    return intro + _own(registry) + _upstream(upstream)
+    return intro + _own(registry) + _upstream(registry, upstream)

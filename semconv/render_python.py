@@ -200,14 +200,16 @@ def _own_metric(metric: MetricDefinition, registry: Registry) -> _MetricRow:
     )
 
 
-def _upstream_metric(name: str, metric: UpstreamMetric) -> _MetricRow:
+def _upstream_metric(name: str, metric: UpstreamMetric, registry: Registry) -> _MetricRow:
+    refinements = (refinement for refinement in registry.metric_refinements() if refinement.ref == name)
+    added = [ref.ref for refinement in refinements for ref in registry.resolve(refinement.attributes) if ref.ref]
     return _MetricRow(
         name=name,
         instrument=metric.instrument,
         unit=metric.unit,
         value_type=metric.value_type,
         description=metric.description,
-        attributes=metric.names(),
+        attributes=tuple(dict.fromkeys((*metric.names(), *added))),
         required=metric.required,
         buckets=metric.buckets,
     )
@@ -235,7 +237,7 @@ def _metric(row: _MetricRow) -> str:
 def render_metrics(registry: Registry, upstream: Upstream) -> str:
     """otel_llm/_generated/metrics.py: one constant per metric, and all of them by name."""
     rows = [_own_metric(metric, registry) for metric in registry.metrics()]
-    rows += [_upstream_metric(name, metric) for name, metric in upstream.signals.metrics.items()]
+    rows += [_upstream_metric(name, metric, registry) for name, metric in upstream.signals.metrics.items()]
     rows.sort(key=lambda row: row.name)
     imports = (
         "from __future__ import annotations\n\nfrom collections.abc import Mapping\nfrom dataclasses import dataclass\n"

@@ -290,6 +290,10 @@ class Registry:
         """All events, in file order."""
         return (event for file in self.files.values() for event in file.events)
 
+    def metric_refinements(self) -> Iterator[Refinement]:
+        """What we add to metrics of the conventions, in file order."""
+        return (refinement for file in self.files.values() for refinement in file.metric_refinements)
+
     def groups(self) -> Mapping[str, AttributeGroup]:
         """All attribute groups by id."""
         return {group.id: group for file in self.files.values() for group in file.attribute_groups}

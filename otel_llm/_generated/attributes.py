@@ -540,7 +540,18 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_COST_SOURCE: frozenset({"catalogue", "overlay", "user", "provider"}),
         OTEL_LLM_COST_STATUS: frozenset({"priced", "unpriced", "partial", "not_billable", "error"}),
         OTEL_LLM_DROP_REASON: frozenset(
-            {"retries_exhausted", "permanent_error", "too_large", "rejected", "shutdown", "corrupt", "processor"}
+            {
+                "retries_exhausted",
+                "permanent_error",
+                "too_large",
+                "rejected",
+                "shutdown",
+                "corrupt",
+                "processor",
+                "unreadable",
+                "queue_full",
+                "internal_error",
+            }
         ),
         OTEL_LLM_ERROR_SITE: frozenset({"pipeline", "instrumentation", "worker"}),
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
@@ -550,7 +561,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
         OTEL_LLM_POLICY_VERDICT_TYPE: frozenset({"allow", "audit", "warn", "modify", "escalate", "deny", "error"}),
         OTEL_LLM_REFUSAL_REASON: frozenset(
-            {"queue_full", "malformed", "unsupported", "too_large", "unauthorized", "shutting_down"}
+            {"queue_full", "malformed", "unsupported", "too_large", "unauthorized", "shutting_down", "timeout"}
         ),
         OTEL_LLM_SIGNAL: frozenset({"traces", "metrics", "logs"}),
         OTEL_LLM_USAGE_INPUT_SEMANTICS: frozenset({"inclusive", "repaired", "unknown"}),
@@ -893,6 +904,9 @@ OtelLlmDropReason: TypeAlias = Literal[
     "shutdown",
     "corrupt",
     "processor",
+    "unreadable",
+    "queue_full",
+    "internal_error",
 ]
 
 
@@ -906,6 +920,9 @@ class OtelLlmDropReasonValues:
     SHUTDOWN: Final = "shutdown"
     CORRUPT: Final = "corrupt"
     PROCESSOR: Final = "processor"
+    UNREADABLE: Final = "unreadable"
+    QUEUE_FULL: Final = "queue_full"
+    INTERNAL_ERROR: Final = "internal_error"
 
 
 OtelLlmErrorSite: TypeAlias = Literal["pipeline", "instrumentation", "worker"]
@@ -998,6 +1015,7 @@ OtelLlmRefusalReason: TypeAlias = Literal[
     "too_large",
     "unauthorized",
     "shutting_down",
+    "timeout",
 ]
 
 
@@ -1010,6 +1028,7 @@ class OtelLlmRefusalReasonValues:
     TOO_LARGE: Final = "too_large"
     UNAUTHORIZED: Final = "unauthorized"
     SHUTTING_DOWN: Final = "shutting_down"
+    TIMEOUT: Final = "timeout"
 
 
 OtelLlmSignal: TypeAlias = Literal["traces", "metrics", "logs"]

@@ -64,6 +64,7 @@ GEN_AI_CLIENT_INFERENCE_DURATION: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name"}),
     buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
@@ -82,6 +83,7 @@ GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name"}),
     buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864),
@@ -100,6 +102,7 @@ GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name"}),
     buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864),
@@ -134,6 +137,7 @@ GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name"}),
     buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
@@ -152,6 +156,7 @@ GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_READ_INPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.token.modality"}),
 )
@@ -169,6 +174,7 @@ GEN_AI_CLIENT_INFERENCE_USAGE_CACHE_WRITE_INPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.token.modality"}),
 )
@@ -186,6 +192,7 @@ GEN_AI_CLIENT_INFERENCE_USAGE_INPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.token.modality"}),
 )
@@ -203,6 +210,7 @@ GEN_AI_CLIENT_INFERENCE_USAGE_OUTPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.token.modality"}),
 )
@@ -220,6 +228,7 @@ GEN_AI_CLIENT_INFERENCE_USAGE_REASONING_OUTPUT_TOKENS: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.token.modality"}),
 )
@@ -237,6 +246,7 @@ GEN_AI_CLIENT_OPERATION_DURATION: Final = Metric(
         "server.port",
         "gen_ai.response.model",
         "server.address",
+        "service.name",
     ),
     required=frozenset({"gen_ai.operation.name"}),
     buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
@@ -518,7 +528,7 @@ OTEL_LLM_DELIVERY_QUEUE_CAPACITY: Final = Metric(
     value_type="int",
     description="Bytes the queue may hold.",
     attributes=("otel_llm.component.name", "otel_llm.signal"),
-    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+    required=frozenset({"otel_llm.component.name"}),
 )
 OTEL_LLM_DELIVERY_QUEUE_SIZE: Final = Metric(
     name="otel_llm.delivery.queue.size",
@@ -658,6 +668,15 @@ OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
+OTEL_LLM_RECEIVER_IO: Final = Metric(
+    name="otel_llm.receiver.io",
+    instrument="counter",
+    unit="By",
+    value_type="int",
+    description="Bytes of request bodies, as they were sent.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_RECEIVER_ITEMS_ACCEPTED: Final = Metric(
     name="otel_llm.receiver.items.accepted",
     instrument="counter",
@@ -692,7 +711,7 @@ OTEL_LLM_RECEIVER_REQUEST_DURATION: Final = Metric(
     value_type="double",
     description="Time from the first byte of a request to its answer.",
     attributes=("otel_llm.component.name", "otel_llm.signal"),
-    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+    required=frozenset({"otel_llm.component.name"}),
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
@@ -702,7 +721,7 @@ OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
     value_type="int",
     description="Requests turned away, well-formed or not.",
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"),
-    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"}),
+    required=frozenset({"otel_llm.component.name", "otel_llm.refusal.reason"}),
 )
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
@@ -755,6 +774,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.processor.duration": OTEL_LLM_PROCESSOR_DURATION,
         "otel_llm.processor.operations.failed": OTEL_LLM_PROCESSOR_OPERATIONS_FAILED,
         "otel_llm.processor.operations.processed": OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED,
+        "otel_llm.receiver.io": OTEL_LLM_RECEIVER_IO,
         "otel_llm.receiver.items.accepted": OTEL_LLM_RECEIVER_ITEMS_ACCEPTED,
         "otel_llm.receiver.items.received": OTEL_LLM_RECEIVER_ITEMS_RECEIVED,
         "otel_llm.receiver.items.refused": OTEL_LLM_RECEIVER_ITEMS_REFUSED,

@@ -33,10 +33,6 @@ from otel_llm.telemetry import LogLimiter, Metrics
 
 _logger = logging.getLogger(__name__)
 
-# Reasons to drop that only a delivery knows.
-QUEUE_FULL = "queue_full"
-INTERNAL_ERROR = "internal_error"
-
 # How long a worker may take to notice that its exporter was shut down under it.
 _ABORT_SECONDS = 0.05
 # A defect must not turn the worker into a busy loop.
@@ -150,9 +146,12 @@ class Delivery:
             self._account.accept(payload.signal, payload.items)
             self._queue.put(payload)
             return
-        self._account.refuse_room(payload.signal, payload.items, QUEUE_FULL)
+        self._account.refuse_room(payload.signal, payload.items, DropReason.QUEUE_FULL)
         self._log.warning(
-            QUEUE_FULL, "exporter %s: sending_queue is full; dropped %d items (on_full: drop)", self.name, payload.items
+            DropReason.QUEUE_FULL,
+            "exporter %s: sending_queue is full; dropped %d items (on_full: drop)",
+            self.name,
+            payload.items,
         )
 
     def balance(self, signal: Signal | None = None) -> Balance:
@@ -215,6 +214,6 @@ class Delivery:
         # Not the message of the exception: it may quote content.
         self._log.warning(kind, "exporter %s: unexpected %s; dropped the rest of its batch", self.name, kind)
         if batch is not None:
-            self._sender.abandon(batch.signal, INTERNAL_ERROR)
+            self._sender.abandon(batch.signal, DropReason.INTERNAL_ERROR)
         else:
             self._stopping.wait(_PAUSE_AFTER_DEFECT_SECONDS)

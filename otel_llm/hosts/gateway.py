@@ -86,7 +86,7 @@ class _Graph:
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
         fan_out = FanOut([self.deliveries[exporter.id] for exporter in settings.exporters])
         if settings.signal == "metrics":
-            return MetricPipeline(settings.id, fan_out, self._metrics)
+            return MetricPipeline(settings.id, fan_out, self._metrics, self._clock)
         processors = [self._processors[component.id] for component in settings.processors]
         pipeline = Pipeline(processors, self._metrics, self._clock, settings.signal)
         kind = TracePipeline if settings.signal == "traces" else LogPipeline

@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
+from otel_llm._generated.attributes import OtelLlmRefusalReasonValues as RefusalReason
 from otel_llm.clock import Clock
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
@@ -120,7 +122,7 @@ class TracePipeline:
         payload = batch.encode()
         self._counts.operations(batch.operations)
         if batch.unreadable:
-            self._counts.drop(batch.unreadable, "unreadable")
+            self._counts.drop(batch.unreadable, DropReason.UNREADABLE)
         self._counts.request(batch.items, self._clock.monotonic() - started)
         return Processed(payload, batch.items, batch.unreadable)
 
@@ -158,15 +160,17 @@ class MetricPipeline:
 
     signal: Signal = "metrics"
 
-    def __init__(self, name: str, fan_out: FanOut, metrics: Metrics) -> None:
+    def __init__(self, name: str, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
         self.name = name
         self.fan_out = fan_out
+        self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
 
     def process(self, body: bytes) -> Processed:
         """Check and count one request."""
+        started = self._clock.monotonic()
         items = count_metrics(body)
-        self._counts.request(items, 0.0)
+        self._counts.request(items, self._clock.monotonic() - started)
         return Processed(Payload.of("metrics", (body,), items), items)
 
 
@@ -208,10 +212,10 @@ class ReceiverConsumer:
         try:
             offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
         except RefusedError:
-            self._refused.add(received, self._receiver, signal, "queue_full")
+            self._refused.add(received, self._receiver, signal, RefusalReason.QUEUE_FULL)
             raise
         self._accepted.add(received - rejected, self._receiver, signal)
         if not rejected:
             return ConsumeResult()
-        self._refused.add(rejected, self._receiver, signal, "malformed")
+        self._refused.add(rejected, self._receiver, signal, RefusalReason.MALFORMED)
         return ConsumeResult(rejected, f"{rejected} GenAI spans cannot be read: their bytes are not OTLP Spans")

@@ -197,7 +197,7 @@ def test_other_paths_and_methods_are_refused(start: Start, metrics: Metrics) -> 
     assert send(receiver, b"", method="GET")[:1] == (405,)
     assert send(receiver, b"", method="OPTIONS", origin="https://a.example")[0] == 405
     assert send(receiver, b"", "profiles")[0] == 404  # type: ignore[arg-type]  # the point
-    assert refusals(metrics) == {("traces", "unsupported"): 2, ("unknown", "unsupported"): 1}
+    assert refusals(metrics) == {("traces", "unsupported"): 2, ("", "unsupported"): 1}
 
 
 def test_duration_and_bytes_are_counted(start: Start, metrics: Metrics) -> None:
