@@ -102,8 +102,8 @@ _LOST: dict[str, dict[str, dict[str, str]]] = {
 # What could be told from the recording and is not: defects of ours. Emitter, scenario and field -> what is wrong.
 _WRONG: dict[tuple[str, str, str], str] = {
     ("openlit", "openai_chat_stream_nousage", "usage_source"): (
-        "OpenLIT estimates the usage of streams without any (30/16), and it counts as the provider's; its spans with "
-        "the provider's usage have gen_ai.usage.cache_creation.input_tokens, those with its estimate have not"
+        "OpenLIT estimates the usage of streams without any (30/16); the normaliser marks it as an estimate, and the "
+        "cost processor overwrites the mark"
     ),
     ("anthropic-native", "anthropic_tool_result", "input_messages"): (
         'a tool result that is one text stays [{"type":"text","text":"12C"}]; elsewhere it is its text'
