@@ -172,7 +172,9 @@ class Gauge:
 class Metrics:
     """The metrics of one process, collected together.
 
-    Registering a second metric of the same name keeps both; their series must differ in attributes.
+    Several may be registered of one definition: with other keys, or the gauges of several components. They are
+    collected as one family in which each series stands once. Equal series are added up, which is what they mean while a
+    reload has two components of one name: the old one that still delivers, and the new one.
     """
 
     __slots__ = ("_lock", "_metrics")
@@ -202,18 +204,40 @@ class Metrics:
         return histogram
 
     def gauge(self, definition: Metric, keys: Sequence[str], read: Callable[[], dict[tuple[str, ...], float]]) -> Gauge:
-        """A registered gauge."""
+        """A registered gauge, for as long as whoever it reads from lives: see `remove`."""
         gauge = Gauge(definition, keys, read)
         with self._lock:
             self._metrics.append(gauge)
         return gauge
 
+    def remove(self, gauge: Gauge) -> None:
+        """Show a gauge no more. Nothing happens when it was removed before."""
+        with self._lock:
+            if gauge in self._metrics:
+                self._metrics.remove(gauge)
+
     def collect(self) -> Iterator[Family]:
-        """Every metric as it is now."""
+        """Every metric as it is now, one family for each definition; attributes without a value are left out."""
         with self._lock:
             metrics = list(self._metrics)
+        families: dict[Metric, dict[tuple[tuple[str, str], ...], float | Distribution]] = {}
         for metric in metrics:
-            yield metric.collect()
+            series = families.setdefault(metric.definition, {})
+            for one in metric.collect().series:
+                key = tuple((name, value) for name, value in one.attributes if value)
+                series[key] = _add(series[key], one.value) if key in series else one.value
+        for definition, values in families.items():
+            yield Family(definition, tuple(Series(key, value) for key, value in values.items()))
+
+
+def _add(one: float | Distribution, other: float | Distribution) -> float | Distribution:
+    """The sum of two values of the same metric."""
+    if isinstance(one, Distribution) and isinstance(other, Distribution):
+        counts = [a + b for a, b in zip(one.counts, other.counts, strict=True)]
+        return Distribution(counts, one.count + other.count, one.total + other.total)
+    if isinstance(one, Distribution) or isinstance(other, Distribution):
+        raise TypeError("a distribution and a number have no sum")
+    return one + other
 
 
 class LogLimiter:

@@ -81,7 +81,8 @@ class Account:
         self._dropped = metrics.counter(
             definitions.OTEL_LLM_DELIVERY_ITEMS_DROPPED, (*labels, keys.OTEL_LLM_DROP_REASON)
         )
-        metrics.gauge(definitions.OTEL_LLM_DELIVERY_ITEMS_QUEUED, labels, self._queued)
+        self._metrics = metrics
+        self._level = metrics.gauge(definitions.OTEL_LLM_DELIVERY_ITEMS_QUEUED, labels, self._queued)
 
     def _queued(self) -> dict[tuple[str, ...], float]:
         with self._changed:
@@ -134,7 +135,10 @@ class Account:
         self._dropped.add(items, self._name, signal, reason)
 
     def close(self, reason: str) -> int:
-        """Give up all that is queued, now and from now on; returns how many items that were. Idempotent."""
+        """Give up all that is queued, now and from now on; returns how many items that were. Idempotent.
+
+        Its gauge goes: from now on nothing is queued, and after a reload another account has the same name.
+        """
         given_up: dict[Signal, int] = {}
         with self._changed:
             if self._closed_for is not None:
@@ -148,6 +152,7 @@ class Account:
             self._changed.notify_all()
         for signal, items in given_up.items():
             self._dropped.add(items, self._name, signal, reason)
+        self._metrics.remove(self._level)
         return sum(given_up.values())
 
     def balance(self, signal: Signal | None = None) -> Balance:

@@ -88,8 +88,11 @@ class Delivery:
         self._lifecycle = threading.Lock()
         self._worker: threading.Thread | None = None
         labels = (keys.OTEL_LLM_COMPONENT_NAME, keys.OTEL_LLM_SIGNAL)
-        metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_SIZE, labels, self._sizes)
-        metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_CAPACITY, labels[:1], self._capacity)
+        self._metrics = metrics
+        self._gauges = (
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_SIZE, labels, self._sizes),
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_CAPACITY, labels[:1], self._capacity),
+        )
 
     def _sizes(self) -> dict[tuple[str, ...], float]:
         return {(self.name, signal): size for signal, size in self._queue.sizes().items()}
@@ -182,6 +185,8 @@ class Delivery:
             worker.join(_ABORT_SECONDS)
         given_up = self._account.close(DropReason.SHUTDOWN)
         self._queue.clear()
+        for gauge in self._gauges:
+            self._metrics.remove(gauge)
         if given_up:
             self._log.warning(
                 DropReason.SHUTDOWN,

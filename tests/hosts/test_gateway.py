@@ -10,9 +10,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind
+from prometheus_client.parser import text_string_to_metric_families
 
 from otel_llm._generated import attributes as names
 from otel_llm.errors import ConfigError
+from otel_llm.hosts.gateway import Gateway
 from otel_llm.testing import Destination, OtlpHttpSink
 from tests.hosts.running import SIMPLE, get, grpc_port, http_port, post, running, settings
 from tests.spans import SpanSpec, attributes_of, chat, request, spans_of
@@ -144,6 +146,37 @@ def test_reload_swaps_the_configuration_and_keeps_unchanged_receivers(tmp_path: 
             post(port, "/v1/traces", request([SpanSpec(chat(), span=2)]))
         assert len(sent_spans(first.destination)) == 1
         assert len(sent_spans(second.destination)) == 1
+
+
+def series_of(gateway: Gateway) -> list[tuple[str, frozenset[tuple[str, str]]]]:
+    """Name and labels of every sample that Prometheus is shown."""
+    families = list(text_string_to_metric_families(get(gateway.admin_port, "/metrics")[1]))
+    assert len({family.name for family in families}) == len(families), "a family is shown in several pieces"
+    return [(sample.name, frozenset(sample.labels.items())) for family in families for sample in family.samples]
+
+
+def test_after_reloads_every_series_is_shown_once_and_none_of_a_component_that_is_gone(tmp_path: Path) -> None:
+    text = SIMPLE.replace("  cost:\n", "  cost:\n  metrics: {{dimensions: [{dimension}]}}\n").replace(
+        "cost], exporters", "cost, metrics], exporters"
+    )
+    with OtlpHttpSink() as sink:
+        before = text.format(sink=sink.endpoint, dimension="")
+        with running(before, tmp_path) as gateway:
+            for number, reloaded in enumerate([text.format(sink=sink.endpoint, dimension="tenant"), before], start=1):
+                post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=number)]))
+                gateway.reload(settings(reloaded, tmp_path))
+            post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=9)]))
+            sink.destination.wait_for(lambda: len(sent_spans(sink.destination)) == 3)
+            series = series_of(gateway)
+            gateway.reload(settings(before.replace("otlp_http", "otlp_http/renamed"), tmp_path))
+            components = {
+                dict(labels)["otel_llm_component_name"]
+                for name, labels in series_of(gateway)
+                if name in ("otel_llm_delivery_queue_capacity_bytes", "otel_llm_delivery_queue_size_bytes")
+            }
+    assert len(series) == len(set(series))
+    assert ("otel_llm_delivery_queue_capacity_bytes", frozenset({("otel_llm_component_name", "otlp_http")})) in series
+    assert components == {"otlp_http/renamed"}
 
 
 def test_a_reload_that_cannot_be_run_is_refused_and_the_old_configuration_goes_on(tmp_path: Path) -> None:
