@@ -255,25 +255,28 @@ class AttributeEncoder:
         limit: how many entries to remember.
     """
 
-    __slots__ = ("_doubles", "_keys", "_limit", "_tag", "_texts")
+    __slots__ = ("_doubles", "_keys", "_limit", "_size", "_tag", "_texts")
 
     def __init__(self, tag: int, limit: int = 4096) -> None:
         self._tag = bytes((tag,))
         self._limit = limit
         self._keys: dict[str, bytes] = {}
         self._doubles: dict[str, bytes] = {}
-        self._texts: dict[tuple[str, str], bytes] = {}
+        self._texts: dict[str, dict[str, bytes]] = {}
+        self._size = 0
 
     def encode(self, key: str, value: AttributeValue) -> bytes:
         """One entry, tag included."""
+        if type(value) is str:
+            texts = self._texts.get(key)
+            if texts is not None and value in texts:
+                return texts[value]
+            return self._text(key, value)
         if type(value) is float:
             prefix = self._doubles.get(key)
             if prefix is None:
                 prefix = self._double_prefix(key)
             return prefix + _pack_double(value)
-        if type(value) is str:
-            entry = self._texts.get((key, value))
-            return entry if entry is not None else self._text(key, value)
         return self.encode_raw(key, encode_value(value))
 
     def encode_raw(self, key: str, value: bytes) -> bytes:
@@ -303,6 +306,7 @@ class AttributeEncoder:
 
     def _text(self, key: str, value: str) -> bytes:
         entry = self.encode_raw(key, encode_value(value))
-        if len(value) <= 64 and len(self._texts) < self._limit:
-            self._texts[key, value] = entry
+        if len(value) <= 64 and len(key) <= 64 and self._size < self._limit:
+            self._size += 1
+            self._texts.setdefault(key, {})[value] = entry
         return entry

@@ -41,6 +41,11 @@ class SdkSource:
         self._attributes: Mapping[str, AttributeValue] = span.attributes or _EMPTY
 
     @property
+    def identity(self) -> tuple[bytes, bytes, bytes]:
+        """Trace, span and parent."""
+        return self.trace_id, self.span_id, self.parent_span_id
+
+    @property
     def trace_id(self) -> bytes:
         """The trace, 16 bytes."""
         context = self.span.get_span_context()

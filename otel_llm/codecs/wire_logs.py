@@ -69,6 +69,11 @@ class LogSource:
         self._attributes = _attributes(record.attributes)
 
     @property
+    def identity(self) -> tuple[bytes, bytes, bytes]:
+        """Trace and span; no parent."""
+        return self.record.trace_id, self.record.span_id, b""
+
+    @property
     def trace_id(self) -> bytes:
         """The trace it was recorded in; empty when there was none."""
         return self.record.trace_id

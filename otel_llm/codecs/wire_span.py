@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from otel_llm._generated import attributes as names
 from otel_llm.codecs import protobuf
 from otel_llm.codecs.projection import SPAN_PROJECTION, VALUE_PROJECTION, SpanProjection, ValueProjection
 from otel_llm.errors import MalformedError
@@ -31,6 +32,32 @@ _VALUE: Final = 18
 _parse_span = SPAN_PROJECTION.FromString
 
 _ENCODER: Final = protobuf.AttributeEncoder(_ATTRIBUTES)
+
+
+# Text and counts that normalising and pricing read from every call.
+_OFTEN_READ: Final = (
+    names.GEN_AI_OPERATION_NAME,
+    names.GEN_AI_PROVIDER_NAME,
+    names.GEN_AI_REQUEST_MODEL,
+    names.GEN_AI_RESPONSE_MODEL,
+    names.GEN_AI_RESPONSE_ID,
+    names.GEN_AI_USAGE_INPUT_TOKENS,
+    names.GEN_AI_USAGE_OUTPUT_TOKENS,
+    names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+    names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+    names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+    names.OPENAI_RESPONSE_SERVICE_TIER,
+    names.SERVER_ADDRESS,
+)
+_PREFETCH: Final[dict[frozenset[str], tuple[str, ...]]] = {}
+_MOST_SHAPES: Final = 1024
+
+
+def _prefetch_of(keys: frozenset[str]) -> tuple[str, ...]:
+    present = tuple(key for key in _OFTEN_READ if key in keys)
+    if len(_PREFETCH) < _MOST_SHAPES:
+        _PREFETCH[keys] = present
+    return present
 
 
 class Scope(Protocol):
@@ -73,6 +100,12 @@ class WireSource:
             self.attributes = _walk_attributes(raw)
             return
         self.attributes = _walk_attributes(raw) if len(UnknownFieldSet(span)) else span.attributes  # type: ignore[arg-type] # it is a Message
+
+    @property
+    def identity(self) -> tuple[bytes, bytes, bytes]:
+        """Trace, span and parent."""
+        span = self.span
+        return span.trace_id, span.span_id, span.parent_span_id
 
     trace_id = property(lambda self: self.span.trace_id)
     span_id = property(lambda self: self.span.span_id)
@@ -128,7 +161,28 @@ class WireSource:
         if len(attributes) != len(keys) or not all(map(attributes.__contains__, keys)):
             return False
         self._keys = keys
+        self._prefetch(keys)
         return True
+
+    def _prefetch(self, keys: frozenset[str]) -> None:
+        """Decode what nearly every pipeline reads, in one loop: half of the time that as many calls of `get` take."""
+        present = _PREFETCH.get(keys)
+        if present is None:
+            present = _prefetch_of(keys)
+        attributes = self.attributes
+        values = self._values
+        for key in present:
+            raw = attributes[key]
+            number = raw.int_value
+            if number:
+                values[key] = number
+                continue
+            text = raw.string_value
+            if text:
+                try:
+                    values[key] = text.decode()
+                except UnicodeDecodeError:
+                    values[key] = text.decode("utf-8", "replace")
 
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is none."""
@@ -163,11 +217,29 @@ def _decode(value: ValueProjection) -> AttributeValue:
     if which == "string_value":
         return ""
     if which == "array_value":
-        return tuple(protobuf.decode_value(item) for item in value.array_value.items)
+        return _decode_array(value)
     if which == "kvlist_value":
         pairs = map(_read_entry, value.kvlist_value.items)
         return {key: _decode(item) for key, item in pairs}
     return cast("bool | int | float | bytes", getattr(value, which))
+
+
+# Arrays are finish reasons, as a rule: a few values that come with every span.
+_ARRAYS: Final[dict[bytes, tuple[AttributeValue, ...]]] = {}
+_MOST_ARRAYS: Final = 1024
+_LONGEST_ARRAY: Final = 64
+
+
+def _decode_array(value: ValueProjection) -> tuple[AttributeValue, ...]:
+    encoded = value.SerializeToString()
+    known = _ARRAYS.get(encoded)
+    if known is not None:
+        return known
+    items = tuple(protobuf.decode_value(item) for item in value.array_value.items)
+    # Only texts: a dictionary inside could be changed by who gets it.
+    if len(encoded) <= _LONGEST_ARRAY and len(_ARRAYS) < _MOST_ARRAYS and all(type(item) is str for item in items):
+        _ARRAYS[encoded] = items
+    return items
 
 
 def _read_events(events: Sequence[bytes]) -> Iterator[Event]:
@@ -216,18 +288,22 @@ def encode_span(operation: Operation, source: WireSource) -> list[Buffer]:
     """The span's bytes with the operation's changes, in pieces."""
     attributes = source.attributes
     overlay = operation.overlay
-    added: list[Buffer] = []
-    present = source.keys()
-    gone = {key.encode() for key in overlay if key in present}
+    added: list[bytes] = []
+    encode = _ENCODER.encode
     for key, value in overlay.items():
-        if type(value) is Moved:
+        if type(value) is str or type(value) is float:
+            added.append(encode(key, value))
+        elif type(value) is Moved:
             if value.key in attributes:
                 added.append(_ENCODER.encode_raw(key, attributes[value.key].SerializeToString()))
         elif value is not REMOVED:
-            added.append(_ENCODER.encode(key, cast("AttributeValue", value)))
-    if gone or operation.removed_events:
-        return [*_copy_without(source.raw, gone, operation.removed_events), *added]
-    return [source.raw, *added]
+            added.append(encode(key, cast("AttributeValue", value)))
+    # One piece for all of them: delivery pays for each.
+    tail = b"".join(added)
+    if operation.removed_events or not source.keys().isdisjoint(overlay):
+        gone = {key.encode() for key in overlay if key in attributes}
+        return [*_copy_without(source.raw, gone, operation.removed_events), tail]
+    return [source.raw, tail]
 
 
 def _copy_without(raw: bytes, keys: set[bytes], event_names: frozenset[str]) -> list[Buffer]:

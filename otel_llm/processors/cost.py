@@ -17,6 +17,7 @@ from otel_llm._generated import metrics as definitions
 from otel_llm.components import Context
 from otel_llm.cost import Catalogue, OverlayError, Quote, Usage, estimate_tokens
 from otel_llm.cost.money import ATTO
+from otel_llm.cost.quote import Basis
 from otel_llm.cost.wire_calls import Report, WireCalls
 from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Message, Operation
@@ -35,6 +36,7 @@ _BILLED_OPERATIONS: Final = frozenset(
     }
 )
 _ERROR_STATUS: Final = 2
+_MOST_CONSTANTS: Final = 4096
 # Model names come from traffic; a metric is no place for a long one.
 _MODEL_LENGTH_LIMIT: Final = 128
 
@@ -148,6 +150,8 @@ class Cost:
         self._replace = config.existing == "replace"
         self._catalogue = catalogue
         self._wire_calls = WireCalls(config.remembered_calls)
+        # What calls priced from one basis have in common, by its id; the basis is kept, so that no other gets the id.
+        self._constants: dict[int, tuple[Basis, dict[str, AttributeValue]]] = {}
         self._unpriced = context.metrics.counter(
             definitions.OTEL_LLM_COST_UNPRICED_CALLS,
             [
@@ -185,7 +189,7 @@ class Cost:
         if operation.get(names.OTEL_LLM_COST_STATUS) is not None and not self._clear(operation):
             return None
         usage = read_usage(operation)
-        if operation.operation_name not in _BILLED_OPERATIONS:
+        if operation.text(names.GEN_AI_OPERATION_NAME) not in _BILLED_OPERATIONS:
             if usage is not None:
                 _not_billable(operation, "aggregate")
             return None
@@ -218,41 +222,57 @@ class Cost:
         if quote.total is None:
             self._unpriced_because(operation, str(quote.reason))
         else:
-            _set_amounts(operation, quote)
+            self._set_amounts(operation, quote)
             if quote.reason is not None:
                 operation.set(names.OTEL_LLM_COST_REASON, quote.reason)
-        operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated else "provider")
-        if is_estimated:
+        if not is_estimated:
+            operation.set(names.OTEL_LLM_USAGE_SOURCE, "provider")
+        else:
+            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated")
             operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
 
     def _quote(self, operation: Operation, usage: Usage) -> Quote:
         text = operation.text
+        model = text(names.GEN_AI_RESPONSE_MODEL)
         return self._catalogue.quote(
-            operation.provider_name,
-            operation.response_model,
+            text(names.GEN_AI_PROVIDER_NAME),
+            model,
             usage,
             operation.start_unix_nano,
             text(names.OTEL_LLM_USAGE_PROCESSING),
             text(names.OPENAI_RESPONSE_SERVICE_TIER) or text(names.OTEL_LLM_USAGE_SERVICE_TIER),
             text(names.SERVER_ADDRESS),
-            operation.request_model,
+            text(names.GEN_AI_REQUEST_MODEL) if model is None else None,
         )
 
+    def _set_amounts(self, operation: Operation, quote: Quote) -> None:
+        added = self._constants_of(quote).copy()
+        added[names.OTEL_LLM_COST_TOTAL] = quote.total_float
+        for meter, attos in quote.amounts.items():
+            added[_COST_KEYS[meter]] = attos / ATTO
+        operation.update(added)
 
-def _set_amounts(operation: Operation, quote: Quote) -> None:
-    added: dict[str, AttributeValue] = {names.OTEL_LLM_COST_TOTAL: quote.total_float}
-    for meter, attos in quote.amounts.items():
-        added[_COST_KEYS[meter]] = attos / ATTO
-    added[names.OTEL_LLM_COST_CURRENCY] = quote.currency
-    added[names.OTEL_LLM_COST_STATUS] = quote.status
-    added[names.OTEL_LLM_COST_SOURCE] = quote.source
-    if quote.model_matched is not None:
-        added[names.OTEL_LLM_COST_MODEL_MATCHED] = quote.model_matched
-        added[names.OTEL_LLM_COST_MODEL_RULE] = quote.rule
-    added[names.OTEL_LLM_COST_PRICE_VERSION] = quote.price_version
-    operation.update(added)
+    def _constants_of(self, quote: Quote) -> dict[str, AttributeValue]:
+        basis = quote.basis
+        known = self._constants.get(id(basis))
+        if known is not None and quote.reason is None and quote.is_quick:
+            return known[1]
+        constants: dict[str, AttributeValue] = {
+            names.OTEL_LLM_COST_CURRENCY: quote.currency,
+            names.OTEL_LLM_COST_STATUS: quote.status,
+            names.OTEL_LLM_COST_SOURCE: quote.source,
+            names.OTEL_LLM_COST_PRICE_VERSION: quote.price_version,
+        }
+        if quote.model_matched is not None:
+            constants[names.OTEL_LLM_COST_MODEL_MATCHED] = quote.model_matched
+            constants[names.OTEL_LLM_COST_MODEL_RULE] = quote.rule
+        if quote.reason is None and quote.is_quick:
+            if len(self._constants) >= _MOST_CONSTANTS:
+                self._constants = {}
+            self._constants[id(basis)] = (basis, constants)
+        return constants
 
 
 def _not_billable(operation: Operation, reason: str) -> None:
@@ -262,10 +282,8 @@ def _not_billable(operation: Operation, reason: str) -> None:
 
 def _report(operation: Operation, usage: Usage) -> Report:
     return Report(
-        operation.trace_id,
-        operation.span_id,
-        operation.parent_span_id,
-        operation.response_id,
+        *operation.identity,
+        operation.text(names.GEN_AI_RESPONSE_ID),
         operation.start_unix_nano,
         operation.end_unix_nano,
         6 - usage.text.count(None) + (usage.other is not None),
