@@ -123,7 +123,10 @@ class _Group:
                 pieces.append(view[kept:start])
             kept = end
             if operation is not None and operation.dropped is None:
-                span = encode_span(operation, cast("WireSource", operation.source))
+                source = cast("WireSource", operation.source)
+                span = encode_span(operation, source)
+                if span[0] is source.raw:  # the same bytes of the body instead: the copy need not be kept
+                    span[0] = view[end - len(source.raw) : end]
                 pieces += (b"\x12", protobuf.varint(sum(map(len, span))), *span)
         if kept < self.end:
             pieces.append(view[kept : self.end])

@@ -70,7 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long the body of a request may take to arrive."""
     write_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """How long a client may leave answers unread."""
-    worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
+    worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     """Threads for requests that are large or compressed."""
     inline_body_size: Annotated[int, msgspec.Meta(ge=0)] = _MEBIBYTE
     """Bytes up to which an uncompressed protobuf body is processed at once, without a worker thread. 0 when processing
