@@ -106,7 +106,7 @@ def _quantities(usage: Usage) -> Quantities | None:
         if unit.name == "audio":
             if not _is_amount(value):
                 return None
-        elif isinstance(value, int) and 0 <= value <= MAXIMUM_QUANTITY:
+        elif type(value) is int and 0 <= value <= MAXIMUM_QUANTITY:
             found[unit.name] = value
         else:
             return None

@@ -146,14 +146,17 @@ def quick_total(plan: Plan, usage: Usage) -> int | None:
     """The total in attos of a sound text call; None when it needs `bill`: anything unusual, anything wrong.
 
     Written out flat, because a gateway runs it for every span (benchmarks/price.py). What is not an int is found by
-    what it cannot do ("|" with an int) instead of by asking each for its type, which would cost a third more.
+    what it cannot do ("|" with an int) instead of by asking each for its type, which would cost a third more. A bool
+    can do all that, so what could be one (0 or 1) is looked at; a part that is False is taken for 0.
     """
     if usage.other is not None:
         return None
     tokens, output, read, write, hour, thought = usage.text
     try:
         bits = tokens | output  # type: ignore[operator]  # negative when either is; too large ones have a high bit
-        if not bits or bits >> QUANTITY_BITS:
+        if bits >> QUANTITY_BITS:
+            return None
+        if (tokens < 2 or output < 2) and (not bits or type(tokens) is bool or type(output) is bool):  # type: ignore[operator]  # noqa: PLR2004 - the numbers a bool is
             return None
         rates = plan.rates_for(tokens) if plan.tiers else plan.base  # type: ignore[arg-type]  # None | ... raised
         if not rates.has_text:
@@ -165,8 +168,10 @@ def quick_total(plan: Plan, usage: Usage) -> int | None:
             hour = hour or 0
             if read + write > tokens or hour > write or (read | hour) < 0:  # type: ignore[operator]
                 return None
+            if read is True or write is True or hour is True:
+                return None
             total += read * rates.cache_read + write * rates.cache_write + hour * rates.cache_write_1h
-        if thought and (rates.reasoning or thought > output or (thought | bits) < 0):  # type: ignore[operator]
+        if thought and (thought is True or rates.reasoning or thought > output or (thought | bits) < 0):  # type: ignore[operator]
             return None
     except TypeError:
         return None
