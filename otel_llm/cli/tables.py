@@ -31,19 +31,31 @@ class Column:
     width: int | None = None
 
 
-def render_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, bold: bool = False) -> str:
+def render_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    footer: Sequence[str] | None = None,
+    gap: str = _GAP,
+    bold: bool = False,
+) -> str:
     """The table as lines, each with its end.
 
     Args:
         columns: from left to right.
         rows: as many cells each as there are columns. Cells may come from telemetry: what could move the cursor or
             colour the terminal is replaced.
+        footer: cells of a last line, below a rule, such as sums.
+        gap: what stands between columns.
         bold: headings in bold, see `is_rich`.
     """
-    cells = [[_cell(text, column) for text, column in zip(row, columns, strict=True)] for row in rows]
+    everything = [*rows] if footer is None else [*rows, footer]
+    cells = [[_cell(text, column) for text, column in zip(row, columns, strict=True)] for row in everything]
     headings = [column.heading for column in columns]
     widths = [max(map(display_width, texts)) for texts in zip(headings, *cells, strict=True)]
-    lines = [_line(row, columns, widths) for row in (headings, *cells)]
+    lines = [_line(row, columns, widths, gap) for row in (headings, *cells)]
+    if footer is not None:
+        lines.insert(-1, "─" * (sum(widths) + len(gap) * (len(widths) - 1)))
     if bold:
         lines[0] = f"{_BOLD}{lines[0]}{_PLAIN}"
     return "".join(f"{line}\n" for line in lines)
@@ -76,9 +88,9 @@ def _cell(text: str, column: Column) -> str:
     return f"{text}…"
 
 
-def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], gap: str) -> str:
     padded = []
     for text, column, width in zip(cells, columns, widths, strict=True):
         space = " " * (width - display_width(text))
         padded.append(space + text if column.alignment == "right" else text + space)
-    return _GAP.join(padded).rstrip()
+    return gap.join(padded).rstrip()
