@@ -41,6 +41,11 @@ class Source(Protocol):
     """A span as its codec holds it. Reading must not change it; ids are bytes, times are nanoseconds since 1970."""
 
     @property
+    def identity(self) -> tuple[bytes, bytes, bytes]:
+        """The ids of trace, span and parent; the last is empty for a root."""
+        ...
+
+    @property
     def trace_id(self) -> bytes:
         """The trace."""
         ...
@@ -155,6 +160,25 @@ class Changes:
     dropped: str | None
 
 
+_Overlay: TypeAlias = "dict[str, AttributeValue | Moved | Removed]"
+
+
+def _reader(changed: _Overlay, read: Callable[[str], AttributeValue]) -> Callable[[str], AttributeValue]:
+    """Reads the overlay before the source. No method of Operation: that would refer to itself, and be garbage late."""
+
+    def get(key: str) -> AttributeValue:
+        if key not in changed:
+            return read(key)
+        value = changed[key]
+        if value is REMOVED:
+            return None
+        if type(value) is Moved:
+            return read(value.key)
+        return cast("AttributeValue", value)
+
+    return get
+
+
 class Operation:
     """A GenAI operation. Typed accessors are named as the conventions' attributes without their prefix.
 
@@ -163,19 +187,20 @@ class Operation:
 
     Attributes:
         get: returns the value of an attribute, None when there is no such attribute.
+        dropped: why the whole span is to be left out, None when it stays; `drop` sets it.
     """
 
     get: Callable[[str], AttributeValue]
 
-    __slots__ = ("_changed", "_dropped", "_messages", "_removed_events", "_source", "get")
+    __slots__ = ("_changed", "_messages", "_removed_events", "_source", "dropped", "get")
 
     def __init__(self, source: Source) -> None:
         self._source = source
         # The source's own until something is changed: most reads come before, and each call saved counts.
         self.get = source.get
-        self._changed: dict[str, AttributeValue | Moved | Removed] = {}
+        self._changed: _Overlay = {}
         self._removed_events: frozenset[str] = frozenset()
-        self._dropped: str | None = None
+        self.dropped: str | None = None
         self._messages: dict[str, tuple[AttributeValue, tuple[Message, ...]]] | None = None
 
     # The span itself.
@@ -184,6 +209,11 @@ class Operation:
     def source(self) -> Source:
         """The span as its codec holds it; for codecs."""
         return self._source
+
+    @property
+    def identity(self) -> tuple[bytes, bytes, bytes]:
+        """The ids of trace, span and parent, in one step."""
+        return self._source.identity
 
     @property
     def trace_id(self) -> bytes:
@@ -265,38 +295,30 @@ class Operation:
         """Whether these are the keys of all attributes; may be much cheaper than `keys`."""
         return self.keys() == keys if self._changed else self._source.has_exactly(keys)
 
-    def _get(self, key: str) -> AttributeValue:
+    def _changing(self) -> _Overlay:
+        """The overlay, about to be written to."""
         changed = self._changed
-        if key not in changed:
-            return self._source.get(key)
-        value = changed[key]
-        if value is REMOVED:
-            return None
-        if type(value) is Moved:
-            return self._source.get(value.key)
-        return cast("AttributeValue", value)
+        if not changed:
+            self.get = _reader(changed, self._source.get)
+        return changed
 
     def set(self, key: str, value: AttributeValue) -> None:
         """Add or replace an attribute. None is a value of OTLP too, but not one to set: remove the key instead."""
-        self._changed[key] = value
-        self.get = self._get
+        self._changing()[key] = value
 
     def update(self, values: Mapping[str, AttributeValue]) -> None:
         """Add or replace several attributes."""
-        self._changed.update(values)
-        self.get = self._get
+        self._changing().update(values)
 
     def remove(self, key: str) -> None:
         """Remove an attribute; nothing happens when it is not there."""
-        self._changed[key] = REMOVED
-        self.get = self._get
+        self._changing()[key] = REMOVED
 
     def rename(self, old: str, new: str) -> None:
         """Give the value of `old` to `new`, replacing what is there, without decoding it."""
-        value = self._changed.get(old, Moved(old))
-        self._changed[new] = value
-        self._changed[old] = REMOVED
-        self.get = self._get
+        changed = self._changing()
+        changed[new] = changed.get(old, Moved(old))
+        changed[old] = REMOVED
 
     def remove_events(self, names: Collection[str]) -> None:
         """Remove all span events of these names."""
@@ -304,21 +326,16 @@ class Operation:
 
     def drop(self, reason: str) -> None:
         """Leave the whole span out of the output; it is counted under the reason (low cardinality)."""
-        self._dropped = reason
+        self.dropped = reason
 
     def was_set(self, key: str) -> bool:
         """Whether a processor of this run has set the attribute, rather than the span having brought it."""
         return self._changed.get(key, REMOVED) is not REMOVED
 
     @property
-    def dropped(self) -> str | None:
-        """Why the span is to be left out, None when it stays."""
-        return self._dropped
-
-    @property
     def is_changed(self) -> bool:
         """Whether any processor changed anything."""
-        return bool(self._changed or self._removed_events or self._dropped)
+        return bool(self._changed or self._removed_events or self.dropped)
 
     @property
     def overlay(self) -> Mapping[str, AttributeValue | Moved | Removed]:
@@ -340,7 +357,7 @@ class Operation:
             set=MappingProxyType({k: v for k, v in changed.items() if k not in present or source.get(k) != v}),
             removed=frozenset(key for key, value in self._changed.items() if value is REMOVED and key in present),
             removed_events=self._removed_events,
-            dropped=self._dropped,
+            dropped=self.dropped,
         )
 
     # Typed access by the conventions' names.

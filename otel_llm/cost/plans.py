@@ -180,7 +180,8 @@ def quick_total(plan: Plan, usage: Usage) -> int | None:
 
 def quick_amounts(plan: Plan, usage: Usage) -> dict[str, int]:
     """A total of `quick_total` by cost attribute, in attos, what was not used left out. Only for such usages."""
-    tokens, output, read, write, hour, _ = (count or 0 for count in usage.text)
+    tokens, output, read, write, hour, _ = usage.text
+    tokens, output, write, hour = tokens or 0, output or 0, write or 0, hour or 0
     rates = plan.rates_for(tokens)
     prices = rates.prices
     plain = tokens
