@@ -87,8 +87,8 @@ def test_39_any_text_comes_out_as_it_went_in(scope: str, text: str) -> None:
 
 
 def test_39_json_that_an_emitter_has_cut_off_is_kept_and_harms_nothing(through: Through) -> None:
-    """Given messages that were cut in the middle by their emitter, then what is left of them passes on, and usage, model
-    and cost are as good as ever."""
+    """Given messages that were cut in the middle by their emitter, then what is left of them passes on, and usage,
+    model and cost are as good as ever."""
     cut = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "漢" * 100}]}])[:57]
     span = through.call(chat(gen_ai__input__messages=cut), "opentelemetry.instrumentation.genai.openai")
     assert cut in str(span[names.GEN_AI_INPUT_MESSAGES]) or "漢" in str(span[names.GEN_AI_INPUT_MESSAGES])
@@ -130,7 +130,7 @@ _MEDIA: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", _MEDIA)
 def test_40_media_keep_their_type_and_the_text_around_them(through: Through, case: str) -> None:
     """Given an image, a document or a recording between two texts, then its part says what it is, the bytes are the
-    same, and both texts are there. Hashes in place of bytes, and a limit for the span, come with the issue on content."""
+    same, and both texts are there. Hashes in place of bytes, and a limit for a span, come with a later issue."""
     given_part, expected = _MEDIA[case]
     message = [{"role": "user", "content": [_BEFORE, given_part, _AFTER]}]
     span = through.call(

@@ -53,11 +53,13 @@ class Through:
     Attributes:
         gateway: runs.
         destination: what it exports to.
+        destination_port: where that listens.
         trace: the number of the last trace sent: calls of one trace may be parts of each other.
     """
 
     gateway: Gateway
     destination: Destination
+    destination_port: int
     trace: int = 0
 
     @property
@@ -118,7 +120,7 @@ def started(folder: Path, prices: str = "", series_limit: int = 2000) -> Iterato
     with OtlpHttpSink() as sink:
         text = CONFIG.format(prices=paths, series_limit=series_limit, sink=sink.endpoint)
         with running(text, folder) as gateway:
-            yield Through(gateway, sink.destination)
+            yield Through(gateway, sink.destination, sink.port)
 
 
 def derived(destination: Destination, name: str) -> list[tuple[Attributes, float]]:
