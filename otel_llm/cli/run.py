@@ -17,6 +17,7 @@ from otel_llm.cli.options import add_config_options, load_settings
 from otel_llm.config import Settings
 from otel_llm.errors import ConfigError
 from otel_llm.hosts.gateway import Gateway
+from otel_llm.hosts.tuning import tune_gc
 
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     signals = _watch_signals()
     gateway = Gateway(settings)
     gateway.start()
+    tune_gc()
     _logger.info("running the configuration of %s; stop with Ctrl-C", settings.source)
     while signals.get() == _RELOAD:
         _reload(gateway, options)

@@ -27,7 +27,9 @@ processors:
   metrics:
 exporters:
   debug:
+    sending_queue: {on_full: drop}  # a screen or a full disk holds up nobody
   ledger:
+    sending_queue: {on_full: drop}
 service:
   pipelines:
     traces:

@@ -27,11 +27,21 @@ class LogsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The least important lines that are written."""
 
 
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The metrics that the process measures: its own, and those derived from operations."""
+
+    interval_seconds: Annotated[float, msgspec.Meta(ge=1)] = 15.0
+    """How often they go to the pipelines of the metrics signal, in seconds."""
+
+
 class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the process says about itself. Its metrics are at the admin endpoint."""
+    """What the process says about itself. Its metrics are at the admin endpoint, too."""
 
     logs: LogsConfig = LogsConfig()
     """The log lines that the process writes to standard error."""
+
+    metrics: MetricsConfig = MetricsConfig()
+    """The metrics that the process measures."""
 
 
 class AdminConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +65,3 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     shutdown_timeout_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long a shutdown may take to deliver what was accepted, in seconds; the rest is counted as dropped."""
-
-    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
-    """How many processes share the ports."""

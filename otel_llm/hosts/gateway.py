@@ -148,13 +148,16 @@ class Gateway:
     Args:
         settings: what to run.
         clock: for times and deadlines.
-        metrics_interval_seconds: how often its own metrics go to the metrics pipelines.
+        metrics_interval_seconds: how often its own metrics go to the metrics pipelines, in place of
+            `service.telemetry.metrics.interval_seconds`.
 
     Raises:
         ConfigError: components cannot be made as configured.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, metrics_interval_seconds: float = 15.0) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, metrics_interval_seconds: float | None = None
+    ) -> None:
         self._clock = clock or SystemClock()
         self._started_unix_nano = self._clock.unix_nano()
         self._interval = metrics_interval_seconds
@@ -223,8 +226,12 @@ class Gateway:
         self._receivers[component.id] = (component, receiver)
 
     def _report(self) -> None:
-        while not self._stopped.wait(self._interval):
+        while not self._stopped.wait(self._report_seconds()):
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+
+    def _report_seconds(self) -> float:
+        configured = self.settings.service.telemetry.metrics.interval_seconds
+        return configured if self._interval is None else self._interval
 
     def _resource(self) -> dict[str, str]:
         return {"service.name": "otel-llm", "service.version": __version__}

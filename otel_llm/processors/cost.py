@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 
@@ -87,10 +87,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whether to estimate the tokens of a call that reports none from its messages, when content is captured. Estimates
     are marked and never put in place of `gen_ai.usage.*`."""
 
-    existing: str = "keep"
+    existing: Literal["keep", "replace"] = "keep"
     """What to do with a cost that an otel_llm before this one has added: `keep` it, or `replace` it."""
 
-    remembered_calls: int = 50_000
+    remembered_calls: Annotated[int, msgspec.Meta(ge=0)] = 50_000
     """How many calls are remembered to bill each of them once; some 400 bytes each."""
 
 

@@ -21,16 +21,14 @@ Twin: TypeAlias = Literal[
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings of the `normalize` processor.
-
-    Attributes:
-        compatibility: older attribute names to write beside the current ones, for backends that read only those.
-        keep_originals: leave a source convention's own attributes on the span when their meaning has been moved to a
-            current one. Secrets go in any case.
-    """
+    """Rewrites every source convention to the one pinned generation of OpenTelemetry's."""
 
     compatibility: tuple[Twin, ...] = ()
+    """Older attribute names to write beside the current ones, for backends that read only those."""
+
     keep_originals: bool = False
+    """Whether to leave a source convention's own attributes on the span when their meaning has been moved to a current
+    one. Secrets go in any case."""
 
 
 # What it may write. What it reads are the source conventions' own keys, which no processor before it writes.

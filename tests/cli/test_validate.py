@@ -41,13 +41,15 @@ def test_warnings_go_to_standard_error(file: Path, capsys: pytest.CaptureFixture
 
 
 def test_every_problem_is_shown_and_the_exit_code_is_1(file: Path, capsys: pytest.CaptureFixture[str]):
-    file.write_text(SMALL.replace("[otlp]", "[oltp]").replace("service:", "service:\n  workers: 0"))
+    file.write_text(
+        SMALL.replace("[otlp]", "[oltp]").replace("service:", "service:\n  telemetry: {metrics: {interval_seconds: 0}}")
+    )
     assert main(["validate", "--config", str(file)]) == 1
     assert capsys.readouterr() == (
         "",
         (
             "otel-llm: 2 problems:\n"
-            "  service.workers: expected an integer of at least 1 and of at most 256, got the number 0\n"
+            "  service.telemetry.metrics.interval_seconds: expected a number of at least 1, got the number 0\n"
             "  service.pipelines.traces.receivers[0]: no receiver 'oltp' in receivers; did you mean 'otlp'?\n"
         ),
     )
@@ -88,5 +90,5 @@ def test_processors_in_the_wrong_order_are_refused(file: Path, capsys: pytest.Ca
 
 
 def test_overrides_are_checked_with_the_file(file: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["validate", "--config", str(file), "--set", "service.workers=0"]) == 1
-    assert "service.workers" in capsys.readouterr().err
+    assert main(["validate", "--config", str(file), "--set", "service.telemetry.metrics.interval_seconds=0"]) == 1
+    assert "service.telemetry.metrics.interval_seconds" in capsys.readouterr().err

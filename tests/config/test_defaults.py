@@ -34,6 +34,11 @@ def test_without_a_file_otlp_comes_in_on_loopback_and_goes_to_the_ledger_and_the
     assert exporters(settings) == {"traces": ["debug", "ledger"], "metrics": ["debug"], "logs": ["debug"]}
 
 
+def test_neither_screen_nor_ledger_holds_up_what_goes_to_a_backend():
+    by_id = {one.id: one.delivery.sending_queue.on_full for one in defaults(ENDPOINT="https://e").exporters}
+    assert by_id == {"debug": "drop", "ledger": "drop", "otlp_http": "refuse"}
+
+
 def test_an_endpoint_for_all_signals_adds_one_exporter_to_all_pipelines():
     settings = defaults(
         ENDPOINT="https://otlp.example.com/base",

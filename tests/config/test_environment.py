@@ -119,7 +119,7 @@ SECRET_PLACES = [
     "exporters.otlp_http",
     "exporters",
     "receivers.otlp.protocols.grpc",
-    "service.workers",
+    "service.telemetry.metrics.interval_seconds",
     "service.pipelines",
     "service.pipelines.traces",
     "service.telemetry.logs.level",

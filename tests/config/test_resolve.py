@@ -25,10 +25,9 @@ service:
     traces: {receivers: [otlp/second, otlp], processors: [cost], exporters: [otlp, otlphttp/b]}
     traces/raw: {receivers: [otlp], exporters: [otlp]}
     metrics: {receivers: [otlp], exporters: [otlphttp/b]}
-  workers: 2
   shutdown_timeout_seconds: 5
   admin: {endpoint: null}
-  telemetry: {logs: {level: debug}}
+  telemetry: {logs: {level: debug}, metrics: {interval_seconds: 2}}
 """
 
 
@@ -55,8 +54,8 @@ def test_queue_and_retries_of_an_exporter_are_its_deliverys(folder: Folder):
 
 def test_the_service_section_is_typed(folder: Folder):
     service = folder.load(FULL).service
-    assert (service.workers, service.shutdown_timeout_seconds, service.admin.endpoint) == (2, 5.0, None)
-    assert service.telemetry.logs.level == "debug"
+    assert (service.shutdown_timeout_seconds, service.admin.endpoint) == (5.0, None)
+    assert (service.telemetry.logs.level, service.telemetry.metrics.interval_seconds) == ("debug", 2.0)
 
 
 def test_a_component_that_no_pipeline_names_is_a_warning(folder: Folder):
@@ -140,11 +139,11 @@ def test_settings_do_not_show_headers_when_they_are_printed(folder: Folder):
             "  otlp: {sending_queue: {}}\n",
             "receivers.otlp.sending_queue: unknown setting; known: protocols",
         ),
-        ("service:", "service:\n  worker: 2", "service.worker: unknown setting; did you mean 'workers'?"),
+        ("service:", "service:\n  admn: {}", "service.admn: unknown setting; did you mean 'admin'?"),
         (
             "service:",
-            "service:\n  workers: 0",
-            "service.workers: expected an integer of at least 1 and of at most 256, got the number 0",
+            "service:\n  telemetry: {metrics: {interval_seconds: 0}}",
+            "service.telemetry.metrics.interval_seconds: expected a number of at least 1, got the number 0",
         ),
     ],
 )
@@ -174,14 +173,16 @@ def test_a_processor_in_a_pipeline_of_a_signal_that_it_cannot_process_is_refused
 
 def test_problems_of_all_sections_come_at_once(folder: Folder):
     text = (
-        FULL.replace("workers: 2", "workers: two").replace("on_full: drop", "on_full: dorp").replace("[cost]", "[cots]")
+        FULL.replace("interval_seconds: 2", "interval_seconds: two")
+        .replace("on_full: drop", "on_full: dorp")
+        .replace("[cost]", "[cots]")
     )
     assert folder.problems(text) == [
         (
             "exporters.otlphttp/b.sending_queue.on_full: expected one of refuse, drop, got the string 'dorp'; "
             "did you mean 'drop'?"
         ),
-        "service.workers: expected an integer of at least 1 and of at most 256, got the string 'two'",
+        "service.telemetry.metrics.interval_seconds: expected a number of at least 1, got the string 'two'",
         "service.pipelines.traces.processors[0]: no processor 'cots' in processors; did you mean 'cost'?",
     ]
 
@@ -199,17 +200,17 @@ def test_a_file_that_cannot_be_read_is_a_config_error(path: str, reason: str):
     ("override", "problem"),
     [
         (
-            "service.workers",
+            "service.shutdown_timeout_seconds",
             ("--set: expected path=value, got something else; write for example exporters.debug.verbosity=detailed"),
         ),
         (
-            "service..workers=2",
+            "service..shutdown_timeout_seconds=2",
             ("--set: expected path=value, got something else; write for example exporters.debug.verbosity=detailed"),
         ),
         (
-            "service.workers=[",
+            "service.shutdown_timeout_seconds=[",
             (
-                "--set service.workers line 1, column 2: not YAML: while parsing a flow node, "
+                "--set service.shutdown_timeout_seconds line 1, column 2: not YAML: while parsing a flow node, "
                 "expected the node content, but found '<stream end>'"
             ),
         ),
@@ -221,8 +222,8 @@ def test_a_file_that_cannot_be_read_is_a_config_error(path: str, reason: str):
             ),
         ),
         (
-            "service.workers=x",
-            ("service.workers: expected an integer of at least 1 and of at most 256, got the string 'x'"),
+            "service.telemetry.metrics.interval_seconds=x",
+            ("service.telemetry.metrics.interval_seconds: expected a number of at least 1, got the string 'x'"),
         ),
     ],
 )
@@ -232,9 +233,12 @@ def test_an_override_that_cannot_be_applied_is_reported(folder: Folder, override
 
 def test_overrides_win_and_make_the_sections_they_need(folder: Folder):
     settings = folder.load(
-        SMALL, {"N": "3"}, "service.workers=${env:N}", "receivers.otlp.protocols.http.endpoint=127.0.0.1:0"
+        SMALL,
+        {"N": "3"},
+        "service.telemetry.metrics.interval_seconds=${env:N}",
+        "receivers.otlp.protocols.http.endpoint=127.0.0.1:0",
     )
-    assert settings.service.workers == 3
+    assert settings.service.telemetry.metrics.interval_seconds == 3
     assert settings.receivers[0].config.protocols.http.endpoint == "127.0.0.1:0"
 
 
