@@ -1,4 +1,4 @@
-"""The rules of the architecture that a test can hold: which way imports point, what importing costs, where errors end."""
+"""The rules of the architecture that a test can hold: where imports point, what importing costs, where errors end."""
 
 from __future__ import annotations
 
