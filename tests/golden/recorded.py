@@ -34,8 +34,8 @@ from tests.spans import spans_of
 _FOLDER = Path(__file__).parent
 EXPECTED = _FOLDER / "expected"
 _EMITTERS = _FOLDER / "emitters"
-# What the files say instead of it: with each new price list all of them would change.
-_PRICE_VERSION = Catalogue.load().version
+# Its version stands in no file: with each new price list all of them would change.
+_CATALOGUE = Catalogue.load()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,7 +85,7 @@ def pipeline() -> Pipeline:
     return Pipeline(
         [
             normalize.create(normalize.Config(), Context("normalize", metrics, clock)),
-            cost.create(cost.Config(), Context("cost", metrics, clock)),
+            cost.Cost(cost.Config(), _CATALOGUE, Context("cost", metrics, clock)),
         ],
         metrics,
         clock,
@@ -163,7 +163,7 @@ def _described(span: Span, before: Span) -> dict[str, Any]:
 
 def _attributes(items: Iterable[KeyValue]) -> dict[str, Any]:
     found = {item.key: _readable(from_any_value(item.value)) for item in items}
-    if found.get(OTEL_LLM_COST_PRICE_VERSION) == _PRICE_VERSION:
+    if found.get(OTEL_LLM_COST_PRICE_VERSION) == _CATALOGUE.version:
         found[OTEL_LLM_COST_PRICE_VERSION] = "of the catalogue"
     return found
 

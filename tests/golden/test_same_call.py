@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -170,6 +171,7 @@ def _told(attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
     }
 
 
+@cache
 def _spans(recording: Recording) -> list[dict[str, AttributeValue]]:
     operations, _ = processed(recording.traces)
     return [_attributes(operation) for operation in operations]
