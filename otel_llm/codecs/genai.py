@@ -30,6 +30,15 @@ _SCOPES: Final = frozenset(
         "langfuse-sdk",
         "langsmith",
         "litellm",
+        # OpenLLMetry's instrumentations of vector databases, whose spans have no key of a GenAI convention. The
+        # packages of these names are its own; OpenTelemetry has none for these databases under this prefix.
+        "opentelemetry.instrumentation.chromadb",
+        "opentelemetry.instrumentation.lancedb",
+        "opentelemetry.instrumentation.marqo",
+        "opentelemetry.instrumentation.milvus",
+        "opentelemetry.instrumentation.pinecone",
+        "opentelemetry.instrumentation.qdrant",
+        "opentelemetry.instrumentation.weaviate",
         "pydantic-ai",
         "traceloop.tracer",
         "Experimental.Microsoft.Extensions.AI",
@@ -37,6 +46,7 @@ _SCOPES: Final = frozenset(
 )
 _SCOPE_PREFIXES: Final = (
     "autogen ",
+    "com.anthropic.claude_code",
     "com.anthropic.sdk.python",
     "logfire.openai",
     "logfire.anthropic",
