@@ -253,27 +253,31 @@ class AttributeEncoder:
     Args:
         tag: the field's tag in its message, one byte (0x4a for Span.attributes).
         limit: how many entries to remember.
+
+    Attributes:
+        texts: whole entries by key and text.
+        doubles: entries by key, without the eight bytes of the value.
     """
 
-    __slots__ = ("_doubles", "_keys", "_limit", "_size", "_tag", "_texts")
+    __slots__ = ("_keys", "_limit", "_size", "_tag", "doubles", "texts")
 
     def __init__(self, tag: int, limit: int = 4096) -> None:
         self._tag = bytes((tag,))
         self._limit = limit
         self._keys: dict[str, bytes] = {}
-        self._doubles: dict[str, bytes] = {}
-        self._texts: dict[str, dict[str, bytes]] = {}
+        self.doubles: dict[str, bytes] = {}
+        self.texts: dict[str, dict[str, bytes]] = {}
         self._size = 0
 
     def encode(self, key: str, value: AttributeValue) -> bytes:
         """One entry, tag included."""
         if type(value) is str:
-            texts = self._texts.get(key)
+            texts = self.texts.get(key)
             if texts is not None and value in texts:
                 return texts[value]
             return self._text(key, value)
         if type(value) is float:
-            prefix = self._doubles.get(key)
+            prefix = self.doubles.get(key)
             if prefix is None:
                 prefix = self._double_prefix(key)
             return prefix + _pack_double(value)
@@ -300,13 +304,13 @@ class AttributeEncoder:
 
     def _double_prefix(self, key: str) -> bytes:
         prefix = self.encode_raw(key, b"\x21" + bytes(8))[:-8]
-        if len(self._doubles) < self._limit:
-            self._doubles[key] = prefix
+        if len(self.doubles) < self._limit:
+            self.doubles[key] = prefix
         return prefix
 
     def _text(self, key: str, value: str) -> bytes:
         entry = self.encode_raw(key, encode_value(value))
         if len(value) <= 64 and len(key) <= 64 and self._size < self._limit:
             self._size += 1
-            self._texts.setdefault(key, {})[value] = entry
+            self.texts.setdefault(key, {})[value] = entry
         return entry

@@ -7,6 +7,7 @@ nobody changed stays the bytes it was, in the order it had.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, cast
 
@@ -30,31 +31,34 @@ _KEY: Final = 10
 _VALUE: Final = 18
 
 _parse_span = SPAN_PROJECTION.FromString
+_pack_double = struct.Struct("<d").pack
 
 _ENCODER: Final = protobuf.AttributeEncoder(_ATTRIBUTES)
 
 
 # Text and counts that normalising and pricing read from every call.
-_OFTEN_READ: Final = (
+_TEXTS: Final = (
     names.GEN_AI_OPERATION_NAME,
     names.GEN_AI_PROVIDER_NAME,
-    names.GEN_AI_REQUEST_MODEL,
     names.GEN_AI_RESPONSE_MODEL,
     names.GEN_AI_RESPONSE_ID,
+    names.OPENAI_RESPONSE_SERVICE_TIER,
+    names.SERVER_ADDRESS,
+)
+_COUNTS: Final = (
     names.GEN_AI_USAGE_INPUT_TOKENS,
     names.GEN_AI_USAGE_OUTPUT_TOKENS,
     names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
     names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
-    names.OPENAI_RESPONSE_SERVICE_TIER,
-    names.SERVER_ADDRESS,
 )
-_PREFETCH: Final[dict[frozenset[str], tuple[str, ...]]] = {}
+_ARRAYS_READ: Final = (names.GEN_AI_RESPONSE_FINISH_REASONS,)
+_PREFETCH: Final[dict[frozenset[str], tuple[tuple[str, ...], ...]]] = {}
 _MOST_SHAPES: Final = 1024
 
 
-def _prefetch_of(keys: frozenset[str]) -> tuple[str, ...]:
-    present = tuple(key for key in _OFTEN_READ if key in keys)
+def _prefetch_of(keys: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+    present = tuple(tuple(key for key in often if key in keys) for often in (_TEXTS, _COUNTS, _ARRAYS_READ))
     if len(_PREFETCH) < _MOST_SHAPES:
         _PREFETCH[keys] = present
     return present
@@ -171,13 +175,17 @@ class WireSource:
             present = _prefetch_of(keys)
         attributes = self.attributes
         values = self._values
-        for key in present:
-            raw = attributes[key]
-            number = raw.int_value
+        texts, counts, arrays = present
+        for key in counts:
+            number = attributes[key].int_value
             if number:
                 values[key] = number
-                continue
-            text = raw.string_value
+        for key in arrays:
+            known = _ARRAYS.get(attributes[key].SerializeToString())
+            if known is not None:
+                values[key] = known
+        for key in texts:
+            text = attributes[key].string_value
             if text:
                 try:
                     values[key] = text.decode()
@@ -290,9 +298,13 @@ def encode_span(operation: Operation, source: WireSource) -> list[Buffer]:
     overlay = operation.overlay
     added: list[bytes] = []
     encode = _ENCODER.encode
+    texts, doubles = _ENCODER.texts, _ENCODER.doubles
     for key, value in overlay.items():
-        if type(value) is str or type(value) is float:
-            added.append(encode(key, value))
+        # What the encoder remembers, without the call: ten times a span.
+        if type(value) is str and key in texts and value in texts[key]:
+            added.append(texts[key][value])
+        elif type(value) is float and key in doubles:
+            added.append(doubles[key] + _pack_double(value))
         elif type(value) is Moved:
             if value.key in attributes:
                 added.append(_ENCODER.encode_raw(key, attributes[value.key].SerializeToString()))

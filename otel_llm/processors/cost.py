@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal, cast, get_args
 
 import msgspec
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OtelLlmCostMeter
 from otel_llm.components import Context
 from otel_llm.cost import Catalogue, OverlayError, Quote, Usage, estimate_tokens
 from otel_llm.cost.money import ATTO
@@ -58,22 +59,7 @@ _PROVIDER_AMOUNT: Final = "gen_ai.usage.cost.amount"
 _PROVIDER_SOURCE: Final = "gen_ai.usage.cost.source"
 _PROVIDER_CURRENCY: Final = "gen_ai.usage.cost.currency"
 
-_COST_KEYS: Final = {
-    meter: f"otel_llm.cost.{meter}"
-    for meter in (
-        "input",
-        "output",
-        "cache_read",
-        "cache_write",
-        "input_audio",
-        "output_audio",
-        "input_image",
-        "output_image",
-        "web_search",
-        "request",
-        "other",
-    )
-}
+_COST_KEYS: Final[Mapping[str, str]] = {meter: f"otel_llm.cost.{meter}" for meter in get_args(OtelLlmCostMeter)}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -225,10 +211,9 @@ class Cost:
             self._set_amounts(operation, quote)
             if quote.reason is not None:
                 operation.set(names.OTEL_LLM_COST_REASON, quote.reason)
-        if not is_estimated:
-            operation.set(names.OTEL_LLM_USAGE_SOURCE, "provider")
-        else:
-            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated")
+        if quote.total is None or is_estimated:
+            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated else "provider")
+        if is_estimated:
             operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
@@ -236,12 +221,13 @@ class Cost:
     def _quote(self, operation: Operation, usage: Usage) -> Quote:
         text = operation.text
         model = text(names.GEN_AI_RESPONSE_MODEL)
+        keys = operation.keys()
         return self._catalogue.quote(
             text(names.GEN_AI_PROVIDER_NAME),
             model,
             usage,
             operation.start_unix_nano,
-            text(names.OTEL_LLM_USAGE_PROCESSING),
+            text(names.OTEL_LLM_USAGE_PROCESSING) if names.OTEL_LLM_USAGE_PROCESSING in keys else None,
             text(names.OPENAI_RESPONSE_SERVICE_TIER) or text(names.OTEL_LLM_USAGE_SERVICE_TIER),
             text(names.SERVER_ADDRESS),
             text(names.GEN_AI_REQUEST_MODEL) if model is None else None,
@@ -264,6 +250,7 @@ class Cost:
             names.OTEL_LLM_COST_STATUS: quote.status,
             names.OTEL_LLM_COST_SOURCE: quote.source,
             names.OTEL_LLM_COST_PRICE_VERSION: quote.price_version,
+            names.OTEL_LLM_USAGE_SOURCE: "provider",
         }
         if quote.model_matched is not None:
             constants[names.OTEL_LLM_COST_MODEL_MATCHED] = quote.model_matched
