@@ -2,10 +2,10 @@
 
     python -m benchmarks.codec
 
-CPU time of this process per span, the least of several runs; the peers run in between, in the same process, on the same
-bytes. They do what a straightforward processor does: parse the request with the generated classes, put the attributes of
-each span into a dict, append as many attributes as we do, serialise. `naive` appends to every span, `careful` to GenAI
-spans only; neither normalises or prices anything.
+CPU time of this process per span, the least of several runs; the peers run in between, in the same process, on the
+same bytes. They do what a straightforward processor does: parse the request with the generated classes, put the
+attributes of each span into a dict, append as many attributes as we do, serialise. `naive` appends to every span,
+`careful` to GenAI spans only; neither normalises or prices anything.
 """
 
 from __future__ import annotations

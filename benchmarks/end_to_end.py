@@ -52,7 +52,14 @@ def main() -> None:
         stack.enter_context(process([sys.executable, "-m", "benchmarks.processes", str(sink)], sink))
         config = folder / "config.yaml"
         config.write_text(CONFIG.format(port=ours, sink=sink))
-        gateway = [sys.executable, "-c", "import sys; from otel_llm.cli.main import main; sys.exit(main())", "run", "--config", str(config)]
+        gateway = [
+            sys.executable,
+            "-c",
+            "import sys; from otel_llm.cli.main import main; sys.exit(main())",
+            "run",
+            "--config",
+            str(config),
+        ]
         servers = {"otel_llm": (ours, stack.enter_context(process(gateway, ours)))}
         if rotel is not None:
             grpc = free_port()
