@@ -15,6 +15,7 @@ from otel_llm.config.defaults import default_configuration
 from otel_llm.config.document import read_document
 from otel_llm.config.resolve import resolve
 from otel_llm.config.values import Value
+from otel_llm.errors import ConfigError
 
 HOST: Final = "127.0.0.1"
 LEDGER: Final = "ledger"
@@ -43,7 +44,7 @@ exporters:
   file:
     sending_queue: {batch: {flush_timeout_seconds: 0}}
 service:
-  shutdown_timeout_seconds: 5
+  shutdown_timeout_seconds: 3
   pipelines:
     traces: {receivers: [otlp], processors: [normalize, cost, metrics], exporters: [ledger, file]}
     metrics: {receivers: [otlp], exporters: [file]}
@@ -151,8 +152,18 @@ def demo_settings(ports: Ports, files: Files, environment: Mapping[str, str]) ->
     problems: list[str] = []
     document = read_document(_CONFIGURATION, "demo")
     _fill_in(document, ports, files)
-    _forward(document, default_configuration(environment, problems).document)
-    return resolve(document, "demo", problems)
+    defaults = default_configuration(environment, problems)
+    _forward(document, defaults.document)
+    try:
+        return resolve(document, "demo", problems)
+    except ConfigError as error:
+        raise ConfigError([_with_variable(problem, defaults.origins) for problem in error.problems]) from None
+
+
+def _with_variable(problem: str, origins: Mapping[str, str]) -> str:
+    """The problem with the variable that the setting comes from: there is no file to look into."""
+    variable = origins.get(problem.partition(": ")[0])
+    return problem if variable is None else f"{variable} ({problem.partition(': ')[0]}): {problem.partition(': ')[2]}"
 
 
 def forwarding(settings: Settings) -> dict[str, str]:

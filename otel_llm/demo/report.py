@@ -21,7 +21,7 @@ _SECOND: Final = 10**9
 
 _CURRENT: Final = "current"
 _WHY: Final = {
-    "unknown_model": "nobody publishes one for this model; write your own into a file, name it in processors.cost.prices",
+    "unknown_model": "nobody publishes one; write your own into a file and name it in processors.cost.prices",
     "no_usage": "the provider sent no token counts and there is no text to estimate them from (try --content)",
 }
 

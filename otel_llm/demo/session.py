@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _APP_SECONDS: Final = 60.0
 _LEDGER_SECONDS: Final = 15.0
-_FORWARD_SECONDS: Final = 3.0
+_FORWARD_SECONDS: Final = 2.0
 _MOST_ROWS: Final = 10_000
 
 Say = Callable[[str], None]

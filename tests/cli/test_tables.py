@@ -54,3 +54,9 @@ def test_any_cells_make_lines_of_one_width(rows: list[tuple[str, str]]):
     assert lines.pop() == ""
     assert len(lines) == len(rows) + 1
     assert len({display_width(line) for line in lines}) == 1
+
+
+def test_a_footer_stands_below_a_rule_as_wide_as_the_table():
+    assert render_table(COLUMNS, [["gpt", "5"]], footer=["total", "5"], gap=" ") == (
+        "model tokens\ngpt        5\n────────────\ntotal      5\n"
+    )
