@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, get_args
 
 from otel_llm._generated import attributes as keys
+from otel_llm._generated.attributes import OtelLlmCostMeter
 from otel_llm.operation import AttributeValue, Operation
 
 # Money in the ledger is a whole number of this part of a currency unit. Token prices are multiples of it; what the
@@ -231,20 +232,7 @@ _SERVICE: Final = _INDEX["service"]
 _ENVIRONMENT: Final = _INDEX["environment"]
 _STATUS: Final = _INDEX["status"]
 
-_METERS: Final = (
-    "total",
-    "input",
-    "output",
-    "cache_read",
-    "cache_write",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "output_image",
-    "web_search",
-    "request",
-    "other",
-)
+_AMOUNTS: Final = ("total", *get_args(OtelLlmCostMeter))
 _COLUMN_OF_KEY: Final[Mapping[str, tuple[str, Callable[[AttributeValue], _Value]]]] = {
     keys.GEN_AI_OPERATION_NAME: ("operation", _text),
     keys.GEN_AI_PROVIDER_NAME: ("provider", _text),
@@ -261,7 +249,7 @@ _COLUMN_OF_KEY: Final[Mapping[str, tuple[str, Callable[[AttributeValue], _Value]
     keys.OTEL_LLM_COST_STATUS: ("cost_status", _text),
     keys.OTEL_LLM_COST_REASON: ("cost_reason", _text),
     keys.OTEL_LLM_COST_CURRENCY: ("cost_currency", _text),
-    **{f"otel_llm.cost.{meter}": (f"cost_{meter}", to_pico) for meter in _METERS},
+    **{f"otel_llm.cost.{name}": (f"cost_{name}", to_pico) for name in _AMOUNTS},
     keys.OTEL_LLM_COST_SOURCE: ("cost_source", _text),
     keys.OTEL_LLM_COST_PRICE_VERSION: ("price_version", _text),
     keys.OTEL_LLM_COST_ESTIMATED: ("is_cost_estimated", _flag),

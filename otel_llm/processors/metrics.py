@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import msgspec
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OtelLlmCostMeter
 from otel_llm._generated.metrics import Metric
 from otel_llm.components import Context
 from otel_llm.operation import Operation
@@ -45,19 +46,7 @@ _SIZES: Final = (
     (names.GEN_AI_USAGE_INPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS),
     (names.GEN_AI_USAGE_OUTPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS),
 )
-_METERS: Final = (
-    "input",
-    "output",
-    "cache_read",
-    "cache_write",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "output_image",
-    "web_search",
-    "request",
-    "other",
-)
+_METERS: Final[tuple[str, ...]] = get_args(OtelLlmCostMeter)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,8 +21,8 @@ from otel_llm.exporters.exporter import Exporter
 from otel_llm.exporters.tls import TlsConfig
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import HANG, Answer, Destination, OtlpGrpcSink, OtlpHttpSink, unused_port
+from tests.certificates import make_certificates
 from tests.delivery.requests import numbers, payload
-from tests.exporters import certificates
 
 MIB = 1024 * 1024
 
@@ -56,7 +56,7 @@ def dead(kind: str, folder: Path) -> Iterator[Exporter]:
         elif kind == "black hole grpc":
             yield grpc(stack.enter_context(black_hole()))
         elif kind == "untrusted":
-            pem = certificates.make(folder)
+            pem = make_certificates(folder)
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(pem.cert_file, pem.key_file)
             yield http(stack.enter_context(OtlpHttpSink(tls=tls)).endpoint)

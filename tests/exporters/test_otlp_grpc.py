@@ -19,8 +19,8 @@ from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.otlp_grpc import Config, OtlpGrpcExporter, create
 from otel_llm.signals import SIGNALS, Payload
 from otel_llm.testing import HANG, TOO_LARGE, Answer, Destination, OtlpGrpcSink, unused_port
+from tests.certificates import Certificates
 from tests.delivery.requests import payload
-from tests.exporters.certificates import Certificates
 
 PLAIN = {"insecure": True}
 

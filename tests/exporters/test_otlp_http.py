@@ -19,8 +19,8 @@ from otel_llm.exporters.otlp_http import Config, OtlpHttpExporter, create
 from otel_llm.exporters.tls import TlsConfig
 from otel_llm.signals import SIGNALS, Payload
 from otel_llm.testing import HANG, TOO_LARGE, Answer, Destination, FakeClock, OtlpHttpSink, unused_port
+from tests.certificates import Certificates
 from tests.delivery.requests import payload
-from tests.exporters.certificates import Certificates
 
 
 @contextmanager

@@ -31,6 +31,7 @@ def send(
 
 
 def refusals(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    """Refused requests by signal, when it was known, and reason."""
     families = [family for family in metrics.collect() if family.definition.name.endswith("requests.refused")]
     return {
         tuple(value for key, value in series.attributes if not key.endswith("name")): series.value

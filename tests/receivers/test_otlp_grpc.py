@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
 import pytest
@@ -24,7 +25,7 @@ from otel_llm.receivers import otlp, otlp_grpc, otlp_http
 from otel_llm.receivers.endpoint import TlsConfig
 from otel_llm.signals import ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
-from tests.receivers.certificates import Certificates
+from tests.certificates import Certificates
 from tests.receivers.otlp_client import refusals, send, some_spans
 from tests.receivers.recording import DEADLINE_SECONDS, RecordingConsumer
 
@@ -195,14 +196,12 @@ def test_a_connection_is_renewed_when_it_reaches_its_age(start: Start) -> None:
         channel.unsubscribe(watch)
 
 
-def test_tls_and_mutual_tls(start: Start, certificates: Certificates) -> None:
-    files = {"cert_file": str(certificates.certificate), "key_file": str(certificates.key)}
-    authority, certificate, key = (
-        path.read_bytes() for path in (certificates.authority, certificates.certificate, certificates.key)
-    )
+def test_tls_and_mutual_tls(start: Start, pem: Certificates) -> None:
+    files = {"cert_file": pem.cert_file, "key_file": pem.key_file}
+    authority, certificate, key = (Path(path).read_bytes() for path in (pem.ca_file, pem.cert_file, pem.key_file))
     trusting = grpc.ssl_channel_credentials(authority)
     with_certificate = grpc.ssl_channel_credentials(authority, key, certificate)
-    for client_ca, credentials in ((None, trusting), (str(certificates.authority), with_certificate)):
+    for client_ca, credentials in ((None, trusting), (pem.ca_file, with_certificate)):
         receiver = start(RecordingConsumer(), tls=TlsConfig(**files, client_ca_file=client_ca))
         with grpc.secure_channel(receiver.endpoint, credentials) as channel:
             assert channel.unary_unary(METHODS["traces"])(b"", timeout=DEADLINE_SECONDS) == b""

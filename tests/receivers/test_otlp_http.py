@@ -29,7 +29,7 @@ from otel_llm.receivers import otlp_http
 from otel_llm.receivers.endpoint import TlsConfig
 from otel_llm.signals import SIGNALS, ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
-from tests.receivers.certificates import Certificates
+from tests.certificates import Certificates
 from tests.receivers.otlp_client import PROTOBUF, refusals, send, some_spans
 from tests.receivers.recording import DEADLINE_SECONDS, RawClient, RecordingConsumer
 
@@ -197,7 +197,7 @@ def test_other_paths_and_methods_are_refused(start: Start, metrics: Metrics) -> 
     assert send(receiver, b"", method="GET")[:1] == (405,)
     assert send(receiver, b"", method="OPTIONS", origin="https://a.example")[0] == 405
     assert send(receiver, b"", "profiles")[0] == 404  # type: ignore[arg-type]  # the point
-    assert refusals(metrics) == {("traces", "unsupported"): 2, ("", "unsupported"): 1}
+    assert refusals(metrics) == {("traces", "unsupported"): 2, ("unsupported",): 1}
 
 
 def test_duration_and_bytes_are_counted(start: Start, metrics: Metrics) -> None:
@@ -236,13 +236,13 @@ def post_once(connection: http.client.HTTPConnection) -> None:
     connection.getresponse()
 
 
-def test_tls_and_mutual_tls(start: Start, certificates: Certificates) -> None:
-    files = {"cert_file": str(certificates.certificate), "key_file": str(certificates.key)}
-    trusting = ssl.create_default_context(cafile=str(certificates.authority))
-    with_certificate = ssl.create_default_context(cafile=str(certificates.authority))
-    with_certificate.load_cert_chain(certificates.certificate, certificates.key)
+def test_tls_and_mutual_tls(start: Start, pem: Certificates) -> None:
+    files = {"cert_file": pem.cert_file, "key_file": pem.key_file}
+    trusting = ssl.create_default_context(cafile=pem.ca_file)
+    with_certificate = ssl.create_default_context(cafile=pem.ca_file)
+    with_certificate.load_cert_chain(pem.cert_file, pem.key_file)
     body = bytes(2_000_000)
-    for client_ca, context in ((None, trusting), (str(certificates.authority), with_certificate)):
+    for client_ca, context in ((None, trusting), (pem.ca_file, with_certificate)):
         consumer = RecordingConsumer()
         receiver = start(consumer, tls=TlsConfig(**files, client_ca_file=client_ca))
         connection = http.client.HTTPSConnection(receiver.endpoint, context=context, timeout=DEADLINE_SECONDS)
@@ -261,12 +261,12 @@ def test_tls_and_mutual_tls(start: Start, certificates: Certificates) -> None:
         assert b"HTTP/1.1 200" not in plain._receive()
 
 
-def test_wrong_tls_files_are_named(start: Start, certificates: Certificates, tmp_path: Path) -> None:
+def test_wrong_tls_files_are_named(start: Start, pem: Certificates, tmp_path: Path) -> None:
     missing = TlsConfig(cert_file=str(tmp_path / "none.pem"), key_file=str(tmp_path / "nokey.pem"))
     with pytest.raises(ConfigError, match=r"none\.pem") as caught:
         start(RecordingConsumer(), tls=missing)
     assert len(caught.value.problems) == 2
-    swapped = TlsConfig(cert_file=str(certificates.key), key_file=str(certificates.certificate))
+    swapped = TlsConfig(cert_file=pem.key_file, key_file=pem.cert_file)
     with pytest.raises(ConfigError, match=r"receivers\.otlp\.tls"):
         start(RecordingConsumer(), tls=swapped)
 

@@ -9,26 +9,15 @@ from otel_llm.dialects import messages_events
 from otel_llm.dialects.draft import Draft
 from otel_llm.dialects.messages import tool_arguments, tool_result
 from otel_llm.dialects.messages_documents import document
+from otel_llm.dialects.messages_events import EVENT_NAMES
 from otel_llm.dialects.messages_json import JsonObject
 
-_MESSAGE_EVENTS: Final = frozenset(
-    {
-        "gen_ai.system.message",
-        "gen_ai.user.message",
-        "gen_ai.assistant.message",
-        "gen_ai.tool.message",
-        "gen_ai.choice",
-        "gen_ai.content.prompt",
-        "gen_ai.content.completion",
-        "gen_ai.client.inference.operation.details",
-    }
-)
 _RESULT_EVENTS: Final = frozenset({"db.query.result", "db.search.result"})
 
 
 def message_events(draft: Draft) -> None:
     """Messages in span events, as conventions 1.26 to 1.36 and Strands write them."""
-    found = [event for event in draft.operation.events if event.name in _MESSAGE_EVENTS]
+    found = [event for event in draft.operation.events if event.name in EVENT_NAMES]
     if not found:
         return
     sent, answered = messages_events.message_events([(event.name, event.attributes, None) for event in found])

@@ -22,7 +22,7 @@ class Certificates:
     key_file: str
 
 
-def make(folder: Path) -> Certificates:
+def make_certificates(folder: Path) -> Certificates:
     """Write an authority and a certificate for 127.0.0.1 and localhost."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
