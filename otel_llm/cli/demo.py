@@ -85,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
     from otel_llm.demo.report import is_as_it_should_be  # noqa: PLC0415 - see above
     from otel_llm.demo.session import running_demo  # noqa: PLC0415 - see above
 
+    signal.signal(signal.SIGTERM, _end)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         with running_demo(_say, capture_content=options.content) as session:
@@ -95,6 +96,12 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.write(f"otel-llm: demo: {error}\n")
         return _FAILED
     return 0 if is_as_it_should_be(session.outcome.rows, session.outcome.comparison) else _FAILED
+
+
+def _end(number: int, frame: object) -> None:
+    """Leave by way of everything that has to be stopped, as Ctrl-C does."""
+    del frame
+    sys.exit(128 + number)
 
 
 def _say(line: str) -> None:

@@ -30,6 +30,8 @@ COMMAND = [sys.executable, "-m", "otel_llm.cli.main", "demo"]
 # Loaded by every Python process below it, the application's included; writes down each address spoken to.
 SPY = """\
 import os, sys
+with open(os.environ["SPY_FILE"] + ".pids", "a") as file:
+    file.write(f"{os.getpid()}\\n")
 def audit(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         where = arguments[1] if event != "socket.getaddrinfo" else arguments[:2]
@@ -139,6 +141,17 @@ class Kept:
             reader.join(10)
 
 
+def wait_for_processes(file: Path, wanted: int, seconds: float = 30.0) -> list[int]:
+    """The ids of the processes that the spy was loaded by, once there are this many."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = file.read_text().split()
+        if len(found) >= wanted:
+            return [int(process) for process in found]
+        threading.Event().wait(0.02)
+    pytest.fail(f"fewer than {wanted} processes in {seconds} s")
+
+
 def get(url: str) -> str:
     host, _, path = url.removeprefix("http://").partition("/")
     connection = HTTPConnection(host, timeout=10)
@@ -211,6 +224,22 @@ def test_a_signal_stops_what_was_kept(tmp_path: Path, number: signal.Signals):
         running.wait_for("stopping")
     finally:
         running.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes on POSIX only")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_on_the_way_stops_the_application_as_well(tmp_path: Path, number: signal.Signals, code: int):
+    running = Kept(tmp_path)
+    try:
+        running.wait_for("application ")
+        processes = wait_for_processes(tmp_path / "spoken-to.pids", 2)
+        running.process.send_signal(number)
+        assert running.process.wait(30) == code
+    finally:
+        running.close()
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
 
 
 def test_it_stops_by_itself_sends_on_what_it_took_and_speaks_to_this_machine_only(tmp_path: Path):
