@@ -116,7 +116,7 @@ class Catalogue:
             total = quick_total(plan, usage)
             if total is not None:
                 reason = basis.substitute if plan.standard_instead else None
-                return _NEW_QUOTE(Quote, (total, reason, basis, plan, usage))
+                return _NEW_QUOTE(Quote, (total, reason, basis, plan, usage, True))
         return _unusual_quote(basis, plan, usage)
 
     def _basis(self, key: CallKey) -> Basis:

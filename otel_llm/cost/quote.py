@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from otel_llm.cost.bills import Bill, Line, Problem, bill, bill_provider_cost
 from otel_llm.cost.money import ATTO, to_decimal
-from otel_llm.cost.plans import Plan, quick_amounts, quick_total
+from otel_llm.cost.plans import Plan, quick_amounts
 from otel_llm.cost.schedules import Period
 from otel_llm.cost.usage import Usage
 
@@ -94,6 +94,7 @@ class Quote(NamedTuple):
         basis: which prices apply and why.
         plan: the prices used; None when there were none.
         usage: what was billed.
+        is_quick: the total is that of `quick_total`.
     """
 
     total: int | None
@@ -101,6 +102,7 @@ class Quote(NamedTuple):
     basis: Basis
     plan: Plan | None
     usage: Usage
+    is_quick: bool = False
 
     @property
     def status(self) -> Status:
@@ -129,7 +131,7 @@ class Quote(NamedTuple):
         """Attos by cost attribute (`otel_llm.cost.<key>`): the meters summed, what was not used left out."""
         if self.total is None:
             return {}
-        if self.plan is not None and quick_total(self.plan, self.usage) is not None:
+        if self.is_quick and self.plan is not None:
             return quick_amounts(self.plan, self.usage)
         found: dict[str, int] = {}
         for line in self.meters:
