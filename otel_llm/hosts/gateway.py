@@ -169,6 +169,7 @@ class Gateway:
         self._not_ready: str | None = "starting"
         self._stopped = threading.Event()
         self._reporter: threading.Thread | None = None
+        self._retiring: list[threading.Thread] = []
 
     @property
     def settings(self) -> Settings:
@@ -253,7 +254,11 @@ class Gateway:
             self._exchange_receivers(settings.receivers, old.settings.receivers)
             new.shutdown(0)
             raise
-        old.shutdown(old.settings.service.shutdown_timeout_seconds)
+        # In the background: a destination that is down must not hold up the next reload, or a stop.
+        seconds = old.settings.service.shutdown_timeout_seconds
+        retiring = threading.Thread(target=old.shutdown, args=(seconds,), name="otel-llm-retiring", daemon=True)
+        retiring.start()
+        self._retiring = [thread for thread in self._retiring if thread.is_alive()] + [retiring]
         _logger.info("configuration reloaded from %s", settings.source)
 
     def _exchange_receivers(self, before: Iterable[Component], after: Iterable[Component]) -> None:
@@ -268,6 +273,13 @@ class Gateway:
                 self._switches[component.id].target = self._graph.consumers[component.id]
             else:
                 self._start_receiver(component)
+
+    def wait_retired(self, timeout_seconds: float) -> bool:
+        """Wait until what earlier configurations had accepted is settled; whether it is."""
+        end = self._clock.monotonic() + timeout_seconds
+        for thread in self._retiring:
+            thread.join(max(0.0, end - self._clock.monotonic()))
+        return not any(thread.is_alive() for thread in self._retiring)
 
     def shutdown(self, deadline_seconds: float | None = None) -> None:
         """Stop receiving, deliver what was accepted within the deadline, then stop. Idempotent.
@@ -285,6 +297,7 @@ class Gateway:
             receiver.shutdown(max(0.0, end - self._clock.monotonic()))
         self._graph.offer_metrics(self._resource(), self._started_unix_nano)
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
+        self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:
             self._admin.shutdown(1.0)
 

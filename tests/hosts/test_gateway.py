@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from otel_llm._generated import attributes as names
 from otel_llm.errors import ConfigError
 from otel_llm.hosts.gateway import Gateway
-from otel_llm.testing import Destination, OtlpHttpSink
+from otel_llm.testing import ACCEPT, HANG, Destination, OtlpHttpSink
 from tests.hosts.running import SIMPLE, get, grpc_port, http_port, post, running, settings
 from tests.spans import SpanSpec, attributes_of, chat, request, spans_of
 
@@ -167,8 +167,10 @@ def test_after_reloads_every_series_is_shown_once_and_none_of_a_component_that_i
                 gateway.reload(settings(reloaded, tmp_path))
             post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=9)]))
             sink.destination.wait_for(lambda: len(sent_spans(sink.destination)) == 3)
+            assert gateway.wait_retired(10)
             series = series_of(gateway)
             gateway.reload(settings(before.replace("otlp_http", "otlp_http/renamed"), tmp_path))
+            assert gateway.wait_retired(10)
             components = {
                 dict(labels)["otel_llm_component_name"]
                 for name, labels in series_of(gateway)
@@ -177,6 +179,20 @@ def test_after_reloads_every_series_is_shown_once_and_none_of_a_component_that_i
     assert len(series) == len(set(series))
     assert ("otel_llm_delivery_queue_capacity_bytes", frozenset({("otel_llm_component_name", "otlp_http")})) in series
     assert components == {"otlp_http/renamed"}
+
+
+def test_a_reload_does_not_wait_for_a_destination_that_is_down(tmp_path: Path) -> None:
+    destination = Destination(default=HANG)
+    with OtlpHttpSink(destination) as dead, OtlpHttpSink() as sink:
+        with running(SIMPLE.format(sink=dead.endpoint), tmp_path) as gateway:
+            post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=1)]))
+            destination.wait_for(lambda: len(destination.received) == 1)
+            gateway.reload(settings(SIMPLE.format(sink=sink.endpoint), tmp_path))
+            assert not gateway.wait_retired(0), "the old queue is still being delivered"
+            post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=2)]))
+            sink.destination.wait_for(lambda: len(sent_spans(sink.destination)) == 1)
+            destination.release()
+            assert gateway.wait_retired(10)
 
 
 def test_a_reload_that_cannot_be_run_is_refused_and_the_old_configuration_goes_on(tmp_path: Path) -> None:
@@ -210,8 +226,6 @@ def test_a_full_queue_answers_429_and_loses_nothing(tmp_path: Path) -> None:
     text = SIMPLE.replace("sending_queue: {{batch", "sending_queue: {{size_bytes: 4096, batch")
     body = request([SpanSpec(chat(otel__text="x" * 1000), span=1)])
     destination = Destination()
-    from otel_llm.testing import HANG  # noqa: PLC0415
-
     destination.default = HANG
     with OtlpHttpSink(destination) as sink, running(text.format(sink=sink.endpoint), tmp_path) as gateway:
         statuses = [post(http_port(gateway), "/v1/traces", body)[0] for _ in range(12)]
@@ -220,8 +234,6 @@ def test_a_full_queue_answers_429_and_loses_nothing(tmp_path: Path) -> None:
         accepted = statuses.count(200)
         balance = gateway.delivery("otlp_http").balance("traces")
         assert balance.accepted == accepted
-        from otel_llm.testing import ACCEPT  # noqa: PLC0415
-
         destination.default = ACCEPT
         destination.release()
         destination.wait_for(lambda: destination.items >= accepted, 30)
