@@ -183,16 +183,19 @@ def test_after_reloads_every_series_is_shown_once_and_none_of_a_component_that_i
 
 def test_a_reload_does_not_wait_for_a_destination_that_is_down(tmp_path: Path) -> None:
     destination = Destination(default=HANG)
-    with OtlpHttpSink(destination) as dead, OtlpHttpSink() as sink:
-        with running(SIMPLE.format(sink=dead.endpoint), tmp_path) as gateway:
-            post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=1)]))
-            destination.wait_for(lambda: len(destination.received) == 1)
-            gateway.reload(settings(SIMPLE.format(sink=sink.endpoint), tmp_path))
-            assert not gateway.wait_retired(0), "the old queue is still being delivered"
-            post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=2)]))
-            sink.destination.wait_for(lambda: len(sent_spans(sink.destination)) == 1)
-            destination.release()
-            assert gateway.wait_retired(10)
+    with (
+        OtlpHttpSink(destination) as dead,
+        OtlpHttpSink() as sink,
+        running(SIMPLE.format(sink=dead.endpoint), tmp_path) as gateway,
+    ):
+        post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=1)]))
+        destination.wait_for(lambda: len(destination.received) == 1)
+        gateway.reload(settings(SIMPLE.format(sink=sink.endpoint), tmp_path))
+        assert not gateway.wait_retired(0), "the old queue is still being delivered"
+        post(http_port(gateway), "/v1/traces", request([SpanSpec(chat(), span=2)]))
+        sink.destination.wait_for(lambda: len(sent_spans(sink.destination)) == 1)
+        destination.release()
+        assert gateway.wait_retired(10)
 
 
 def test_a_reload_that_cannot_be_run_is_refused_and_the_old_configuration_goes_on(tmp_path: Path) -> None:
