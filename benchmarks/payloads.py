@@ -174,7 +174,7 @@ def request(kind: Kind, *, spans: int = SPANS, seed: int = 7) -> bytes:
             resource.resource.attributes.add(key=key).value.string_value = value
         kinds = [kind if kind != "mix" else ("content" if rng.random() < 0.1 else "plain") for _ in range(spans // 2)]
         for scope, members in (
-            ("opentelemetry.instrumentation.http", ("plain",)),
+            ("opentelemetry.instrumentation.asgi", ("plain",)),
             ("opentelemetry.instrumentation.genai.openai", ("content", "genai")),
         ):
             mine = [one for one in kinds if one in members]

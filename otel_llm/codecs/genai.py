@@ -15,9 +15,57 @@ from typing import Final
 # and OpenLLMetry are also written by hand, under scopes of the app's own; they require these keys.
 _KEY_PREFIXES: Final = ("gen_ai.", "openinference.span.kind", "traceloop.span.kind")
 
-# The same as bytes: where none of them occurs, there is no such key (protobuf does not escape); where one occurs, it
-# may also be in a value.
-MARKERS: Final = tuple(prefix.encode() for prefix in _KEY_PREFIXES)
+# OpenTelemetry's own instrumentations of servers, clients and databases, without "opentelemetry.instrumentation.". They
+# are most of the spans that pass, and write no other convention; only the first prefix is looked for in theirs.
+_PLAIN_SCOPE: Final = "opentelemetry.instrumentation."
+_PLAIN: Final = frozenset(
+    {
+        "aio_pika",
+        "aiohttp_client",
+        "aiohttp_server",
+        "aiokafka",
+        "aiopg",
+        "asgi",
+        "asyncpg",
+        "boto",
+        "boto3sqs",
+        "botocore",
+        "cassandra",
+        "celery",
+        "confluent_kafka",
+        "dbapi",
+        "django",
+        "elasticsearch",
+        "falcon",
+        "fastapi",
+        "flask",
+        "grpc",
+        "httpx",
+        "jinja2",
+        "kafka",
+        "mysql",
+        "mysqlclient",
+        "pika",
+        "psycopg",
+        "psycopg2",
+        "pymemcache",
+        "pymongo",
+        "pymysql",
+        "pymssql",
+        "pyramid",
+        "redis",
+        "remoulade",
+        "requests",
+        "sqlalchemy",
+        "sqlite3",
+        "starlette",
+        "tornado",
+        "tortoiseorm",
+        "urllib",
+        "urllib3",
+        "wsgi",
+    }
+)
 
 # Every span of these scopes is one of a GenAI library.
 _SCOPES: Final = frozenset(
@@ -66,6 +114,18 @@ def is_genai_scope(name: str) -> bool:
     return name in _SCOPES or name.startswith(_SCOPE_PREFIXES)
 
 
-def has_genai_key(keys: Iterable[str]) -> bool:
-    """Whether one of the attribute keys belongs to a GenAI convention."""
-    return any(key.startswith(_KEY_PREFIXES) for key in keys)
+def key_prefixes(scope: str) -> tuple[str, ...]:
+    """How the keys begin that make a span of an instrumentation scope a GenAI one.
+
+    As bytes they are what to search for: where none of them occurs in a span, there is no such key (protobuf does not
+    escape); where one occurs, it may also be in a value.
+    """
+    if scope.startswith(_PLAIN_SCOPE) and scope.removeprefix(_PLAIN_SCOPE) in _PLAIN:
+        return _KEY_PREFIXES[:1]
+    return _KEY_PREFIXES
+
+
+def has_genai_key(scope: str, keys: Iterable[str]) -> bool:
+    """Whether one of the attribute keys makes a span of an instrumentation scope a GenAI one."""
+    prefixes = key_prefixes(scope)
+    return any(key.startswith(prefixes) for key in keys)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as PrometheusMetric
 
 _SCOPE: Final = "otel_llm"
+# A sum beyond this goes out as a double: not exact, but not an exception either.
+_LARGEST_INT: Final = (1 << 63) - 1
 
 
 def encode_metrics(
@@ -84,7 +86,7 @@ def _number_point(series: Series, value_type: str, start: int, now: int) -> Numb
     point = NumberDataPoint(start_time_unix_nano=start, time_unix_nano=now, attributes=_attributes(series.attributes))
     if isinstance(series.value, Distribution):
         raise TypeError("a distribution is not a number")
-    if value_type == "int":
+    if value_type == "int" and series.value <= _LARGEST_INT:
         point.as_int = int(series.value)
     else:
         point.as_double = series.value

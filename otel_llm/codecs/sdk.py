@@ -131,7 +131,7 @@ class SdkSource:
 def decode_span(span: ReadableSpan) -> Operation | None:
     """An Operation on a finished span; None when it is not a GenAI span."""
     source = SdkSource(span)
-    if is_genai_scope(source.scope_name) or has_genai_key(span.attributes or ()):
+    if is_genai_scope(source.scope_name) or has_genai_key(source.scope_name, span.attributes or ()):
         return Operation(source)
     return None
 

@@ -17,7 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from otel_llm.codecs import protobuf
-from otel_llm.codecs.genai import MARKERS, has_genai_key, is_genai_scope
+from otel_llm.codecs.genai import has_genai_key, is_genai_scope, key_prefixes
 from otel_llm.codecs.projection import GROUP_PROJECTION
 from otel_llm.codecs.wire_span import WireSource, encode_span
 from otel_llm.errors import MalformedError
@@ -36,10 +36,20 @@ _SCOPE_CACHE_LIMIT: Final = 1024
 _SCOPE_CACHE_BYTES: Final = 512
 
 
-class _Scope:
-    """An instrumentation scope: name, version, and whether all its spans are GenAI ones."""
+# In every scope, this makes a span a GenAI one; whatever else does depends on the scope.
+_FIRST_MARKER: Final = key_prefixes("")[0].encode()
 
-    __slots__ = ("is_genai", "name", "version")
+
+class _Scope:
+    """An instrumentation scope.
+
+    Attributes:
+        name, version: as sent; empty when they cannot be read.
+        is_genai: all its spans are GenAI ones.
+        markers: a span in which none of these occurs is none.
+    """
+
+    __slots__ = ("is_genai", "markers", "name", "version")
 
     def __init__(self, data: bytes) -> None:
         try:
@@ -48,6 +58,11 @@ class _Scope:
         except DecodeError:  # text that is not UTF-8, or not a scope at all: unknown, as if there were none
             self.name = self.version = ""
         self.is_genai = is_genai_scope(self.name)
+        self.markers = tuple(prefix.encode() for prefix in key_prefixes(self.name))
+
+    def may_hold_genai(self, body: bytes, start: int, end: int) -> bool:
+        """Whether there may be a GenAI span in this part of a request, given that the first marker is not in it."""
+        return self.is_genai or any(body.find(marker, start, end) >= 0 for marker in self.markers[1:])
 
 
 class _ScopeCache:
@@ -211,13 +226,13 @@ class TraceBatch:
 
     def _read_scope_spans(self, holder: _Holder, resource: _ResourceAttributes, group: _Group) -> None:
         body = self._body
-        if not any(body.find(marker, group.payload, group.end) >= 0 for marker in MARKERS):
+        if body.find(_FIRST_MARKER, group.payload, group.end) < 0:
             projection = GROUP_PROJECTION()
             try:
                 projection.ParseFromString(memoryview(body)[group.payload : group.end])
             except DecodeError:
                 raise MalformedError("ScopeSpans: the bytes are not an OTLP ScopeSpans") from None
-            if not _SCOPES.get(projection.scope).is_genai:
+            if not _SCOPES.get(projection.scope).may_hold_genai(body, group.payload, group.end):
                 self.items += len(projection.items)
                 return
         self._read_spans(group, resource)
@@ -229,18 +244,18 @@ class TraceBatch:
         find = body.find
         scopes, spans = _span_borders(body, group.payload, group.end)
         scope = _SCOPES.get(scopes)
-        is_genai_scope = scope.is_genai
-        first, *others = MARKERS
+        is_genai = scope.is_genai
+        first, *others = scope.markers
         self.items += len(spans)
         for start, payload, end in spans:
-            if is_genai_scope or find(first, payload, end) >= 0 or any(find(m, payload, end) >= 0 for m in others):
+            if is_genai or find(first, payload, end) >= 0 or any(find(m, payload, end) >= 0 for m in others):
                 try:
                     source = WireSource(body[payload:end], scope, resource)
                 except MalformedError:
                     self.unreadable += 1
                     group.slots.append((start, end, None))
                     continue
-                if is_genai_scope or has_genai_key(source.attributes):
+                if is_genai or has_genai_key(scope.name, source.attributes):
                     operation = Operation(source)
                     group.slots.append((start, end, operation))
                     self.operations.append(operation)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
+import msgspec
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
+from otel_llm._generated import attributes as names
 from otel_llm.codecs import protobuf
-from otel_llm.codecs.genai import MARKERS, has_genai_key
+from otel_llm.codecs.genai import has_genai_key, key_prefixes
 from otel_llm.errors import MalformedError
 from otel_llm.operation import REMOVED, AttributeValue, Event, Operation
 from otel_llm.signals import Payload
@@ -33,6 +35,17 @@ MESSAGE_EVENTS: Final = frozenset(
         "gen_ai.choice",
         "gen_ai.content.prompt",
         "gen_ai.content.completion",
+    }
+)
+_STRUCTURED: Final = frozenset(
+    {
+        names.GEN_AI_INPUT_MESSAGES,
+        names.GEN_AI_OUTPUT_MESSAGES,
+        names.GEN_AI_SYSTEM_INSTRUCTIONS,
+        names.GEN_AI_TOOL_DEFINITIONS,
+        names.GEN_AI_TOOL_CALL_ARGUMENTS,
+        names.GEN_AI_TOOL_CALL_RESULT,
+        names.GEN_AI_RETRIEVAL_DOCUMENTS,
     }
 )
 # Before event names had a field of their own.
@@ -164,6 +177,16 @@ def _write(record: LogRecord, attributes: Mapping[str, AttributeValue]) -> None:
         record.attributes.add(key=key, value=encoded)
 
 
+def _structured(key: str, value: AttributeValue) -> AttributeValue:
+    """Content as events must have it: structured, where a span has a JSON text."""
+    if key not in _STRUCTURED or not isinstance(value, str):
+        return value
+    try:
+        return cast("AttributeValue", msgspec.json.decode(value))
+    except msgspec.MsgspecError:
+        return value
+
+
 class LogBatch:
     """One log request, taken apart if it has GenAI events.
 
@@ -183,7 +206,7 @@ class LogBatch:
         except DecodeError:
             raise MalformedError("ExportLogsServiceRequest: the bytes are not an OTLP log request") from None
         self.items = sum(len(group.log_records) for holder in request.resource_logs for group in holder.scope_logs)
-        if any(marker in body for marker in MARKERS):
+        if any(prefix.encode() in body for prefix in key_prefixes("")):
             self._request = request
 
     def message_events(self) -> list[MessageEvents]:
@@ -204,7 +227,8 @@ class LogBatch:
             Operation(LogSource(record, group, holder))
             for holder, group in self._groups()
             for record in group.log_records
-            if event_name(record) not in MESSAGE_EVENTS and has_genai_key(item.key for item in record.attributes)
+            if event_name(record) not in MESSAGE_EVENTS
+            and has_genai_key(group.scope.name, (item.key for item in record.attributes))
         ]
         return self._operations
 
@@ -222,7 +246,11 @@ class LogBatch:
             source = operation.source
             if operation.is_changed and isinstance(source, LogSource):
                 kept = {key: source.get(key) for key in source.keys() if key not in operation.overlay}  # noqa: SIM118
-                changed = {key: operation.get(key) for key, value in operation.overlay.items() if value is not REMOVED}
+                changed = {
+                    key: _structured(key, operation.get(key))
+                    for key, value in operation.overlay.items()
+                    if value is not REMOVED
+                }
                 _write(source.record, {**kept, **changed})
         # Identity is safe: protobuf gives the same object for the same record while there is a reference to it.
         repeated = {id(record) for record in self._repeated}

@@ -5,7 +5,14 @@ from __future__ import annotations
 import random
 import struct
 
-GENAI_KEYS = (b"gen_ai.request.model", b"gen_ai.usage.input_tokens", b"gen_ai.system", b"llm.model_name")
+GENAI_KEYS = (
+    b"gen_ai.request.model",
+    b"gen_ai.usage.input_tokens",
+    b"gen_ai.system",
+    b"llm.model_name",
+    b"openinference.span.kind",
+    b"traceloop.span.kind",
+)
 OTHER_KEYS = (b"http.route", b"db.system", b"x", b"", b"mentions gen_ai. inside", "clé".encode())
 
 
@@ -113,7 +120,15 @@ class OddWriter:
         return b"".join(parts)
 
     def scope(self) -> bytes:
-        name = self.rng.choice((b"app", b"ai", b"openinference.instrumentation.openai", b"flask gen_ai."))
+        name = self.rng.choice(
+            (
+                b"app",
+                b"ai",
+                b"openinference.instrumentation.openai",
+                b"flask gen_ai.",
+                b"opentelemetry.instrumentation.flask",
+            )
+        )
         return self.field(1, name)
 
     def scope_spans(self) -> bytes:

@@ -50,7 +50,7 @@ def attributes_of(span: Span) -> dict[str, object]:
 
 
 def is_operation(group: ScopeSpans, span: Span) -> bool:
-    return is_genai_scope(group.scope.name) or has_genai_key(attributes_of(span))
+    return is_genai_scope(group.scope.name) or has_genai_key(group.scope.name, attributes_of(span))
 
 
 def set_attribute(span: Span, key: str, value: object) -> None:
