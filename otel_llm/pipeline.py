@@ -65,8 +65,8 @@ class _Batch:
 
     def __iter__(self) -> Iterator[Operation]:
         self._complete = False
-        for position in range(self._start, len(self._operations)):
-            operation = self._operations[position]
+        operations = self._operations[self._start :] if self._start else self._operations
+        for position, operation in enumerate(operations, self._start):
             if operation.dropped is None:
                 self._position = position
                 yield operation

@@ -117,6 +117,8 @@ def varint(value: int) -> bytes:
     """A non-negative integer below 2**64 as a varint."""
     if value < 128:
         return _SMALL_VARINTS[value]
+    if value < 16384:
+        return bytes((value & 127 | 128, value >> 7))
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

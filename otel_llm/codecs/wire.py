@@ -19,7 +19,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from otel_llm.codecs import protobuf
 from otel_llm.codecs.genai import has_genai_key, is_genai_scope, key_prefixes
 from otel_llm.codecs.projection import GROUP_PROJECTION
-from otel_llm.codecs.wire_span import WireSource, encode_span
+from otel_llm.codecs.wire_span import WireSource, encode_added, encode_kept, is_only_added_to
 from otel_llm.errors import MalformedError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.signals import Buffer, Payload
@@ -139,10 +139,14 @@ class _Group:
             kept = end
             if operation is not None and operation.dropped is None:
                 source = cast("WireSource", operation.source)
-                span = encode_span(operation, source)
-                if span[0] is source.raw:  # the same bytes of the body instead: the copy need not be kept
-                    span[0] = view[end - len(source.raw) : end]
-                pieces += (b"\x12", protobuf.varint(sum(map(len, span))), *span)
+                added = encode_added(operation, source)
+                if is_only_added_to(operation, source):
+                    # The bytes of the body and not the source's copy of them, which need not be kept.
+                    size = len(source.raw)
+                    pieces += (b"\x12" + protobuf.varint(size + len(added)), view[end - size : end], added)
+                else:
+                    span = encode_kept(operation, source)
+                    pieces += (b"\x12" + protobuf.varint(sum(map(len, span)) + len(added)), *span, added)
         if kept < self.end:
             pieces.append(view[kept : self.end])
         return [b"\x12", protobuf.varint(sum(map(len, pieces))), *pieces]

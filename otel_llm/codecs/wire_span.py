@@ -292,8 +292,8 @@ def _read_entry(entry: bytes) -> tuple[str, ValueProjection]:
     return key.decode("utf-8", "replace"), value
 
 
-def encode_span(operation: Operation, source: WireSource) -> list[Buffer]:
-    """The span's bytes with the operation's changes, in pieces."""
+def encode_added(operation: Operation, source: WireSource) -> bytes:
+    """The attributes that were added or replaced, encoded."""
     attributes = source.attributes
     overlay = operation.overlay
     added: list[bytes] = []
@@ -311,11 +311,19 @@ def encode_span(operation: Operation, source: WireSource) -> list[Buffer]:
         elif value is not REMOVED:
             added.append(encode(key, cast("AttributeValue", value)))
     # One piece for all of them: delivery pays for each.
-    tail = b"".join(added)
-    if operation.removed_events or not source.keys().isdisjoint(overlay):
-        gone = {key.encode() for key in overlay if key in attributes}
-        return [*_copy_without(source.raw, gone, operation.removed_events), tail]
-    return [source.raw, tail]
+    return b"".join(added)
+
+
+def is_only_added_to(operation: Operation, source: WireSource) -> bool:
+    """Whether everything the span had is still as it was."""
+    return not operation.removed_events and source.keys().isdisjoint(operation.overlay)
+
+
+def encode_kept(operation: Operation, source: WireSource) -> list[Buffer]:
+    """What is left of the span's own bytes, in pieces."""
+    attributes = source.attributes
+    gone = {key.encode() for key in operation.overlay if key in attributes}
+    return _copy_without(source.raw, gone, operation.removed_events)
 
 
 def _copy_without(raw: bytes, keys: set[bytes], event_names: frozenset[str]) -> list[Buffer]:
