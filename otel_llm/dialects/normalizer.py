@@ -40,7 +40,7 @@ class Normalizer:
     __slots__ = ("_keep_originals", "_old", "_plans", "_recent", "_twins")
 
     def __init__(self, twins: Iterable[str] = (), *, keep_originals: bool = False) -> None:
-        self._twins = tuple((twin, TWINS[twin]) for twin in twins)
+        self._twins = {twin: TWINS[twin] for twin in twins}
         self._keep_originals = keep_originals
         self._recent: dict[tuple[str, str], Plan] = {}
         self._plans: dict[tuple[str, str, frozenset[str]], Plan] = {}
@@ -65,15 +65,24 @@ class Normalizer:
                 step(draft)
         for check in course.checks:
             check(operation)
-        for twin, key in self._twins:
+        if self._twins:
+            self._set_twins(operation, plan.keys)
+
+    def _set_twins(self, operation: Operation, keys: frozenset[str]) -> None:
+        for twin, key in self._twins.items():
             value = operation.get(key)
-            if value is not None:
+            held = operation.get(twin)
+            if value is None:
+                # It came instead of the current name and its value was none. What was rewritten before keeps its own.
+                if held is not None and not self._keep_originals and names.OTEL_LLM_DIALECT not in keys:
+                    operation.remove(twin)
+            elif type(held) is not type(value) or held != value:  # one that is right keeps its place among the bytes
                 operation.set(twin, value)
 
     def _find(self, shape: tuple[str, str, frozenset[str]]) -> Plan:
         plan = self._plans.get(shape)
         if plan is None:
-            plan = self._old.get(shape) or make_plan(*shape)
+            plan = self._old.get(shape) or make_plan(*shape, self._twins)
             if len(plan.keys) > _MAX_SHAPE_KEYS or sum(map(len, plan.keys)) > _MAX_SHAPE_CHARS:
                 return plan
             if len(self._plans) >= _MAX_SHAPES:

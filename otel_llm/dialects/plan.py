@@ -6,7 +6,7 @@ current generation gets checks of values only, and its content is never read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -70,28 +70,41 @@ class Plan:
     course: Course
 
 
-def make_plan(scope_name: str, scope_version: str, keys: frozenset[str]) -> Plan:
-    """The plan for spans of a scope with exactly these keys."""
-    detected = detect_shape(scope_name, scope_version, keys)
+_NO_TWINS: Final[Mapping[str, str]] = {}
+
+
+def make_plan(scope_name: str, scope_version: str, keys: frozenset[str], twins: Mapping[str, str] = _NO_TWINS) -> Plan:
+    """The plan for spans of a scope with exactly these keys.
+
+    Args:
+        scope_name: the scope.
+        scope_version: its version.
+        keys: the keys.
+        twins: older names that are written beside the current ones -> the current ones. Those that a span has are left
+            where they are; beside the current one they may be ours, and say nothing about where the span is from.
+    """
+    telling = keys.difference(twin for twin, key in twins.items() if key in keys)
+    detected = detect_shape(scope_name, scope_version, telling)
+    kept = frozenset(twins)
     branches = tuple(
-        Branch(condition.key, condition.values, _course(condition.table, scope_name, keys))
+        Branch(condition.key, condition.values, _course(condition.table, scope_name, keys, kept))
         for condition in detected.conditions
     )
-    return Plan(keys, branches, _course(detected.table, scope_name, keys))
+    return Plan(keys, branches, _course(detected.table, scope_name, keys, kept))
 
 
-def _course(table: Table, scope_name: str, keys: Collection[str]) -> Course:
+def _course(table: Table, scope_name: str, keys: Collection[str], twins: frozenset[str]) -> Course:
     if table.current:
-        return _current(table, scope_name, keys)
-    return Course(tuple(_foreign_steps(table, scope_name, keys)), ())
+        return _current(table, scope_name, keys, twins)
+    return Course(tuple(_foreign_steps(table, scope_name, keys, twins)), ())
 
 
-def _current(table: Table, scope_name: str, keys: Collection[str]) -> Course:
+def _current(table: Table, scope_name: str, keys: Collection[str], twins: frozenset[str]) -> Course:
     index = _index(table.id)
     if names.OTEL_LLM_DIALECT in keys:
         # Rewritten before: other names that are still there were kept on purpose, and may mean what was taken away.
         return Course(tuple(index.secrets(keys)), _checks(table, scope_name, keys))
-    aliased = [rule for rule in index.settled(keys) if rule.sources != (rule.key,)]
+    aliased = [rule for rule in index.settled(keys, twins) if rule.sources != (rule.key,)]
     held = {rule.key for rule in aliased}.union(keys)
     return Course(
         steps=(*index.secrets(keys), *aliased, *_discarded(index, keys)),
@@ -106,10 +119,10 @@ def _checks(table: Table, scope_name: str, held: Collection[str]) -> tuple[Check
     return tuple(check for check in (provider, reasons, usage) if check is not None)
 
 
-def _foreign_steps(table: Table, scope_name: str, keys: Collection[str]) -> Iterable[Step]:
+def _foreign_steps(table: Table, scope_name: str, keys: Collection[str], twins: frozenset[str]) -> Iterable[Step]:
     index = _index(table.id)
     yield from index.secrets(keys)
-    settled = index.settled(keys)
+    settled = index.settled(keys, twins)
     yield from _in_few_steps(settled)
     yield from _operation_rules(table, keys)
     yield on_operation(steps.settle_provider)
@@ -198,13 +211,13 @@ class Index:
         """Whether a key is discarded."""
         return key in self.remove or (bool(self.remove_prefixes) and key.startswith(self.remove_prefixes))
 
-    def settled(self, keys: Collection[str]) -> tuple[Settle, ...]:
-        """A step for each canonical attribute that these keys give, unless it needs none."""
+    def settled(self, keys: Collection[str], twins: frozenset[str]) -> tuple[Settle, ...]:
+        """A step for each canonical attribute that these keys give, unless it needs none; it leaves the twins."""
         wanted = dict.fromkeys(canonical for key in keys for canonical in self.meaning.get(key, ()))
-        found = (self._settle(canonical, keys) for canonical in wanted)
+        found = (self._settle(canonical, keys, twins) for canonical in wanted)
         return tuple(step for step in found if step is not None)
 
-    def _settle(self, canonical: str, keys: Collection[str]) -> Settle | None:
+    def _settle(self, canonical: str, keys: Collection[str], twins: frozenset[str]) -> Settle | None:
         table = self.table
         sources = tuple(key for key in self.canonical[canonical] if key in keys)
         absent = table.absent.get(canonical, ()) + common().absent.get(canonical, ())
@@ -219,7 +232,7 @@ class Index:
             scale={**common().scale, **table.scale},
             values=values,
             absent=absent,
-            kept=frozenset(table.keep).union(common().keep),
+            kept=twins.union(table.keep, common().keep),
         )
 
 

@@ -117,6 +117,31 @@ def test_twins_are_written_beside_the_current_names():
     assert span.get("gen_ai.usage.cache_write.input_tokens") == 3
 
 
+@pytest.mark.parametrize("scope", [_CURRENT, "app"])
+def test_twins_that_are_right_are_not_touched(scope):
+    span = operation({**_CHAT, "gen_ai.usage.input_tokens": 5}, scope)
+    normalizer = Normalizer(TWINS)
+    normalizer.normalize(span)
+    second = again(span)
+    normalizer.normalize(second)
+    assert second.get("gen_ai.system") == "openai"
+    assert not second.changes.set
+    assert not second.changes.removed
+
+
+def test_twins_that_are_wrong_are_set_right():
+    span = operation({**_CHAT, "gen_ai.usage.input_tokens": 5, "gen_ai.usage.prompt_tokens": 7}, _CURRENT)
+    Normalizer(TWINS).normalize(span)
+    assert span.get("gen_ai.usage.prompt_tokens") == span.get("gen_ai.usage.input_tokens") == 5
+
+
+def test_a_twin_without_a_value_to_repeat_goes():
+    span = operation({**_CHAT, "gen_ai.usage.prompt_tokens": -1}, _CURRENT)
+    Normalizer(TWINS).normalize(span)
+    assert span.get("gen_ai.usage.input_tokens") is None
+    assert span.get("gen_ai.usage.prompt_tokens") is None
+
+
 def test_twins_of_one_gateway_do_not_trouble_the_next():
     first = operation(
         {**_CHAT, "gen_ai.usage.input_tokens": 5, "gen_ai.usage.cache_creation.input_tokens": 3}, _CURRENT
