@@ -7,6 +7,7 @@ only repeat the usage of calls below them say so (`not_billable`) and never carr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, cast, get_args
 
@@ -15,6 +16,7 @@ import msgspec
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmCostMeter
+from otel_llm.clock import Clock
 from otel_llm.components import Context
 from otel_llm.cost import Catalogue, OverlayError, Quote, Usage, estimate_tokens
 from otel_llm.cost.money import ATTO
@@ -43,7 +45,6 @@ _MODEL_LENGTH_LIMIT: Final = 128
 
 # Quantities that few calls have, and the field of Usage each one is.
 _RARE_USAGE: Final = {
-    names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "cache_write_1h",
     names.OTEL_LLM_USAGE_WEB_SEARCHES: "web_searches",
     names.OTEL_LLM_USAGE_AUDIO_SECONDS: "audio_seconds",
     names.OTEL_LLM_USAGE_IMAGES: "images",
@@ -92,6 +93,7 @@ class Cost:
     reads = frozenset(
         {
             *_RARE_USAGE,
+            names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
             names.GEN_AI_OPERATION_NAME,
             names.GEN_AI_PROVIDER_NAME,
             names.GEN_AI_REQUEST_MODEL,
@@ -109,6 +111,7 @@ class Cost:
             names.OPENAI_RESPONSE_SERVICE_TIER,
             names.OTEL_LLM_USAGE_SERVICE_TIER,
             names.OTEL_LLM_USAGE_PROCESSING,
+            names.OTEL_LLM_USAGE_SOURCE,
             names.SERVER_ADDRESS,
         }
     )
@@ -138,6 +141,11 @@ class Cost:
         self._wire_calls = WireCalls(config.remembered_calls)
         # What calls priced from one basis have in common, by its id; the basis is kept, so that no other gets the id.
         self._constants: dict[int, tuple[Basis, dict[str, AttributeValue]]] = {}
+        context.metrics.gauge(
+            definitions.OTEL_LLM_COST_CATALOGUE_AGE,
+            [names.OTEL_LLM_COST_PRICE_VERSION],
+            lambda: {(catalogue.version,): _age_seconds(catalogue.as_of, context.clock)},
+        )
         self._unpriced = context.metrics.counter(
             definitions.OTEL_LLM_COST_UNPRICED_CALLS,
             [
@@ -205,16 +213,20 @@ class Cost:
 
     def _price(self, operation: Operation, usage: Usage, *, is_estimated: bool) -> None:
         quote = self._quote(operation, usage)
+        reported_source = operation.get(names.OTEL_LLM_USAGE_SOURCE)
         if quote.total is None:
             self._unpriced_because(operation, str(quote.reason))
         else:
             self._set_amounts(operation, quote)
             if quote.reason is not None:
                 operation.set(names.OTEL_LLM_COST_REASON, quote.reason)
-        if quote.total is None or is_estimated:
-            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated else "provider")
-        if is_estimated:
+        # Some instrumentations report an estimate of their own as if it were usage; normalising has marked it.
+        others_estimate = reported_source == "estimated"
+        if quote.total is None or is_estimated or others_estimate:
+            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated or others_estimate else "provider")
+        if (is_estimated or others_estimate) and quote.total is not None:
             operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
+        if is_estimated:
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
 
@@ -262,6 +274,12 @@ class Cost:
         return constants
 
 
+def _age_seconds(as_of: str, clock: Clock) -> float:
+    """The time since the end of the day (UTC) of the newest price; not below 0."""
+    compiled = datetime.fromisoformat(as_of).replace(tzinfo=UTC) + timedelta(days=1)
+    return max(0.0, clock.unix_nano() / 1e9 - compiled.timestamp())
+
+
 def _not_billable(operation: Operation, reason: str) -> None:
     operation.set(names.OTEL_LLM_COST_STATUS, "not_billable")
     operation.set(names.OTEL_LLM_COST_REASON, reason)
@@ -289,7 +307,7 @@ def read_usage(operation: Operation) -> Usage | None:
         get(names.GEN_AI_USAGE_OUTPUT_TOKENS),
         get(names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
         get(names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS),
-        None,
+        get(names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS),
         get(names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS),
     )
     keys = operation.keys()

@@ -18,6 +18,7 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmCostMeter
 from otel_llm._generated.metrics import Metric
 from otel_llm.components import Context
+from otel_llm.cost.usage import MAXIMUM_QUANTITY
 from otel_llm.operation import Operation
 from otel_llm.telemetry import Counter, Histogram
 
@@ -25,7 +26,18 @@ _NANO: Final = 1e9
 _VALUE_LENGTH_LIMIT: Final = 128
 _ERROR_STATUS: Final = 2
 _INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
-_CLIENT: Final = frozenset({"embeddings", "retrieval", "rerank", "fetch_response", "create_agent"})
+_CLIENT: Final = frozenset(
+    {
+        "embeddings",
+        "retrieval",
+        "rerank",
+        "fetch_response",
+        "create_agent",
+        "image_generation",
+        "speech",
+        "transcription",
+    }
+)
 
 # The dimensions every derived metric has.
 _DIMENSIONS: Final = (
@@ -132,11 +144,11 @@ class DerivedMetrics:
         if operation.operation_name in _INFERENCE or operation.operation_name == "embeddings":
             for key, counter in self._tokens:
                 count = operation.get(key)
-                if type(count) is int and count > 0:
+                if type(count) is int and 0 < count <= MAXIMUM_QUANTITY:
                     counter.add(count, *dimensions, "unknown")
             for key, histogram in self._sizes:
                 count = operation.get(key)
-                if type(count) is int and count >= 0:
+                if type(count) is int and 0 <= count <= MAXIMUM_QUANTITY:
                     histogram.record(count, *dimensions)
         currency = operation.text(names.OTEL_LLM_COST_CURRENCY)
         if currency is not None:

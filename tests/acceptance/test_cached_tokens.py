@@ -129,10 +129,6 @@ def test_13_cached_tokens_cost_the_same_whichever_way_they_were_counted(through:
     assert span[names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS] == 1_253
 
 
-@pytest.mark.xfail(
-    reason="processors/cost.py read_usage gives Usage its cache_write_1h twice (TypeError): such calls get no price",
-    strict=True,
-)
 @pytest.mark.parametrize(
     ("scope", "attributes"),
     [

@@ -18,15 +18,8 @@ from tests.golden.recorded import RECORDINGS, processed
 from tests.spans import SpanSpec, attributes_of, request, spans_of
 
 _DIALECTS = Path(__file__).parents[1] / "golden" / "dialects"
-_FAILS = pytest.mark.xfail(reason="the cost processor fails on calls with tokens cached for an hour", strict=True)
-
-
-def _marks(case: dict[str, Any]) -> tuple[pytest.MarkDecorator, ...]:
-    return (_FAILS,) if names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS in case["expected"] else ()
-
-
 _CASES = [
-    pytest.param(case, id=f"{path.stem}: {case['case']}", marks=_marks(case))
+    pytest.param(case, id=f"{path.stem}: {case['case']}")
     for path in sorted(_DIALECTS.glob("*.json"))
     for case in json.loads(path.read_text(encoding="utf-8"))
 ]
@@ -110,7 +103,7 @@ def test_49_older_names_can_be_written_beside_the_current_ones(through: Through)
     assert again == span
 
 
-@pytest.mark.parametrize("case", [case.values[0] for case in _CASES])
+@pytest.mark.parametrize("case", _CASES)
 def test_49_with_older_names_too_a_second_conversion_changes_not_one_byte(case: dict[str, Any]) -> None:
     """Given spans that have their twins already, of a known source or not, when they are converted again, then they are
     the same bytes."""

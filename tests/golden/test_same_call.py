@@ -102,10 +102,6 @@ _LOST: dict[str, dict[str, dict[str, str]]] = {
 
 # What could be told from the recording and is not: defects of ours. Emitter, scenario and field -> what is wrong.
 _WRONG: dict[tuple[str, str, str], str] = {
-    ("openlit", "openai_chat_stream_nousage", "usage_source"): (
-        "OpenLIT estimates the usage of streams without any (30/16); the normaliser marks it as an estimate, and the "
-        "cost processor overwrites the mark"
-    ),
     ("anthropic-native", "anthropic_tool_result", "input_messages"): (
         'a tool result that is one text stays [{"type":"text","text":"12C"}]; elsewhere it is its text'
     ),
@@ -212,8 +208,7 @@ def test_a_span_says_what_the_call_was(recording: Recording) -> None:
 )
 def test_a_span_says_what_the_call_was_where_it_does_not_yet(emitter: str, scenario: str, field: str) -> None:
     (span,) = _spans(Recording(emitter, scenario))
-    right = "estimated" if field == "usage_source" else CALLS[scenario][field]
-    assert _told(span)[field] == right
+    assert _told(span)[field] == CALLS[scenario][field]
 
 
 def test_what_is_listed_as_lost_is_not_there() -> None:
