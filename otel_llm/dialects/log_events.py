@@ -20,8 +20,12 @@ def details_of(
 
     Returns:
         messages, system instructions and finish reasons, structured as the conventions want them on events; the
-        operation is `chat`, for only chats were logged that way.
+        operation is `chat`, but for the embeddings that OpenLLMetry logs in the same way.
     """
+    if any(_is_vector(body) for _, _, body in events):  # an embedding: the vector is no answer, and too long to keep
+        texts, _ = message_events([event for event in events if not _is_vector(event[2])])
+        asked: dict[str, object] = {names.GEN_AI_INPUT_MESSAGES: texts.messages} if texts.messages else {}
+        return cast("dict[str, AttributeValue]", {names.GEN_AI_OPERATION_NAME: "embeddings", **asked})
     sent, answered = message_events(events)
     found: dict[str, object] = {names.GEN_AI_OPERATION_NAME: "chat"}
     if sent.messages:
@@ -33,3 +37,9 @@ def details_of(
     if answered.finish_reasons:
         found[names.GEN_AI_RESPONSE_FINISH_REASONS] = answered.finish_reasons
     return cast("dict[str, AttributeValue]", found)
+
+
+def _is_vector(body: AttributeValue) -> bool:
+    message = body.get("message") if isinstance(body, Mapping) else None
+    content = message.get("content") if isinstance(message, Mapping) else None
+    return isinstance(content, Sequence) and bool(content) and all(isinstance(one, float) for one in content)

@@ -34,6 +34,8 @@ from otel_llm.dialects.messages_part_readers import (
 )
 from otel_llm.dialects.messages_tools import tool_call_part, tool_response_part
 
+_EMPTY_TEXT: Final[JsonObject] = {"type": "text", "content": ""}
+
 
 def canonical_parts(content: object) -> list[JsonObject]:
     """The parts that a message's content means.
@@ -46,7 +48,9 @@ def canonical_parts(content: object) -> list[JsonObject]:
     items = as_list(content)
     if items is None:
         return _parts_of(content)
-    return [part for item in items for part in _parts_of(item)]
+    parts = [part for item in items for part in _parts_of(item)]
+    # Streams of OpenLLMetry put a text without any before a tool call; where it is all there is, it is the answer.
+    return [part for part in parts if part != _EMPTY_TEXT] or parts
 
 
 def _parts_of(item: object) -> list[JsonObject]:

@@ -551,3 +551,13 @@ def test_leading_system_messages_can_be_lifted() -> None:
     system = {"role": "system", "content": "Be terse."}
     found = canonical_messages([system, {"role": "user", "content": "Is it warm in Oslo?"}, system])
     assert lift_system(found) == Conversation([QUESTION, {"role": "system", "parts": [TERSE]}], [TERSE], [])
+
+
+def test_an_empty_text_beside_a_tool_call_says_nothing():
+    streamed = {"role": "assistant", "parts": [{"type": "text", "content": ""}, CALL]}
+    assert canonical_messages([streamed]).messages == [ASKED]
+
+
+def test_an_answer_that_is_an_empty_text_stays_one():
+    empty = {"role": "assistant", "parts": [{"type": "text", "content": ""}]}
+    assert canonical_messages([empty]).messages == [empty]

@@ -2,9 +2,6 @@
 
 What comes out is compared with `expected/`; `python -m tests.golden.update` rewrites it, for a reader to check. That
 the results are right, and equal across emitters, is what test_same_call.py says.
-
-`expected/` is what comes out today. Values in it known to be wrong (OpenLIT's own price, strings on log events,
-and a few more) are each a strict xfail in test_same_call.py. When one is mended: update, and read.
 """
 
 from __future__ import annotations
