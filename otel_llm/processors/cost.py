@@ -265,7 +265,7 @@ class Cost:
             names.OTEL_LLM_USAGE_SOURCE: "provider",
         }
         if quote.model_matched is not None:
-            constants[names.OTEL_LLM_COST_MODEL_MATCHED] = quote.model_matched
+            constants[names.OTEL_LLM_COST_MODEL_MATCHED] = f"{quote.provider_matched}/{quote.model_matched}"
             constants[names.OTEL_LLM_COST_MODEL_RULE] = quote.rule
         if quote.reason is None and quote.is_quick:
             if len(self._constants) >= _MOST_CONSTANTS:

@@ -27,15 +27,15 @@ aliases:
 """
 # Provider, model, host -> prices of a million tokens in and out, the model whose price it is.
 RESOLVED: dict[str, tuple[str, str, str | None, str, str, str]] = {
-    "a snapshot newer than the price list": ("openai", "gpt-4o-2027-01-01", None, "2.5", "10", "gpt-4o"),
-    "an Azure deployment with an alias": ("azure.ai.openai", "my-prod-gpt4o", None, "2.5", "10", "gpt-4o"),
+    "a snapshot newer than the price list": ("openai", "gpt-4o-2027-01-01", None, "2.5", "10", "openai/gpt-4o"),
+    "an Azure deployment with an alias": ("azure.ai.openai", "my-prod-gpt4o", None, "2.5", "10", "openai/gpt-4o"),
     "a Bedrock inference profile with an alias": (
         "aws.bedrock",
         _ARN,
         None,
         "3.3",
         "16.5",
-        "regional.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "aws/regional.anthropic.claude-sonnet-4-5-20250929-v1:0",
     ),
     "a Bedrock region prefix": (
         "aws.bedrock",
@@ -43,16 +43,23 @@ RESOLVED: dict[str, tuple[str, str, str | None, str, str, str]] = {
         None,
         "3.3",
         "16.5",
-        "regional.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "aws/regional.anthropic.claude-sonnet-4-5-20250929-v1:0",
     ),
-    "a fine-tuned model": ("openai", "ft:gpt-4o-mini-2024-07-18:acme::abc", None, "0.3", "1.2", "ft:gpt-4o-mini"),
+    "a fine-tuned model": (
+        "openai",
+        "ft:gpt-4o-mini-2024-07-18:acme::abc",
+        None,
+        "0.3",
+        "1.2",
+        "openai/ft:gpt-4o-mini",
+    ),
     "OpenRouter behind the OpenAI SDK": (
         "openai",
         "anthropic/claude-sonnet-4.5",
         "openrouter.ai",
         "3",
         "15",
-        "anthropic/claude-sonnet-4.5",
+        "openrouter/anthropic/claude-sonnet-4.5",
     ),
 }
 

@@ -40,7 +40,7 @@ def test_a_call_gets_its_cost_by_meter_with_where_it_comes_from() -> None:
         "currency": "USD",
         "status": "priced",
         "source": "catalogue",
-        "model_matched": "gpt-4o",
+        "model_matched": "openai/gpt-4o",
         "model_rule": "exact",
     }
     assert one.get(names.OTEL_LLM_USAGE_SOURCE) == "provider"
