@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from otel_llm._generated import attributes as names
 from otel_llm.codecs import protobuf
 from otel_llm.codecs.genai import has_genai_key, is_genai_scope, key_prefixes
 from otel_llm.codecs.projection import GROUP_PROJECTION
@@ -30,6 +31,9 @@ _RESOURCE: Final = 10
 _SCOPE_SPANS: Final = 18
 _SCOPE: Final = 10
 _SPANS: Final = 18
+
+# The mark of a span whose text was not UTF-8.
+_INVALID_TEXT: Final = "codec:invalid_utf8"
 
 # Scopes are few and come again with every request.
 _SCOPE_CACHE_LIMIT: Final = 1024
@@ -140,7 +144,7 @@ class _Group:
             if operation is not None and operation.dropped is None:
                 source = cast("WireSource", operation.source)
                 added = encode_added(operation, source)
-                if is_only_added_to(operation, source):
+                if is_only_added_to(operation, source) and not source.is_mended:
                     # The bytes of the body and not the source's copy of them, which need not be kept.
                     size = len(source.raw)
                     pieces += (b"\x12" + protobuf.varint(size + len(added)), view[end - size : end], added)
@@ -261,6 +265,8 @@ class TraceBatch:
                     continue
                 if is_genai or has_genai_key(scope.name, source.attributes):
                     operation = Operation(source)
+                    if source.is_mended:
+                        operation.set(names.OTEL_LLM_PROCESSING_ERRORS, (_INVALID_TEXT,))
                     group.slots.append((start, end, operation))
                     self.operations.append(operation)
 

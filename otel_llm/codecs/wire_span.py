@@ -24,6 +24,7 @@ from otel_llm.signals import Buffer
 
 # Tags (field number << 3 | wire type) in Span, Span.Event and KeyValue.
 _ATTRIBUTES: Final = 74
+_NAME: Final = 42
 _EVENTS: Final = 90
 _EVENT_NAME: Final = 18
 _LENGTH_DELIMITED: Final = 2
@@ -86,7 +87,7 @@ class WireSource:
         MalformedError: on construction, when the bytes are not a Span.
     """
 
-    __slots__ = ("_events", "_keys", "_resource", "_scope", "_values", "attributes", "raw", "span")
+    __slots__ = ("_events", "_keys", "_resource", "_scope", "_values", "attributes", "is_mended", "raw", "span")
 
     def __init__(self, raw: bytes, scope: Scope, resource: ResourceAttributes) -> None:
         self.raw = raw
@@ -96,14 +97,16 @@ class WireSource:
         self._keys: frozenset[str] | None = None
         self._values: dict[str, AttributeValue] = {}
         self.attributes: Mapping[str, ValueProjection]
+        self.is_mended = False
         try:
-            span = self.span = _parse_span(raw)
+            span = _parse_span(raw)
         except DecodeError:
-            # A key that is not UTF-8 is refused by the map; whatever else is wrong shows when the span is walked.
-            self.span = _without_attributes(raw)
-            self.attributes = _walk_attributes(raw)
-            return
-        self.attributes = _walk_attributes(raw) if len(UnknownFieldSet(span)) else span.attributes  # type: ignore[arg-type] # it is a Message
+            self.raw = _mend(raw)
+            self.is_mended = True
+            span = _parse_mended(self.raw)
+        self.span: SpanProjection = span
+        unknown = len(UnknownFieldSet(span))  # type: ignore[arg-type] # it is a Message
+        self.attributes = _walk_attributes(self.raw) if unknown else span.attributes
 
     @property
     def identity(self) -> tuple[bytes, bytes, bytes]:
@@ -124,7 +127,7 @@ class WireSource:
     @property
     def name(self) -> str:
         """The span's name."""
-        return self.span.name.decode("utf-8", "replace")
+        return self.span.name
 
     @property
     def status_code(self) -> int:
@@ -187,10 +190,7 @@ class WireSource:
         for key in texts:
             text = attributes[key].string_value
             if text:
-                try:
-                    values[key] = text.decode()
-                except UnicodeDecodeError:
-                    values[key] = text.decode("utf-8", "replace")
+                values[key] = text
 
     def get(self, key: str) -> AttributeValue:
         """The value of an attribute, None when there is none."""
@@ -215,10 +215,7 @@ class WireSource:
 def _decode(value: ValueProjection) -> AttributeValue:
     text = value.string_value
     if text:
-        try:
-            return text.decode()
-        except UnicodeDecodeError:
-            return text.decode("utf-8", "replace")
+        return text
     which = value.WhichOneof("value")
     if which is None:
         return None
@@ -260,14 +257,30 @@ def _read_events(events: Sequence[bytes]) -> Iterator[Event]:
         yield Event(event.name, event.time_unix_nano, attributes)
 
 
-def _without_attributes(raw: bytes) -> SpanProjection:
-    span = SPAN_PROJECTION()
-    kept = [raw[start:end] for tag, start, _, end in protobuf.fields(raw) if tag != _ATTRIBUTES]
+def _parse_mended(raw: bytes) -> SpanProjection:
     try:
-        span.ParseFromString(b"".join(kept))
+        return _parse_span(raw)
     except DecodeError:
         raise MalformedError("span: the bytes are not an OTLP Span") from None
-    return span
+
+
+def _mend(raw: bytes) -> bytes:
+    """The span with invalid UTF-8 in its name, its keys and its values replaced; everything else as it is.
+
+    Raises:
+        MalformedError: that is not what is wrong with it.
+    """
+    pieces = []
+    for tag, start, payload, end in protobuf.fields(raw):
+        if tag == _ATTRIBUTES:
+            key, value = _read_pair(raw[payload:end])
+            pieces.append(_ENCODER.encode(key, protobuf.decode_value(value) if value else None))
+        elif tag == _NAME:
+            name = raw[payload:end].decode("utf-8", "replace").encode()
+            pieces.append(b"\x2a" + protobuf.varint(len(name)) + name)
+        else:
+            pieces.append(raw[start:end])
+    return b"".join(pieces)
 
 
 def _walk_attributes(raw: bytes) -> dict[str, ValueProjection]:
@@ -275,8 +288,8 @@ def _walk_attributes(raw: bytes) -> dict[str, ValueProjection]:
     return dict(_read_entry(raw[start:end]) for tag, _, start, end in protobuf.fields(raw) if tag == _ATTRIBUTES)
 
 
-def _read_entry(entry: bytes) -> tuple[str, ValueProjection]:
-    """Key and value of a KeyValue. A value in pieces is their concatenation: protobuf messages merge that way."""
+def _read_pair(entry: bytes) -> tuple[str, bytes]:
+    """Key and encoded value of a KeyValue. A value in pieces is their concatenation, as protobuf messages merge."""
     key = b""
     pieces = []
     for tag, _, start, end in protobuf.fields(entry):
@@ -284,12 +297,18 @@ def _read_entry(entry: bytes) -> tuple[str, ValueProjection]:
             key = entry[start:end]
         elif tag == _VALUE:
             pieces.append(entry[start:end])
+    return key.decode("utf-8", "replace"), b"".join(pieces)
+
+
+def _read_entry(entry: bytes) -> tuple[str, ValueProjection]:
+    """Key and value of a KeyValue; invalid UTF-8 is replaced."""
+    key, encoded = _read_pair(entry)
     value = VALUE_PROJECTION()
     try:
-        value.ParseFromString(b"".join(pieces))
+        value.ParseFromString(encoded)
     except DecodeError:
-        raise MalformedError("span: the value of an attribute is not an OTLP AnyValue") from None
-    return key.decode("utf-8", "replace"), value
+        value.ParseFromString(protobuf.encode_value(protobuf.decode_value(encoded)))
+    return key, value
 
 
 def encode_added(operation: Operation, source: WireSource) -> bytes:

@@ -131,9 +131,6 @@ def test_bad_input_text_that_is_no_utf_8_harms_no_other_span(through: Through) -
     assert [span.get(names.OTEL_LLM_COST_TOTAL) for span in arrived] == [0.0035] * 3
 
 
-@pytest.mark.xfail(
-    reason="bad text leaves as it came: a strict destination refuses the whole batch, or ours should have", strict=True
-)
 def test_bad_input_text_that_is_no_utf_8_does_not_cost_the_batch_at_the_destination() -> None:
     """Given the same, then what leaves is a request that the generated classes can read."""
     _, body = processed(_with_bad_text())

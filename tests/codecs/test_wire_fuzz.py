@@ -18,7 +18,7 @@ from otel_llm.codecs.wire import decode_traces
 from otel_llm.errors import MalformedError
 from otel_llm.operation import Operation
 from tests.codecs.odd_encoding import OddWriter
-from tests.spans import SpanSpec, chat, request
+from tests.spans import SpanSpec, chat, request, spans_of
 
 CASES = int(os.environ.get("OTEL_LLM_FUZZ_CASES", "3000"))
 
@@ -133,8 +133,41 @@ def test_wire_codec_agrees_with_the_generated_classes_on_odd_encodings(change: C
 def test_unchanged_requests_come_out_byte_for_byte() -> None:
     rng = random.Random("identity")
     for _ in range(CASES):
-        body = OddWriter(rng, invalid_utf8=True).request()
+        body = OddWriter(rng).request()
         assert decode_traces(body).encode().join() == body
+
+
+def test_bytes_that_are_no_utf8_never_raise_and_never_leave_a_genai_spans_text_invalid() -> None:
+    rng = random.Random("bad text")
+    for _ in range(CASES):
+        body = OddWriter(rng, invalid_utf8=True).request()
+        batch = decode_traces(body)
+        for operation in batch.operations:
+            add(operation)
+            assert all(isinstance(key, str) for key in operation.keys())  # noqa: SIM118 - not a dict
+        decode_traces(batch.encode().join())
+
+
+@pytest.mark.parametrize("place", ["name", "key", "value"])
+def test_a_span_with_invalid_text_is_mended_and_marked_and_its_neighbours_stay_as_they_are(place: str) -> None:
+    bad = {"name": "PLACE_HERE" if place == "name" else "chat"}
+    attributes = chat(**{"PLACE_HERE" if place == "key" else "note": "PLACE_HERE" if place == "value" else "fine"})
+    good = SpanSpec(chat(), span=1)
+    body = request([good, SpanSpec(attributes, span=2, **bad), SpanSpec(chat(), span=3)])
+    broken = body.replace(b"PLACE_HERE", b"\xff\xfe gen_ai.")
+    with pytest.raises(DecodeError):
+        ExportTraceServiceRequest.FromString(broken)
+    batch = decode_traces(broken)
+    first, mended, last = spans_of(batch.encode().join())
+    assert attributes_of(first) == attributes_of(last) == chat()
+    shown = attributes_of(mended)
+    assert shown.pop("otel_llm.processing.errors") == ("codec:invalid_utf8",)
+    text = "\ufffd\ufffd gen_ai."
+    assert mended.name == (text if place == "name" else "chat")
+    assert shown == {key.replace("PLACE_HERE", text): value for key, value in attributes.items()} | (
+        {"note": text} if place == "value" else {}
+    )
+    assert batch.unreadable == 0
 
 
 def test_reading_never_raises_anything_but_malformed_on_damaged_bytes() -> None:
