@@ -87,10 +87,11 @@ class WireCalls:
     def settle(self, reports: Sequence[Report]) -> list[bool]:
         """Whether each of these reports is the billed one of its call. The same spans get the same answer again."""
         with self._lock:
-            new = [report for report in reports if report.key not in self._spans]
+            new = [report for report in reports if any(report.span_id) and report.key not in self._spans]
             for family in _merged_by_answer(self._families(new)):
                 self._settle_family(family)
-            return [self._spans.get(report.key) == "billed" for report in reports]
+            # Without an id of its own, nothing can be said about a span but that it reports a call.
+            return [not any(report.span_id) or self._spans.get(report.key) == "billed" for report in reports]
 
     def _families(self, reports: Sequence[Report]) -> list[list[Report]]:
         """Reports of one call each, the outermost first; parents of several calls are marked and left out."""

@@ -188,7 +188,10 @@ class _Seen:
         self._spans: dict[bytes, None] = {}
 
     def is_new(self, operation: Operation) -> bool:
-        key = operation.trace_id + operation.span_id
+        trace_id, span_id, _ = operation.identity
+        if not any(span_id):  # no id, nothing to know it by
+            return True
+        key = trace_id + span_id
         with self._lock:
             if key in self._spans:
                 return False

@@ -60,6 +60,13 @@ def test_a_span_that_is_its_own_parent_is_settled() -> None:
     assert sum(WireCalls().settle([report(1, parent=2), report(2, parent=1)])) <= 1
 
 
+def test_spans_without_an_id_are_not_taken_for_one_another() -> None:
+    nameless = [report(0, trace=0), report(0, trace=0, start=5)]
+    calls = WireCalls()
+    assert calls.settle(nameless) == [True, True]
+    assert calls.settle(nameless[:1]) == [True]
+
+
 def test_one_answer_in_two_traces_is_billed_once_on_the_more_detailed_span() -> None:
     first = report(1, trace=1, answer="chatcmpl-9", detail=2)
     second = report(1, trace=2, answer="chatcmpl-9", detail=3)
