@@ -315,7 +315,9 @@ class Operation:
         self._changing()[key] = REMOVED
 
     def rename(self, old: str, new: str) -> None:
-        """Give the value of `old` to `new`, replacing what is there, without decoding it."""
+        """Give the value of `old` to `new`, replacing what is there, without decoding it; if there is an `old`."""
+        if old == new or old not in self.keys():
+            return
         changed = self._changing()
         changed[new] = changed.get(old, Moved(old))
         changed[old] = REMOVED
@@ -460,7 +462,7 @@ def parse_messages(value: AttributeValue) -> tuple[Message, ...]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return ()
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return ()

@@ -203,10 +203,26 @@ class Metrics:
             self._metrics.append(histogram)
         return histogram
 
-    def gauge(self, definition: Metric, keys: Sequence[str], read: Callable[[], dict[tuple[str, ...], float]]) -> Gauge:
-        """A registered gauge, for as long as whoever it reads from lives: see `remove`."""
+    def gauge(
+        self,
+        definition: Metric,
+        keys: Sequence[str],
+        read: Callable[[], dict[tuple[str, ...], float]],
+        *,
+        alone: bool = False,
+    ) -> Gauge:
+        """A registered gauge, for as long as whoever it reads from lives: see `remove`.
+
+        Args:
+            definition: what it shows.
+            keys: attribute keys.
+            read: returns the level per combination of attribute values.
+            alone: it takes the place of all others of this definition.
+        """
         gauge = Gauge(definition, keys, read)
         with self._lock:
+            if alone:
+                self._metrics = [one for one in self._metrics if one.definition != definition]
             self._metrics.append(gauge)
         return gauge
 

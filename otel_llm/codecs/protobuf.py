@@ -300,13 +300,13 @@ class AttributeEncoder:
     def _remember_key(self, key: str) -> bytes:
         key_bytes = key.encode("utf-8", "replace")
         head = b"\x0a" + varint(len(key_bytes)) + key_bytes
-        if len(self._keys) < self._limit:
+        if len(key) <= 64 and len(self._keys) < self._limit:
             self._keys[key] = head
         return head
 
     def _double_prefix(self, key: str) -> bytes:
         prefix = self.encode_raw(key, b"\x21" + bytes(8))[:-8]
-        if len(self.doubles) < self._limit:
+        if len(key) <= 64 and len(self.doubles) < self._limit:
             self.doubles[key] = prefix
         return prefix
 

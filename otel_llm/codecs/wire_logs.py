@@ -48,6 +48,7 @@ _STRUCTURED: Final = frozenset(
         names.GEN_AI_RETRIEVAL_DOCUMENTS,
     }
 )
+_DEEPEST: Final = 24
 # Before event names had a field of their own.
 _EVENT_NAME_KEY: Final = "event.name"
 
@@ -162,7 +163,11 @@ class MessageEvents:
     def replace(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Put one details event with these attributes in their place, and the attributes they share."""
         first, *others = self.records
-        shared = {key: value for key, value in _attributes(first.attributes).items() if key != _EVENT_NAME_KEY}
+        shared: dict[str, AttributeValue] = {}
+        for record in self.records:
+            for key, value in _attributes(record.attributes).items():
+                shared.setdefault(key, value)
+        shared.pop(_EVENT_NAME_KEY, None)
         first.event_name = DETAILS_EVENT
         first.ClearField("body")
         first.time_unix_nano = max(record.time_unix_nano for record in self.records)
@@ -182,9 +187,19 @@ def _structured(key: str, value: AttributeValue) -> AttributeValue:
     if key not in _STRUCTURED or not isinstance(value, str):
         return value
     try:
-        return cast("AttributeValue", msgspec.json.decode(value))
-    except msgspec.MsgspecError:
+        structured = cast("AttributeValue", msgspec.json.decode(value))
+    except (msgspec.MsgspecError, RecursionError):
         return value
+    return structured if _is_shallow(structured, _DEEPEST) else value
+
+
+def _is_shallow(value: AttributeValue, depth: int) -> bool:
+    """Whether a value is nested at most so deep; protobuf refuses a message beyond 100 levels, two for each of ours."""
+    if isinstance(value, Mapping):
+        return depth > 0 and all(_is_shallow(item, depth - 1) for item in value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return depth > 0 and all(_is_shallow(item, depth - 1) for item in value)
+    return True
 
 
 class LogBatch:
@@ -218,7 +233,9 @@ class LogBatch:
                 if event_name(record) in MESSAGE_EVENTS:
                     by_span.setdefault((record.trace_id, record.span_id), []).append(record)
             # Events without a span cannot be told apart: they stay as they are.
-            found += [MessageEvents(tuple(records), self._repeated) for (_, span), records in by_span.items() if span]
+            found += [
+                MessageEvents(tuple(records), self._repeated) for (_, span), records in by_span.items() if any(span)
+            ]
         return found
 
     def operations(self) -> list[Operation]:
@@ -244,7 +261,9 @@ class LogBatch:
             return Payload.of("logs", (self._body,), self.items)
         for operation in self._operations:
             source = operation.source
-            if operation.is_changed and isinstance(source, LogSource):
+            if operation.dropped is not None and isinstance(source, LogSource):
+                self._repeated.append(source.record)
+            elif operation.is_changed and isinstance(source, LogSource):
                 kept = {key: source.get(key) for key in source.keys() if key not in operation.overlay}  # noqa: SIM118
                 changed = {
                     key: _structured(key, operation.get(key))

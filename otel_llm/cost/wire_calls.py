@@ -91,7 +91,10 @@ class WireCalls:
             for family in _merged_by_answer(self._families(new)):
                 self._settle_family(family)
             # Without an id of its own, nothing can be said about a span but that it reports a call.
-            return [not any(report.span_id) or self._spans.get(report.key) == "billed" for report in reports]
+            settled = [not any(report.span_id) or self._spans.get(report.key) == "billed" for report in reports]
+            _forget(self._spans, self._limit)
+            _forget(self._answers, self._limit)
+        return settled
 
     def _families(self, reports: Sequence[Report]) -> list[list[Report]]:
         """Reports of one call each, the outermost first; parents of several calls are marked and left out."""
@@ -125,9 +128,9 @@ class WireCalls:
         self._mark([best], "billed")
         for report in family:
             if report.parent_span_id and report.parent_key not in self._spans:
-                _remember(self._spans, report.parent_key, "above", self._limit)
+                self._spans[report.parent_key] = "above"
             if report.response_id is not None:
-                _remember(self._answers, report.response_id, report, self._limit)
+                self._answers[report.response_id] = report
 
     def _is_known(self, family: list[Report]) -> bool:
         """Whether the call was billed before, on a span above these or under the same response id."""
@@ -141,13 +144,13 @@ class WireCalls:
 
     def _mark(self, reports: Sequence[Report], state: _State) -> None:
         for report in reports:
-            _remember(self._spans, report.key, state, self._limit)
+            self._spans[report.key] = state
 
 
-def _remember(memory: dict[Key, Value], key: Key, value: Value, limit: int) -> None:
-    if len(memory) >= limit and key not in memory:
+def _forget(memory: dict[Key, Value], limit: int) -> None:
+    """Forget the oldest. Only between requests: within one, all of it counts, however large it is."""
+    while len(memory) > limit:
         del memory[next(iter(memory))]
-    memory[key] = value
 
 
 def _merged_by_answer(families: list[list[Report]]) -> list[list[Report]]:

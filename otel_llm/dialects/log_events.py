@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import message_events
@@ -37,6 +37,29 @@ def details_of(
     if answered.finish_reasons:
         found[names.GEN_AI_RESPONSE_FINISH_REASONS] = answered.finish_reasons
     return cast("dict[str, AttributeValue]", found)
+
+
+# What the bodies of message events hold, in any of the generations that had them.
+_UNDERSTOOD: Final = frozenset(
+    {
+        "role",
+        "content",
+        "message",
+        "tool_calls",
+        "finish_reason",
+        "index",
+        "id",
+        "tool_call_id",
+        "name",
+        "refusal",
+        "parts",
+    }
+)
+
+
+def are_understood(events: Sequence[tuple[str, Mapping[str, AttributeValue], AttributeValue]]) -> bool:
+    """Whether `details_of` can say all that these events say; when not, they are better left as they are."""
+    return all(not isinstance(body, Mapping) or body.keys() <= _UNDERSTOOD for _, _, body in events)
 
 
 def _is_vector(body: AttributeValue) -> bool:

@@ -252,14 +252,17 @@ class Gateway:
         except ConfigError:
             self._graph = old
             self._exchange_receivers(settings.receivers, old.settings.receivers)
-            new.shutdown(0)
+            self._retire(new)
             raise
-        # In the background: a destination that is down must not hold up the next reload, or a stop.
-        seconds = old.settings.service.shutdown_timeout_seconds
-        retiring = threading.Thread(target=old.shutdown, args=(seconds,), name="otel-llm-retiring", daemon=True)
+        self._retire(old)
+        _logger.info("configuration reloaded from %s", settings.source)
+
+    def _retire(self, graph: _Graph) -> None:
+        """Deliver what a graph has accepted, in the background: a dead destination must not hold up the next reload."""
+        seconds = graph.settings.service.shutdown_timeout_seconds
+        retiring = threading.Thread(target=graph.shutdown, args=(seconds,), name="otel-llm-retiring", daemon=True)
         retiring.start()
         self._retiring = [thread for thread in self._retiring if thread.is_alive()] + [retiring]
-        _logger.info("configuration reloaded from %s", settings.source)
 
     def _exchange_receivers(self, before: Iterable[Component], after: Iterable[Component]) -> None:
         wanted = {component.id: component for component in after}
@@ -269,10 +272,11 @@ class Gateway:
                 if running is not None:
                     running[1].shutdown(self.settings.service.shutdown_timeout_seconds)
         for component in wanted.values():
-            if component.id in self._receivers:
-                self._switches[component.id].target = self._graph.consumers[component.id]
-            else:
+            if component.id not in self._receivers:
                 self._start_receiver(component)
+        # Last, when nothing can fail any more: until here, receivers that stay fed the graph they had.
+        for component in wanted.values():
+            self._switches[component.id].target = self._graph.consumers[component.id]
 
     def wait_retired(self, timeout_seconds: float) -> bool:
         """Wait until what earlier configurations had accepted is settled; whether it is."""

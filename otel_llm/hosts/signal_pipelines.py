@@ -15,7 +15,7 @@ from otel_llm.clock import Clock
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
 from otel_llm.delivery.fan_out import FanOut, offer_all
-from otel_llm.dialects.log_events import details_of
+from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
@@ -146,7 +146,8 @@ class LogPipeline:
         batch = decode_logs(body)
         if self._normalizes:
             for message_events in batch.message_events():
-                message_events.replace(details_of(message_events.events))
+                if are_understood(message_events.events):
+                    message_events.replace(details_of(message_events.events))
         operations = batch.operations()
         self._pipeline.process(operations)
         payload = batch.encode()

@@ -63,6 +63,10 @@ _PROVIDER_CURRENCY: Final = "gen_ai.usage.cost.currency"
 _COST_KEYS: Final[Mapping[str, str]] = {meter: f"otel_llm.cost.{meter}" for meter in get_args(OtelLlmCostMeter)}
 
 
+# A call with its usage, and whether that is an estimate of ours.
+_Call = tuple[Operation, Usage, bool]
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Prices every model call by its date."""
 
@@ -145,6 +149,7 @@ class Cost:
             definitions.OTEL_LLM_COST_CATALOGUE_AGE,
             [names.OTEL_LLM_COST_PRICE_VERSION],
             lambda: {(catalogue.version,): _age_seconds(catalogue.as_of, context.clock)},
+            alone=True,
         )
         self._unpriced = context.metrics.counter(
             definitions.OTEL_LLM_COST_UNPRICED_CALLS,
@@ -159,13 +164,19 @@ class Cost:
 
     def process(self, operations: Iterable[Operation]) -> None:
         """Price the billed ones, mark the others that report usage."""
-        calls: list[tuple[Operation, Usage, bool]] = []
-        for operation in operations:
-            call = self._usage_to_bill(operation)
-            if call is not None:
-                calls.append(call)
-        settled = self._wire_calls.settle([_report(operation, usage) for operation, usage, _ in calls])
-        decisions = iter(zip(calls, settled, strict=True))
+        calls: list[_Call] = []
+        is_complete = False
+        try:
+            for operation in operations:
+                call = self._usage_to_bill(operation)
+                if call is not None:
+                    calls.append(call)
+            is_complete = True
+        finally:
+            if not is_complete:  # the pipeline goes on behind the one that failed, and does not come back to these
+                for (operation, usage, is_estimated), is_billed in self._settle(calls):
+                    self._bill(operation, usage, is_estimated=is_estimated, is_billed=is_billed)
+        decisions = iter(self._settle(calls))
         decision = next(decisions, None)
         # Through the operations again and not the calls, for the pipeline to see which one fails.
         for operation in operations:
@@ -173,12 +184,20 @@ class Cost:
                 continue
             (_, usage, is_estimated), is_billed = decision
             decision = next(decisions, None)
-            if is_billed:
-                self._price(operation, usage, is_estimated=is_estimated)
-            else:
-                _not_billable(operation, "duplicate")
+            self._bill(operation, usage, is_estimated=is_estimated, is_billed=is_billed)
 
-    def _usage_to_bill(self, operation: Operation) -> tuple[Operation, Usage, bool] | None:
+    def _settle(self, calls: list[_Call]) -> list[tuple[_Call, bool]]:
+        """Each call with whether it is the billed report of it."""
+        settled = self._wire_calls.settle([_report(operation, usage) for operation, usage, _ in calls])
+        return list(zip(calls, settled, strict=True))
+
+    def _bill(self, operation: Operation, usage: Usage, *, is_estimated: bool, is_billed: bool) -> None:
+        if is_billed:
+            self._price(operation, usage, is_estimated=is_estimated)
+        else:
+            _not_billable(operation, "duplicate")
+
+    def _usage_to_bill(self, operation: Operation) -> _Call | None:
         """The operation with its usage and whether that is an estimate; None, marked, when it is not to be billed."""
         if operation.get(names.OTEL_LLM_COST_STATUS) is not None and not self._clear(operation):
             return None

@@ -103,3 +103,38 @@ def test_metrics_are_counted_by_their_borders() -> None:
     assert count_metrics(body) == 4
     with pytest.raises(MalformedError):
         count_metrics(body[:-1])
+
+
+def test_a_dropped_event_does_not_leave() -> None:
+    batch = decode_logs(request((DETAILS_EVENT, {"gen_ai.request.model": "m"}, None, 7), ("", {}, "a line", 0)))
+    batch.operations()[0].drop("policy")
+    payload = batch.encode()
+    assert [body for _, _, body in records_of(payload.join())] == ["a line"]
+    assert payload.items == 1
+
+
+def test_content_nested_without_end_stays_a_text() -> None:
+    for depth in (60, 5000):
+        batch = decode_logs(request((DETAILS_EVENT, {"gen_ai.request.model": "m"}, None, 7)))
+        deep = "[" * depth + "]" * depth
+        batch.operations()[0].set("gen_ai.tool.call.arguments", deep)
+        ((_, attributes, _),) = records_of(batch.encode().join())
+        assert attributes["gen_ai.tool.call.arguments"] == deep
+
+
+def test_message_events_of_the_all_zero_span_are_nobodys() -> None:
+    message = ExportLogsServiceRequest.FromString(request(("gen_ai.user.message", {}, {"content": "hi"}, 1)))
+    message.resource_logs[0].scope_logs[0].log_records[0].span_id = bytes(8)
+    assert decode_logs(message.SerializeToString()).message_events() == []
+
+
+def test_replaced_events_keep_the_attributes_of_all_of_them() -> None:
+    batch = decode_logs(
+        request(
+            ("gen_ai.user.message", {"gen_ai.system": "openai", "one": 1}, {"content": "hi"}, 1),
+            ("gen_ai.choice", {"gen_ai.system": "other", "two": 2}, {"message": {"content": "ho"}}, 1),
+        )
+    )
+    batch.message_events()[0].replace({})
+    ((_, attributes, _),) = records_of(batch.encode().join())
+    assert attributes == {"gen_ai.system": "openai", "one": 1, "two": 2}

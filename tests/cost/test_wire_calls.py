@@ -131,3 +131,9 @@ def test_any_mix_of_layers_bills_each_call_once() -> None:
             flat = [one for batch in batches for one in batch]
             billed = [calls.settle(flat)]
         assert sum(map(sum, billed)) == number_of_calls
+
+
+def test_a_request_larger_than_the_memory_is_settled_as_a_whole() -> None:
+    calls = WireCalls(limit=3)
+    assert calls.settle([report(n, parent=n + 100, trace=n) for n in range(1, 50)]) == [True] * 49
+    assert len(calls._spans) <= 3

@@ -5,6 +5,7 @@ import pytest
 from otel_llm._generated import attributes as names
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context
+from otel_llm.cost import Catalogue, Usage
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.processors.cost import Config, Cost, create
@@ -184,3 +185,40 @@ def test_absurd_model_names_do_not_grow_metrics_or_memory() -> None:
     assert len(family.series) <= 2001
     assert sum(series.value for series in family.series if isinstance(series.value, int | float)) == 5000
     assert max(len(value) for series in family.series for _, value in series.attributes) <= 128
+
+
+def test_a_span_that_cannot_be_read_takes_no_cost_from_the_spans_before_it() -> None:
+    """The calls collected before the failure are billed all the same."""
+
+    class Poisoned(Cost):
+        def _usage_to_bill(self, operation: Operation) -> tuple[Operation, Usage, bool] | None:
+            if operation.name == "bad":
+                raise ValueError
+            return super()._usage_to_bill(operation)
+
+    context = Context("cost", Metrics(), SystemClock())
+    poisoned = Poisoned(Config(), Catalogue.load(), context)
+    batch = operations(*(SpanSpec(chat(), span=n, trace=n, name="bad" if n == 3 else "chat") for n in range(1, 6)))
+    Pipeline([poisoned], Metrics(), SystemClock()).process(batch)
+    assert [one.get(names.OTEL_LLM_COST_STATUS) for one in batch] == ["priced", "priced", None, "priced", "priced"]
+    assert batch[2].get("otel_llm.processing.errors") == ("cost:ValueError",)
+
+
+def test_messages_nested_without_end_are_no_messages() -> None:
+    deep = "[" * 5000 + "]" * 5000
+    attributes = chat(gen_ai__usage__input_tokens=None, gen_ai__usage__output_tokens=None, gen_ai__input__messages=deep)
+    (one,) = priced(operation(attributes))
+    assert costs(one) == {"status": "unpriced", "reason": "no_usage"}
+
+
+def test_a_memory_of_nothing_still_prices() -> None:
+    first, second = priced(operation(chat()), operation(chat(), span=2), remembered_calls=0)
+    assert first.get(names.OTEL_LLM_COST_STATUS) == second.get(names.OTEL_LLM_COST_STATUS) == "priced"
+
+
+def test_the_age_of_the_prices_is_shown_once_after_a_reload() -> None:
+    metrics = Metrics()
+    processor(metrics)
+    processor(metrics)
+    (family,) = [one for one in metrics.collect() if one.definition.name == "otel_llm.cost.catalogue.age"]
+    assert len(family.series) == 1
