@@ -167,17 +167,20 @@ def check_order(processors: Sequence[Processor]) -> None:
     """Check that no processor reads what only a later one writes.
 
     Raises:
-        PipelineOrderError: with one problem for each processor and attribute that is wrong.
+        PipelineOrderError: with one problem for each two processors that stand the wrong way round.
     """
     problems = []
     written: set[str] = set()
     for position, processor in enumerate(processors):
-        for attribute in sorted(processor.reads - written - processor.writes):
-            writers = [later.name for later in processors[position + 1 :] if attribute in later.writes]
-            if writers:
+        missing = processor.reads - written - processor.writes
+        for later in processors[position + 1 :]:
+            late = sorted(missing & later.writes)
+            missing -= later.writes
+            if late:
+                more = f" and {len(late) - 1} more attributes" if len(late) > 1 else ""
                 problems.append(
-                    f"processors: {processor.name} reads {attribute}, which only {writers[0]} after it writes; "
-                    f"put {writers[0]} before {processor.name}"
+                    f"processors: {processor.name} reads {late[0]}{more}, which only {later.name} after it writes; "
+                    f"put {later.name} before {processor.name}"
                 )
         written |= processor.writes
     if problems:

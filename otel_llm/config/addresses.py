@@ -6,6 +6,7 @@ at.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,12 @@ class _Listener:
 def check_addresses(
     receivers: Iterable[Component], exporters: Iterable[Component], admin: str | None, problems: list[str]
 ) -> None:
-    """Report endpoints that are not host:port, that two listeners share, or that an exporter shares with a receiver."""
+    """Report endpoints that are not host:port, that two listeners share, or that an exporter shares with a receiver.
+
+    The same goes for files that one component reads and another writes.
+    """
+    receivers, exporters = tuple(receivers), tuple(exporters)
+    _check_files(receivers, exporters, problems)
     listeners = list(_listeners(receivers, problems))
     admin_listener = _listener("service.admin.endpoint", admin, problems) if admin is not None else None
     everyone = [*listeners, admin_listener] if admin_listener is not None else listeners
@@ -49,6 +55,23 @@ def check_addresses(
     for exporter in exporters:
         for path, endpoint in _endpoints(exporter.config, exporter.path):
             _check_loop(path, endpoint, listeners, problems)
+
+
+def _check_files(receivers: Iterable[Component], exporters: Iterable[Component], problems: list[str]) -> None:
+    read = {os.path.realpath(path): receiver for receiver in receivers if (path := _file(receiver)) is not None}
+    for exporter in exporters:
+        path = _file(exporter)
+        receiver = None if path is None else read.get(os.path.realpath(path))
+        if receiver is not None:
+            problems.append(
+                f"{exporter.path}.path: {path} is the file that {receiver.path} reads: it would go round without end; "
+                f"choose another for one of them"
+            )
+
+
+def _file(component: Component) -> str | None:
+    path: object = getattr(component.config, "path", None) if component.type.name == "file" else None
+    return path if isinstance(path, str) and path != "-" else None
 
 
 def _listeners(receivers: Iterable[Component], problems: list[str]) -> Iterator[_Listener]:

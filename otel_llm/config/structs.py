@@ -69,6 +69,9 @@ def _convert(value: Value, wanted: object, path: str, problems: list[str]) -> ob
     return _leaf(value, wanted, path, problems)
 
 
+_DELIVERY = ("sending_queue", "retry_on_failure")
+
+
 def _takes_nothing(wanted: object) -> bool:
     return any(member is type(None) for member, _ in types.members(wanted))
 
@@ -77,7 +80,9 @@ def _struct(section: dict[str, Value], struct: type[msgspec.Struct], path: str, 
     before = len(problems)
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     if struct.__struct_config__.forbid_unknown_fields:
-        problems += [f"{join(path, key)}: unknown setting{hint(key, fields)}" for key in section if key not in fields]
+        # Every exporter's section also takes those of its delivery, which were taken out before.
+        known = [*fields, *_DELIVERY] if path.startswith("exporters.") and path.count(".") == 1 else fields
+        problems += [f"{join(path, key)}: unknown setting{hint(key, known)}" for key in section if key not in fields]
     values: dict[str, object] = {}
     failed = False
     for name, field in fields.items():

@@ -196,7 +196,7 @@ class Gateway:
             ConfigError: a port cannot be had. What was started is stopped again.
         """
         try:
-            self._start_admin(self.settings.service.admin.endpoint)
+            self._admin = self._started_admin(self.settings.service.admin.endpoint)
             self._graph.start()
             for component in self.settings.receivers:
                 self._start_receiver(component)
@@ -207,9 +207,9 @@ class Gateway:
         self._reporter.start()
         self._not_ready = None
 
-    def _start_admin(self, endpoint: str | None) -> None:
+    def _started_admin(self, endpoint: str | None) -> HttpServer | None:
         if endpoint is None:
-            return
+            return None
         address = parse_endpoint(endpoint, "service.admin.endpoint")
         admin = admin_server(address.host, address.port, self.metrics, lambda: self._not_ready)
         try:
@@ -217,7 +217,7 @@ class Gateway:
         except OSError as error:
             problem = f"cannot listen on {endpoint}: {error.strerror or error}; choose another port, or null"
             raise ConfigError([f"service.admin.endpoint: {problem}"]) from error
-        self._admin = admin
+        return admin
 
     def _start_receiver(self, component: Component) -> None:
         switch = self._switches.setdefault(component.id, _Switch(self._graph.consumers[component.id]))
@@ -244,17 +244,26 @@ class Gateway:
             ConfigError: it cannot be run; the one before goes on.
         """
         old = self._graph
+        endpoint = settings.service.admin.endpoint
+        is_moving = endpoint != old.settings.service.admin.endpoint
         new = _Graph(settings, self.metrics, self._clock)
         new.start()
         self._graph = new
+        admin = self._admin
         try:
+            admin = self._started_admin(endpoint) if is_moving else self._admin
             self._exchange_receivers(old.settings.receivers, settings.receivers)
         except ConfigError:
             self._graph = old
+            if admin is not None and admin is not self._admin:
+                admin.shutdown(0.0)
             self._exchange_receivers(settings.receivers, old.settings.receivers)
             self._retire(new)
             raise
         self._retire(old)
+        if is_moving and self._admin is not None:
+            self._admin.shutdown(1.0)
+        self._admin = admin
         _logger.info("configuration reloaded from %s", settings.source)
 
     def _retire(self, graph: _Graph) -> None:

@@ -240,3 +240,32 @@ def test_a_full_queue_answers_429_and_loses_nothing(tmp_path: Path) -> None:
         destination.default = ACCEPT
         destination.release()
         destination.wait_for(lambda: destination.items >= accepted, 30)
+
+
+def test_a_reload_moves_the_admin_endpoint(tmp_path: Path) -> None:
+    with OtlpHttpSink() as sink, running(SIMPLE.format(sink=sink.endpoint), tmp_path) as gateway:
+        before = gateway.admin_port
+        moved = SIMPLE.format(sink=sink.endpoint).replace(
+            'admin: {endpoint: "127.0.0.1:0"}', 'admin: {endpoint: "localhost:0"}'
+        )
+        gateway.reload(settings(moved, tmp_path))
+        assert gateway.admin_port != before
+        assert get(gateway.admin_port, "/readyz")[0] == 200
+        with pytest.raises(OSError, match="refused"):
+            get(before, "/readyz")
+
+
+def test_a_file_that_is_read_and_written_is_refused(tmp_path: Path) -> None:
+    text = """
+receivers: {{file: {{path: {folder}/spans.jsonl, follow: true}}}}
+exporters: {{file: {{path: {folder}/../{name}/spans.jsonl}}}}
+service: {{pipelines: {{traces: {{receivers: [file], exporters: [file]}}}}}}
+"""
+    with pytest.raises(ConfigError, match=r"exporters\.file\.path: .* is the file that receivers\.file reads"):
+        settings(text.format(folder=tmp_path, name=tmp_path.name), tmp_path)
+
+
+def test_a_mistyped_delivery_setting_is_told_its_name(tmp_path: Path) -> None:
+    text = SIMPLE.format(sink="http://127.0.0.1:9").replace("sending_queue:", "sending_queu:")
+    with pytest.raises(ConfigError, match=r"exporters\.otlp_http\.sending_queu: unknown setting.*sending_queue"):
+        settings(text, tmp_path)
