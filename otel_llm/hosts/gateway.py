@@ -308,7 +308,8 @@ class Gateway:
         end = self._clock.monotonic() + seconds
         for _, receiver in self._receivers.values():
             receiver.shutdown(max(0.0, end - self._clock.monotonic()))
-        self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+        if self._reporter is not None:  # it had started: the last counts go out with the rest
+            self._graph.offer_metrics(self._resource(), self._started_unix_nano)
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
         self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:

@@ -269,3 +269,13 @@ def test_a_mistyped_delivery_setting_is_told_its_name(tmp_path: Path) -> None:
     text = SIMPLE.format(sink="http://127.0.0.1:9").replace("sending_queue:", "sending_queu:")
     with pytest.raises(ConfigError, match=r"exporters\.otlp_http\.sending_queu: unknown setting.*sending_queue"):
         settings(text, tmp_path)
+
+
+def test_a_start_that_fails_says_only_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with OtlpHttpSink() as taken:
+        text = SIMPLE.format(sink="http://127.0.0.1:9").replace(
+            'http: {endpoint: "127.0.0.1:0"}', f'http: {{endpoint: "127.0.0.1:{taken.port}"}}'
+        )
+        with pytest.raises(ConfigError, match="in use"), running(text, tmp_path):
+            pass
+    assert caplog.records == []
