@@ -74,10 +74,7 @@ class Response:
 
     def compressed_for(self, accept_encoding: str) -> Response:
         """The answer in gzip when the client's `accept-encoding` has it, else as it is."""
-        codings = (coding.replace(" ", "") for coding in accept_encoding.lower().split(","))
-        if not any(
-            name == "gzip" and weight not in _REFUSED for name, _, weight in (c.partition(";") for c in codings)
-        ):
+        if not _accepts_gzip(accept_encoding):
             return self
         compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
         body = compressor.compress(self.body) + compressor.flush()
