@@ -5,6 +5,7 @@
      ├─ PipelineOrderError     start-up: a processor reads what nobody before it writes
      ├─ MalformedError         a request cannot be read; the sender must not send it again (400, INVALID_ARGUMENT)
      ├─ RefusedError           a request cannot be taken now; the sender may try again (429, RESOURCE_EXHAUSTED)
+     ├─ DeniedError            a call of the app was stopped before it was made; the one error meant for the app
      └─ ExportError            an export did not succeed
          ├─ RetryableError     may succeed later
          ├─ TooLargeError      may succeed when split
@@ -52,6 +53,20 @@ class RefusedError(OtelLlmError):
     def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DeniedError(OtelLlmError):
+    """A policy or a budget stopped a call before it was made.
+
+    Attributes:
+        reason: low-cardinality reason, e.g. `model_not_allowed`; never content.
+        rule_id: the rule or budget that decided, None when an admission failed and is to fail closed.
+    """
+
+    def __init__(self, message: str, reason: str, rule_id: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.rule_id = rule_id
 
 
 class ExportError(OtelLlmError):

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
     ("receivers", "exporters", "delivery", "processors", "ledger"),
     ("http", "codecs", "dialects", "components"),
-    ("pipeline",),
+    ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "clock", "errors", "nearest"),
     ("cost",),
     ("_generated",),
