@@ -82,7 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What to do with a cost that an otel_llm before this one has added: `keep` it, or `replace` it."""
 
     remembered_calls: Annotated[int, msgspec.Meta(ge=0)] = 50_000
-    """How many calls are remembered to bill each of them once; some 400 bytes each."""
+    """How many calls are remembered at least to bill each of them once, twice as many at most; some 400 bytes each."""
 
 
 class Cost:
@@ -232,19 +232,16 @@ class Cost:
 
     def _price(self, operation: Operation, usage: Usage, *, is_estimated: bool) -> None:
         quote = self._quote(operation, usage)
-        reported_source = operation.get(names.OTEL_LLM_USAGE_SOURCE)
+        # Some instrumentations report an estimate of their own as if it were usage; normalising has marked it.
+        is_guess = is_estimated or operation.get(names.OTEL_LLM_USAGE_SOURCE) == "estimated"
         if quote.total is None:
             self._unpriced_because(operation, str(quote.reason))
+            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_guess else "provider")
         else:
-            self._set_amounts(operation, quote)
-            if quote.reason is not None:
-                operation.set(names.OTEL_LLM_COST_REASON, quote.reason)
-        # Some instrumentations report an estimate of their own as if it were usage; normalising has marked it.
-        others_estimate = reported_source == "estimated"
-        if quote.total is None or is_estimated or others_estimate:
-            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated or others_estimate else "provider")
-        if (is_estimated or others_estimate) and quote.total is not None:
-            operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
+            operation.update(self._priced(quote))
+            if is_guess:
+                operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated")
+                operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
         if is_estimated:
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
@@ -264,12 +261,13 @@ class Cost:
             text(names.GEN_AI_REQUEST_MODEL) if model is None else None,
         )
 
-    def _set_amounts(self, operation: Operation, quote: Quote) -> None:
+    def _priced(self, quote: Quote) -> dict[str, AttributeValue]:
+        """The attributes of a quote with a total."""
         added = self._constants_of(quote).copy()
         added[names.OTEL_LLM_COST_TOTAL] = quote.total_float
         for meter, attos in quote.amounts.items():
             added[_COST_KEYS[meter]] = attos / ATTO
-        operation.update(added)
+        return added
 
     def _constants_of(self, quote: Quote) -> dict[str, AttributeValue]:
         basis = quote.basis
@@ -286,7 +284,9 @@ class Cost:
         if quote.model_matched is not None:
             constants[names.OTEL_LLM_COST_MODEL_MATCHED] = f"{quote.provider_matched}/{quote.model_matched}"
             constants[names.OTEL_LLM_COST_MODEL_RULE] = quote.rule
-        if quote.reason is None and quote.is_quick:
+        if quote.reason is not None:
+            constants[names.OTEL_LLM_COST_REASON] = quote.reason
+        elif quote.is_quick:
             if len(self._constants) >= _MOST_CONSTANTS:
                 self._constants = {}
             self._constants[id(basis)] = (basis, constants)
