@@ -6,6 +6,7 @@ only repeat the usage of calls below them say so (`not_billable`) and never carr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from otel_llm.cost.quote import Basis
 from otel_llm.cost.wire_calls import Report, WireCalls
 from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Message, Operation
+
+_logger = logging.getLogger(__name__)
 
 # Operations whose usage is billed: each is one model call. The rest repeat their children's usage, or have none.
 _BILLED_OPERATIONS: Final = frozenset(
@@ -392,6 +395,8 @@ def create(config: Config, context: Context) -> Cost:
         raise ConfigError(problems)
     try:
         catalogue = Catalogue.load(user=user or None)
+        for sentence in catalogue.unmatched():
+            _logger.warning("processors.%s.prices: %s", context.name, sentence)
     except OverlayError as error:
         raise ConfigError(
             [f"processors.{context.name}.prices: {problem}" for problem in str(error).splitlines()]
