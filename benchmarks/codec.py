@@ -58,7 +58,8 @@ def pipeline() -> Pipeline:
 
     processors = [
         normalize.Normalize(),
-        cost.create(cost.Config(existing="replace"), context("cost")),
+        # A memory that is full after a few requests, as it is in a gateway that has run for a while.
+        cost.create(cost.Config(existing="replace", remembered_calls=4096), context("cost")),
     ]
     return Pipeline(processors, metrics, clock)
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
+
+from otel_llm.cost.recent import Recent
 
 # A response id this long is unique by itself. Shorter ones come from servers that count, or draw from a few hundred
 # (local OpenAI-compatible ones do), so there the reports must overlap in time as well.
@@ -23,9 +25,6 @@ _CLOCK_SKEW_NANO = 1_000_000_000
 # above it, and so does whatever comes below it.
 _State = Literal["billed", "above", "below"]
 _SpanKey = tuple[bytes, bytes]
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 class Report(NamedTuple):
@@ -68,27 +67,6 @@ class Report(NamedTuple):
         return len(self.response_id or "") >= _UNIQUE_ID_LENGTH or self.overlaps(other)
 
 
-class _Memory(Generic[Key, Value]):
-    """What was remembered lately: two generations, the younger of which is written to."""
-
-    __slots__ = ("old", "young")
-
-    def __init__(self) -> None:
-        self.young: dict[Key, Value] = {}
-        self.old: dict[Key, Value] = {}
-
-    def __len__(self) -> int:
-        return len(self.young) + len(self.old)
-
-    def get(self, key: Key) -> Value | None:
-        return self.young.get(key) or self.old.get(key)
-
-    def age(self, limit: int) -> None:
-        """Forget the older generation once the younger is full; deleting one by one would cost more than all else."""
-        if len(self.young) >= limit:
-            self.old, self.young = self.young, {}
-
-
 class WireCalls:
     """Decides which of the reports is billed. Thread-safe.
 
@@ -97,13 +75,12 @@ class WireCalls:
             one request. Some 400 bytes each.
     """
 
-    __slots__ = ("_answers", "_limit", "_lock", "_spans")
+    __slots__ = ("_answers", "_lock", "_spans")
 
     def __init__(self, limit: int = 50_000) -> None:
-        self._limit = limit
         self._lock = threading.Lock()
-        self._spans: _Memory[_SpanKey, _State] = _Memory()
-        self._answers: _Memory[str, Report] = _Memory()
+        self._spans: Recent[_SpanKey, _State] = Recent(limit)
+        self._answers: Recent[str, Report] = Recent(limit)
 
     def settle(self, reports: Sequence[Report]) -> list[bool]:
         """Whether each of these reports is the billed one of its call. The same spans get the same answer again."""
@@ -124,8 +101,8 @@ class WireCalls:
             # Without an id of its own, nothing can be said about a span but that it reports a call.
             settled = [(young.get(key) or old.get(key)) == "billed" or not any(key[1]) for key in keys]
             # Only between requests: within one, all of it counts, however large it is.
-            self._spans.age(self._limit)
-            self._answers.age(self._limit)
+            self._spans.age()
+            self._answers.age()
         return settled
 
     def _settle_alone(self, key: _SpanKey, report: Report) -> None:
@@ -134,19 +111,18 @@ class WireCalls:
         trace_id, _, parent_span_id, response_id, *_ = report
         if parent_span_id:
             parent_key = (trace_id, parent_span_id)
-            above = spans.get(parent_key) or self._spans.old.get(parent_key)
+            above = self._state(parent_key)
             if above is None:
                 spans[parent_key] = "above"
             elif above != "above":
                 spans[key] = "below"
                 return
         if response_id is not None:
-            answers = self._answers.young
-            answer = answers.get(response_id) or self._answers.old.get(response_id)
+            answer = self._answer(response_id)
             if answer is not None and answer.same_answer(report):
                 spans[key] = "below"
                 return
-            answers[response_id] = report
+            self._answers.young[response_id] = report
         spans[key] = "billed"
 
     def _families(self, by_key: Mapping[_SpanKey, Report]) -> list[list[Report]]:
@@ -179,7 +155,7 @@ class WireCalls:
         self._mark(family[place + 1 :], "below")
         self._mark([best], "billed")
         for report in family:
-            if report.parent_span_id and self._spans.get(report.parent_key) is None:
+            if report.parent_span_id and self._state(report.parent_key) is None:
                 self._spans.young[report.parent_key] = "above"
             if report.response_id is not None:
                 self._answers.young[report.response_id] = report
@@ -187,12 +163,18 @@ class WireCalls:
     def _is_known(self, family: list[Report]) -> bool:
         """Whether the call was billed before, on a span above these or under the same response id."""
         for report in family:
-            if report.parent_span_id and self._spans.get(report.parent_key) not in (None, "above"):
+            if report.parent_span_id and self._state(report.parent_key) not in (None, "above"):
                 return True
-            answer = None if report.response_id is None else self._answers.get(report.response_id)
+            answer = None if report.response_id is None else self._answer(report.response_id)
             if answer is not None and answer.same_answer(report):
                 return True
         return False
+
+    def _state(self, key: _SpanKey) -> _State | None:
+        return self._spans.young.get(key) or self._spans.old.get(key)
+
+    def _answer(self, response_id: str) -> Report | None:
+        return self._answers.young.get(response_id) or self._answers.old.get(response_id)
 
     def _mark(self, reports: Sequence[Report], state: _State) -> None:
         for report in reports:
