@@ -7,6 +7,7 @@ what libraries write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from google.protobuf.message import DecodeError
@@ -23,6 +24,10 @@ from otel_llm.operation import AttributeValue, Event, Source
 _ATTRIBUTES: Final = 74
 _NAME: Final = 42
 _EVENTS: Final = 90
+# In Span.Event.
+_EVENT_TIME: Final = 9
+_EVENT_NAME: Final = 18
+_EVENT_ATTRIBUTES: Final = 26
 _KEY: Final = 10
 _VALUE: Final = 18
 
@@ -296,14 +301,35 @@ def read_status(pieces: Sequence[bytes]) -> Status:
 
 
 def read_events(events: Iterable[bytes]) -> Iterator[Event]:
-    """Events from their bytes; those that cannot be read are left out."""
+    """Events from their bytes; text that is not UTF-8 is shown mended, what is no event is left out."""
     for data in events:
         try:
             event = Span.Event.FromString(data)
         except DecodeError:
+            with suppress(MalformedError):
+                yield _mended_event(data)
             continue
         attributes = {item.key: protobuf.from_any_value(item.value) for item in event.attributes}
         yield Event(event.name, event.time_unix_nano, attributes)
+
+
+def _mended_event(data: bytes) -> Event:
+    """An event with invalid UTF-8 in it, replaced: what a policy cannot see, it cannot judge.
+
+    Raises:
+        MalformedError: the bytes are not an event.
+    """
+    name, time_unix_nano = "", 0
+    attributes: dict[str, AttributeValue] = {}
+    for tag, _, start, end in protobuf.fields(data):
+        if tag == _EVENT_TIME:
+            time_unix_nano = int.from_bytes(data[start:end], "little")
+        elif tag == _EVENT_NAME:
+            name = data[start:end].decode("utf-8", "replace")
+        elif tag == _EVENT_ATTRIBUTES:
+            key, value = read_pair(data[start:end])
+            attributes[key] = protobuf.decode_value(value) if value else None
+    return Event(name, time_unix_nano, attributes)
 
 
 def _parse_mended(raw: bytes) -> SpanProjection:

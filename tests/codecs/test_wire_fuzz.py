@@ -180,6 +180,14 @@ def test_a_span_with_invalid_text_is_mended_and_marked_and_its_neighbours_stay_a
     assert batch.unreadable == 0
 
 
+def test_an_event_with_invalid_text_is_shown_with_it_replaced(read: Reader) -> None:
+    body = request([SpanSpec(chat(), events=(("PLACE_HERE", {"exception.message": "secret PLACE_HERE"}),))])
+    (operation,) = decode_traces(body.replace(b"PLACE_HERE", b"\xff\xfe gen_ai."), read).operations
+    (event,) = operation.events
+    assert event.name == "\ufffd\ufffd gen_ai."
+    assert event.attributes == {"exception.message": "secret \ufffd\ufffd gen_ai."}
+
+
 def test_reading_never_raises_anything_but_malformed_on_damaged_bytes(read: Reader) -> None:
     rng = random.Random("damage")
     for _ in range(CASES):
