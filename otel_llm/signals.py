@@ -56,7 +56,10 @@ class ConsumeResult:
 
 
 class Consumer(Protocol):
-    """What a receiver hands requests to."""
+    """What a receiver hands requests to.
+
+    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop.
+    """
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         """Take one serialized, uncompressed OTLP request; thread-safe.

@@ -54,6 +54,9 @@ class Delivery:
         random: returns a float in [0, 1), for the jitter.
         storage: opens queues on disk; without one, a queue that is configured to be there has it to itself.
 
+    Attributes:
+        may_wait: an offer may wait for the disk.
+
     Raises:
         ConfigError: the queue on disk cannot be used.
     """
@@ -76,6 +79,7 @@ class Delivery:
         self._drop_when_full = config.sending_queue.on_full == "drop"
         self._clock = clock
         disk = config.sending_queue.disk
+        self.may_wait = disk is not None and disk.sync == "always"
         self._queue: Queue
         self._dead_letters: DeadLetters | None = None
         if disk is None:

@@ -33,6 +33,11 @@ class FanOut:
         """
         offer_all([(self, payload)])
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether an offer may wait for a disk."""
+        return any(delivery.may_wait for delivery in self._deliveries)
+
     def takers(self, payload: Payload) -> Sequence[Delivery]:
         """The deliveries whose exporters take the payload's signal."""
         return [delivery for delivery in self._deliveries if payload.signal in delivery.signals]

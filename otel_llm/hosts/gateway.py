@@ -47,6 +47,10 @@ class _Switch:
     def __init__(self, target: Consumer) -> None:
         self.target = target
 
+    @property
+    def may_wait(self) -> bool:
+        return bool(getattr(self.target, "may_wait", False))
+
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         return self.target.consume(signal, body)
 
