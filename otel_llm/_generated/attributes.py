@@ -544,6 +544,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "retries_exhausted",
                 "permanent_error",
                 "too_large",
+                "parked",
                 "rejected",
                 "shutdown",
                 "corrupt",
@@ -900,6 +901,7 @@ OtelLlmDropReason: TypeAlias = Literal[
     "retries_exhausted",
     "permanent_error",
     "too_large",
+    "parked",
     "rejected",
     "shutdown",
     "corrupt",
@@ -916,6 +918,7 @@ class OtelLlmDropReasonValues:
     RETRIES_EXHAUSTED: Final = "retries_exhausted"
     PERMANENT_ERROR: Final = "permanent_error"
     TOO_LARGE: Final = "too_large"
+    PARKED: Final = "parked"
     REJECTED: Final = "rejected"
     SHUTDOWN: Final = "shutdown"
     CORRUPT: Final = "corrupt"

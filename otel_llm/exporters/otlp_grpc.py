@@ -13,7 +13,7 @@ import msgspec
 
 from otel_llm import __version__
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, ExportError, PermanentError, RetryableError, TooLargeError
+from otel_llm.errors import ConfigError, ExportError, PermanentError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.otlp_answers import one_line, read_response, read_status
 from otel_llm.exporters.tls import TlsConfig, check_pair, read_pem
@@ -38,6 +38,8 @@ _RETRYABLE: Final = frozenset(
 # retried with retry information only, and tonic uses OUT_OF_RANGE, which always may: without reading the text, forever.
 _SIZE_CODES: Final = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE})
 _SIZE_WORDS: Final = ("larger than max", "too large", "exceeds maximum size", "exceeds the maximum")
+# A call that is made again has the id that it had before.
+_BATCH_ID_KEY: Final = "otel-llm-batch-id"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 # gRPC's own waits between connection attempts grow to two minutes by default; retrying is the delivery's business.
 _CHANNEL_OPTIONS: Final = (
@@ -88,13 +90,13 @@ class OtlpGrpcExporter:
         """Make one Export call.
 
         Raises:
-            RetryableError, TooLargeError, PermanentError: by the status, see the table in the specification.
+            RetryableError, TooLargeError, RejectedError, PermanentError: by the status, see the specification's table.
         """
         try:
             answer: bytes = self._calls[payload.signal](
                 payload.join(),
                 timeout=min(timeout_seconds, self._timeout_seconds),
-                metadata=self._metadata,
+                metadata=(*self._metadata, (_BATCH_ID_KEY, payload.batch_id)) if payload.batch_id else self._metadata,
                 compression=self._compression,
             )
         except grpc.RpcError as error:
@@ -118,7 +120,7 @@ def _failure(error: grpc.RpcError, label: str) -> ExportError:
         return TooLargeError(problem)
     if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None):
         return RetryableError(problem, retry_after_seconds)
-    return PermanentError(problem)
+    return RejectedError(problem) if code is grpc.StatusCode.INVALID_ARGUMENT else PermanentError(problem)
 
 
 def _details(error: grpc.RpcError) -> tuple[str, float | None]:

@@ -19,6 +19,7 @@ from otel_llm.codecs.metrics import encode_metrics
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
 from otel_llm.hosts.signal_pipelines import (
@@ -46,6 +47,10 @@ class _Switch:
     def __init__(self, target: Consumer) -> None:
         self.target = target
 
+    @property
+    def may_wait(self) -> bool:
+        return bool(getattr(self.target, "may_wait", False))
+
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         return self.target.consume(signal, body)
 
@@ -57,7 +62,7 @@ class _Graph:
         ConfigError: with every problem that only making the components can show.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock, storage: Storage) -> None:
         self.settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -71,7 +76,7 @@ class _Graph:
             with _collecting(problems):
                 exporter = component.create_exporter(metrics, clock)
                 self.deliveries[component.id] = Delivery(
-                    component.id, exporter, component.delivery, metrics, clock=clock
+                    component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
                 )
         self.pipelines: list[SignalPipeline] = []
         if not problems:
@@ -162,14 +167,15 @@ class Gateway:
         self._started_unix_nano = self._clock.unix_nano()
         self._interval = metrics_interval_seconds
         self.metrics = Metrics()
-        self._graph = _Graph(settings, self.metrics, self._clock)
+        self._storage = Storage(self.metrics, self._clock)
+        self._graph = _Graph(settings, self.metrics, self._clock, self._storage)
         self._switches: dict[str, _Switch] = {}
         self._receivers: dict[str, tuple[Component, Receiver]] = {}
         self._admin: HttpServer | None = None
         self._not_ready: str | None = "starting"
         self._stopped = threading.Event()
         self._reporter: threading.Thread | None = None
-        self._retiring: list[threading.Thread] = []
+        self._retiring: list[tuple[threading.Thread, _Graph]] = []
 
     @property
     def settings(self) -> Settings:
@@ -246,7 +252,7 @@ class Gateway:
         old = self._graph
         endpoint = settings.service.admin.endpoint
         is_moving = endpoint != old.settings.service.admin.endpoint
-        new = _Graph(settings, self.metrics, self._clock)
+        new = _Graph(settings, self.metrics, self._clock, self._storage)
         new.start()
         self._graph = new
         admin = self._admin
@@ -271,7 +277,7 @@ class Gateway:
         seconds = graph.settings.service.shutdown_timeout_seconds
         retiring = threading.Thread(target=graph.shutdown, args=(seconds,), name="otel-llm-retiring", daemon=True)
         retiring.start()
-        self._retiring = [thread for thread in self._retiring if thread.is_alive()] + [retiring]
+        self._retiring = [one for one in self._retiring if one[0].is_alive()] + [(retiring, graph)]
 
     def _exchange_receivers(self, before: Iterable[Component], after: Iterable[Component]) -> None:
         wanted = {component.id: component for component in after}
@@ -290,9 +296,15 @@ class Gateway:
     def wait_retired(self, timeout_seconds: float) -> bool:
         """Wait until what earlier configurations had accepted is settled; whether it is."""
         end = self._clock.monotonic() + timeout_seconds
-        for thread in self._retiring:
+        for thread, _ in self._retiring:
             thread.join(max(0.0, end - self._clock.monotonic()))
-        return not any(thread.is_alive() for thread in self._retiring)
+        return not any(thread.is_alive() for thread, _ in self._retiring)
+
+    def abandon(self) -> None:
+        """Stop at once: what is queued is counted, said and, in memory, dropped; nothing more is sent. Idempotent."""
+        for graph in (self._graph, *(graph for _, graph in self._retiring)):
+            for delivery in graph.deliveries.values():
+                delivery.abandon()
 
     def shutdown(self, deadline_seconds: float | None = None) -> None:
         """Stop receiving, deliver what was accepted within the deadline, then stop. Idempotent.

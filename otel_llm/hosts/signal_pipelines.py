@@ -182,11 +182,15 @@ class ReceiverConsumer:
         receiver: its name in the configuration.
         pipelines: those that name it, by signal.
         metrics: where items are counted.
+
+    Attributes:
+        may_wait: consuming may wait for a disk.
     """
 
     def __init__(self, receiver: str, pipelines: Mapping[Signal, Sequence[SignalPipeline]], metrics: Metrics) -> None:
         self._receiver = receiver
         self._pipelines = pipelines
+        self.may_wait = any(one.fan_out.may_wait for several in pipelines.values() for one in several)
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
         self._accepted = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_ACCEPTED, keys)
