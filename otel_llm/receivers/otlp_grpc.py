@@ -20,6 +20,7 @@ from otel_llm.http.allocator import keep_large_blocks
 from otel_llm.receivers import answers
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, read_tls_files
+from otel_llm.receivers.grpc_log import hush_grpc
 from otel_llm.signals import Consumer, Signal
 from otel_llm.telemetry import Metrics
 
@@ -79,6 +80,7 @@ class OtlpGrpcReceiver:
         Raises:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
+        hush_grpc()
         pool = ThreadPoolExecutor(self._config.worker_threads, thread_name_prefix="otlp-grpc")
         server = grpc.server(pool, handlers=_services(consumer, self._accounts), options=_options(self._config))
         target = str(self._address) if self._address.host else f"[::]:{self._address.port}"
