@@ -2,7 +2,7 @@
 
     ./dev fuzz servers [--seconds 60] [--seed 1]
 
-A gateway runs in a process of its own. Clients send requests
+A gateway runs in a process of its own, one that asks for keys when the seed is even. Clients send requests
 that are cut, spliced, repeated, delayed and broken off in the middle. Every so often a well-behaved sender must get its
 answer within a few seconds over both protocols, no file descriptor may be left over, no defect may be logged, and
 resident memory may not grow beyond a bound. Ends with a line of figures; any of these failing is an AssertionError.
@@ -35,8 +35,8 @@ _CONFIG = """
 receivers:
   otlp:
     protocols:
-      http: {{endpoint: "127.0.0.1:{http}", read_header_timeout_seconds: 1, read_timeout_seconds: 1}}
-      grpc: {{endpoint: "127.0.0.1:{grpc}"}}
+      http: {{endpoint: "127.0.0.1:{http}", read_header_timeout_seconds: 1, read_timeout_seconds: 1{auth}}}
+      grpc: {{endpoint: "127.0.0.1:{grpc}"{auth}}}
 processors: {{normalize: , cost: , metrics: }}
 exporters:
   file: {{path: {folder}/out.jsonl, sending_queue: {{on_full: drop}}, rotation: {{max_size_mib: 1, max_backups: 1}}}}
@@ -47,7 +47,9 @@ service:
     logs: {{receivers: [otlp], processors: [normalize], exporters: [file]}}
     metrics: {{receivers: [otlp], exporters: [file]}}
 """
+_KEY = "Bearer fuzz-0123456789abcdef"
 _PIECES = (
+    f"Authorization: {_KEY}\r\n".encode(),
     b"POST /v1/traces HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-protobuf\r\n",
     b"POST /v1/logs HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n",
     b"Content-Length: %d\r\n\r\n" % len(_BODY),
@@ -73,11 +75,13 @@ class Ports:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Ports]]:
+def gateway(folder: Path, *, auth: bool) -> Iterator[tuple[subprocess.Popen[bytes], Ports]]:
     """A gateway as a process; its log lines are in `folder/log`."""
     ports = Ports(unused_port(), unused_port(), unused_port())
     config = folder / "gateway.yaml"
-    config.write_text(_CONFIG.format(folder=folder, **vars(ports)))
+    (folder / "token").write_text(_KEY.partition(" ")[2])
+    keys = f", auth: {{keys: [{{token_file: {folder}/token, tenant: fuzz}}]}}" if auth else ""
+    config.write_text(_CONFIG.format(folder=folder, auth=keys, **vars(ports)))
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "otel_llm.cli.main", "run", "--config", str(config)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
@@ -94,7 +98,7 @@ def recorded_grpc_call() -> bytes:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         channel = grpc.insecure_channel(f"127.0.0.1:{listening.getsockname()[1]}")
-        call = channel.unary_unary(_METHOD).future(_BODY, timeout=5)
+        call = channel.unary_unary(_METHOD).future(_BODY, timeout=5, metadata=(("authorization", _KEY),))
         client, _ = listening.accept()
         with client:
             client.settimeout(0.5)
@@ -173,9 +177,9 @@ def check_alive(ports: Ports) -> None:
     end = time.monotonic() + _RECOVERY_SECONDS
     while True:
         try:
-            status, _ = post(ports.http, "/v1/traces", _BODY)
+            status, _ = post(ports.http, "/v1/traces", _BODY, {"authorization": _KEY})
             with grpc.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel:
-                channel.unary_unary(_METHOD)(_BODY, timeout=5)
+                channel.unary_unary(_METHOD)(_BODY, timeout=5, metadata=(("authorization", _KEY),))
         except (OSError, grpc.RpcError):
             if time.monotonic() > end:
                 raise
@@ -203,7 +207,7 @@ def fuzz(seconds: float, seed: int, folder: Path) -> str:
         AssertionError: the gateway is not well.
     """
     http_good, grpc_good = _PIECES, (recorded_grpc_call(), *_PIECES[-2:])
-    with gateway(folder) as (process, ports):
+    with gateway(folder, auth=seed % 2 == 0) as (process, ports):
         check_alive(ports)
         files, begin = open_files(process), resident_mebibytes(process)
         count = 0
