@@ -290,7 +290,8 @@ class Operation:
         if not self._changed:
             return self._source.keys()
         gone = {key for key, value in self._changed.items() if value is REMOVED}
-        return (self._source.keys() | self._changed.keys()) - gone
+        # Not `|`: of a frozenset and the keys of a dictionary that makes a set, which is no key of anything.
+        return self._source.keys().union(self._changed) - gone
 
     def has_exactly(self, keys: frozenset[str]) -> bool:
         """Whether these are the keys of all attributes; may be much cheaper than `keys`."""

@@ -39,3 +39,10 @@ def test_message_events_with_something_nobody_understands_are_left_as_they_are()
     assert are_understood([("gen_ai.user.message", {}, {"content": "hi"}), ("gen_ai.choice", {}, {"index": 0})])
     assert are_understood([("gen_ai.user.message", {}, None)])
     assert not are_understood([("gen_ai.user.message", {}, {"content": "hi"}), ("gen_ai.choice", {}, {"foo": "bar"})])
+
+
+def test_the_keys_of_a_changed_operation_are_a_key_themselves() -> None:
+    """Found by fuzzing: a span that was mended could not be normalised."""
+    one = operation(chat(first="x"))
+    one.set("second", "y")
+    assert hash(one.keys()) == hash(frozenset({*chat(), "first", "second"}))

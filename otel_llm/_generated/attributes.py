@@ -183,6 +183,7 @@ OTEL_LLM_QUALITY_REPETITION: Final = "otel_llm.quality.repetition"
 OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
+OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
 OTEL_LLM_USAGE_COMPLETE: Final = "otel_llm.usage.complete"
@@ -374,6 +375,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_QUALITY_TRUNCATED: "boolean",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_SIGNAL: "string",
+        OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",
         OTEL_LLM_USAGE_COMPLETE: "boolean",
@@ -551,6 +553,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "processor",
                 "unreadable",
                 "queue_full",
+                "overload",
                 "internal_error",
             }
         ),
@@ -562,7 +565,17 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
         OTEL_LLM_POLICY_VERDICT_TYPE: frozenset({"allow", "audit", "warn", "modify", "escalate", "deny", "error"}),
         OTEL_LLM_REFUSAL_REASON: frozenset(
-            {"queue_full", "malformed", "unsupported", "too_large", "unauthorized", "shutting_down", "timeout"}
+            {
+                "queue_full",
+                "malformed",
+                "unsupported",
+                "too_large",
+                "unauthorized",
+                "over_quota",
+                "overload",
+                "shutting_down",
+                "timeout",
+            }
         ),
         OTEL_LLM_SIGNAL: frozenset({"traces", "metrics", "logs"}),
         OTEL_LLM_USAGE_INPUT_SEMANTICS: frozenset({"inclusive", "repaired", "unknown"}),
@@ -908,6 +921,7 @@ OtelLlmDropReason: TypeAlias = Literal[
     "processor",
     "unreadable",
     "queue_full",
+    "overload",
     "internal_error",
 ]
 
@@ -925,6 +939,7 @@ class OtelLlmDropReasonValues:
     PROCESSOR: Final = "processor"
     UNREADABLE: Final = "unreadable"
     QUEUE_FULL: Final = "queue_full"
+    OVERLOAD: Final = "overload"
     INTERNAL_ERROR: Final = "internal_error"
 
 
@@ -1017,6 +1032,8 @@ OtelLlmRefusalReason: TypeAlias = Literal[
     "unsupported",
     "too_large",
     "unauthorized",
+    "over_quota",
+    "overload",
     "shutting_down",
     "timeout",
 ]
@@ -1030,6 +1047,8 @@ class OtelLlmRefusalReasonValues:
     UNSUPPORTED: Final = "unsupported"
     TOO_LARGE: Final = "too_large"
     UNAUTHORIZED: Final = "unauthorized"
+    OVER_QUOTA: Final = "over_quota"
+    OVERLOAD: Final = "overload"
     SHUTTING_DOWN: Final = "shutting_down"
     TIMEOUT: Final = "timeout"
 

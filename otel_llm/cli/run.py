@@ -20,6 +20,7 @@ from otel_llm.config import Settings
 from otel_llm.errors import ConfigError
 from otel_llm.hosts.gateway import Gateway
 from otel_llm.hosts.tuning import tune_gc
+from otel_llm.receivers.grpc_log import hush_grpc_core
 
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: it cannot start as configured.
     """
+    hush_grpc_core()
     settings = load_settings(options)
     _set_up_logging(settings)
     signals = _watch_signals()

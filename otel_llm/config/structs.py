@@ -152,6 +152,9 @@ def _whole(value: object, wanted: object, path: str, problems: list[str]) -> obj
 
 
 def _leaf(value: Value, wanted: object, path: str, problems: list[str]) -> object:
+    if value is not None and not isinstance(value, Expanded) and types.is_secret(wanted):
+        problems.append(f"{path}: expected ${{env:NAME}}, got a secret itself; put it into a variable, or into a file")
+        return INVALID
     candidates: list[object] = [plain(value)]
     if isinstance(value, Expanded):
         candidates.append(value.text)  # a password of digits is a number to YAML

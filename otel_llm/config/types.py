@@ -85,6 +85,11 @@ def is_scalar(wanted: object) -> bool:
     )
 
 
+def is_secret(wanted: object) -> bool:
+    """Whether the setting holds a secret: `otel_llm.credentials.Secret`."""
+    return any((meta.extra or {}).get("secret") for _, metas in members(wanted) for meta in metas)
+
+
 def describe(wanted: object) -> str:
     """The type in words, for "expected ..."."""
     words = choices(wanted)

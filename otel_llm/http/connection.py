@@ -51,6 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._body: SizedBody | ChunkedBody | None = None
         self._reads_body = False  # the read under way goes into the body itself
         self._held_bytes = 0  # our part of shared.in_flight_bytes
+        self._account = ""  # whose part that is
         self._started: float | None = None  # first byte of the request now being read
         self._path = ""  # of the request now being read, once it is known
         self._head_only = False
@@ -223,6 +224,7 @@ class Connection(asyncio.BufferedProtocol):
         self._path = head.path
         self._head_only = head.method == "HEAD"
         self._route = find_route(self._shared.routes, head.method, head.path)
+        self._account = self._route.admit(head.headers)
         limit = self._shared.limits.body_bytes
         if (head.content_length or 0) > limit:
             raise HttpError(413, "too_large", f"the body is larger than {limit} bytes")
@@ -253,17 +255,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _hold(self, size_bytes: int) -> None:
         """Account for a part of a body."""
-        shared = self._shared
         self._held_bytes += size_bytes
-        shared.in_flight_bytes += size_bytes
-        if shared.in_flight_bytes > shared.limits.in_flight_bytes:
-            raise HttpError(429, "queue_full", "too many requests are in flight", (("retry-after", "1"),))
+        self._shared.hold(self._account, size_bytes)
 
     def _forget_body(self) -> None:
         if self._body is not None:
             self._body.release()
             self._body = None
-        self._shared.in_flight_bytes -= self._held_bytes
+        self._shared.release(self._account, self._held_bytes)
         self._held_bytes = 0
 
     # Answering them.
@@ -275,7 +274,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handling = True
         self.deadline = _NEVER
         head = self._head
-        request = Request(head.method, head.path, head.query, head.headers, body)
+        request = Request(head.method, head.path, head.query, head.headers, body, self._account)
         if self._route.inline(request):
             self._shared.loop.call_soon(self._handle, request)
         else:

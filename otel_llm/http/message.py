@@ -11,7 +11,9 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 # Why a request was turned away before a handler saw it; the words of `otel_llm.refusal.reason`.
-Reason = Literal["malformed", "unsupported", "too_large", "queue_full", "shutting_down", "timeout"]
+Reason = Literal[
+    "malformed", "unsupported", "too_large", "queue_full", "unauthorized", "over_quota", "shutting_down", "timeout"
+]
 
 _GZIP_WINDOW: Final = 31
 # Weights of a content coding that mean: not this one.
@@ -29,6 +31,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         query: what follows `?`, empty when there is none.
         headers: field names in lower case; the values of a repeated field are joined with `, `.
         body: after the transfer coding was removed.
+        account: what the route's `admit` returned.
     """
 
     method: str
@@ -36,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     query: str
     headers: Mapping[str, str]
     body: bytes
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,11 @@ class HttpError(Exception):
 Handler = Callable[[Request], Response]
 
 
+def admit_anybody(headers: Mapping[str, str]) -> str:  # noqa: ARG001 - the signature of Route.admit
+    """For routes that are open to everybody."""
+    return ""
+
+
 def always_inline(request: Request) -> bool:  # noqa: ARG001 - the signature of Route.inline
     """For handlers that take next to no time."""
     return True
@@ -122,10 +131,13 @@ class Route:
     Attributes:
         handler: makes the answer; called on the event loop or on a worker thread.
         inline: whether a request is cheap enough for the event loop, where nothing else moves meanwhile.
+        admit: asked with the header fields before the body is read; raises HttpError to refuse, returns whose account
+            the body goes on. Called on the event loop.
     """
 
     handler: Handler
     inline: Callable[[Request], bool] = always_inline
+    admit: Callable[[Mapping[str, str]], str] = admit_anybody
 
 
 Routes = Mapping[tuple[str, str], Route]

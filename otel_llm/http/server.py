@@ -27,6 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 # What stopping may take beyond the deadline: closing the loop and joining threads.
 _GRACE_SECONDS: Final = 2.0
+_RENEWAL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Settings:
         host: name or address; empty for all interfaces. A name is bound at its first address, IPv4 before IPv6.
         port: 0 for any free port, see `HttpServer.port`.
         tls: a server-side context, None for plain HTTP.
+        renewed_tls: asked every second, on the event loop, for a context in place of the one before; None keeps that.
+            Connections that are open keep theirs.
         reuse_port: let several processes share the port (SO_REUSEPORT); otherwise a second one fails to start.
         worker_threads: for requests that are not cheap.
         limits: what clients may ask.
@@ -47,6 +50,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     tls: ssl.SSLContext | None = None
+    renewed_tls: Callable[[], ssl.SSLContext | None] | None = None
     reuse_port: bool = False
     worker_threads: int = 4
     limits: Limits = field(default_factory=Limits)
@@ -146,21 +150,34 @@ class HttpServer:
         loop.set_exception_handler(self._log_defect)
         pool = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix=f"{settings.name}-worker")
         shared = Shared(loop, pool, self._routes, settings.limits, self._observer)
-        server = await loop.create_server(
-            lambda: Connection(shared),
-            sock=listening,
-            ssl=settings.tls,
-            ssl_handshake_timeout=settings.limits.head_seconds if settings.tls else None,
-        )
+        server = await self._listen(listening.dup(), shared, settings.tls)
         self._shared = shared
         self._loop = loop
         self._stop = loop.create_future()
         self._ready.set()
-        deadline_seconds = await self._stop
+        while not self._stop.done():
+            await asyncio.wait([self._stop], timeout=None if settings.renewed_tls is None else _RENEWAL_SECONDS)
+            context = None if self._stop.done() or settings.renewed_tls is None else settings.renewed_tls()
+            if context is not None:
+                # Both listen on the same socket for a moment, so that no client is turned away.
+                former, server = server, await self._listen(listening.dup(), shared, context)
+                former.close()
+        deadline_seconds = self._stop.result()
         server.close()
+        listening.close()
         await shared.drain(deadline_seconds)
         # A handler that still runs after the deadline is left behind: its client was cut off.
         pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _listen(
+        self, listening: socket.socket, shared: Shared, tls: ssl.SSLContext | None
+    ) -> asyncio.AbstractServer:
+        return await asyncio.get_running_loop().create_server(
+            lambda: Connection(shared),
+            sock=listening,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else self._settings.limits.head_seconds,
+        )
 
     def _log_defect(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:  # noqa: ARG002 - asyncio's signature
         """Log what the loop caught."""

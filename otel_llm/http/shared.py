@@ -9,10 +9,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Protocol
+from typing import Final, Protocol
 
-from otel_llm.http.message import Observer, Routes
+from otel_llm.http.message import HttpError, Observer, Routes
 from otel_llm.http.sized import BLOCK_BYTES, BlockPool
+
+_COME_BACK: Final = (("retry-after", "1"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Limits:
         body_bytes: one body, in its content coding.
         in_flight_bytes: bodies that have arrived, complete or not, and are not answered; over all connections. A
             claimed length does not count, so nobody can take room without sending.
+        account_bytes: the same for one account (see `Route.admit`), so that one sender cannot take all the room.
         connections: open at the same time.
         idle_seconds: between two requests.
         head_seconds: from the first byte of a request to the end of its head.
@@ -37,6 +40,7 @@ class Limits:
     head_bytes: int = 32 * 1024
     body_bytes: int = 20 * 1024 * 1024
     in_flight_bytes: int = 128 * 1024 * 1024
+    account_bytes: int = 128 * 1024 * 1024
     connections: int = 1024
     idle_seconds: float = 60.0
     head_seconds: float = 10.0
@@ -86,6 +90,7 @@ class Shared:
         blocks: see `sized.py`.
         date: the `date` field line of this second.
         in_flight_bytes: see Limits.
+        accounts: the part of each account in them; none that has nothing in flight.
         draining: no new requests are taken.
         connections: all that are open.
     """
@@ -93,6 +98,7 @@ class Shared:
     __slots__ = (
         "_all_closed",
         "_sweep_timer",
+        "accounts",
         "blocks",
         "connections",
         "date",
@@ -124,12 +130,38 @@ class Shared:
         self.scratch = bytearray(BLOCK_BYTES)
         self.scratch_view = memoryview(self.scratch)
         self.in_flight_bytes = 0
+        self.accounts: dict[str, int] = {}
         self.draining = False
         self.connections: set[Sweepable] = set()
         self._all_closed = asyncio.Event()
         self.date = ""
         self._sweep_timer: asyncio.TimerHandle | None = None
         self.sweep()
+
+    def hold(self, account: str, size_bytes: int) -> None:
+        """Account for a part of a body; give it back with `release` even when this raises.
+
+        Raises:
+            HttpError: 429, there is too much.
+        """
+        if not size_bytes:
+            return
+        self.in_flight_bytes += size_bytes
+        held = self.accounts[account] = self.accounts.get(account, 0) + size_bytes
+        if self.in_flight_bytes > self.limits.in_flight_bytes:
+            raise HttpError(429, "queue_full", "too many requests are in flight", _COME_BACK)
+        if held > self.limits.account_bytes:
+            raise HttpError(429, "over_quota", "too many requests of this sender are in flight", _COME_BACK)
+
+    def release(self, account: str, size_bytes: int) -> None:
+        """A body is done with."""
+        if size_bytes:
+            self.in_flight_bytes -= size_bytes
+            held = self.accounts[account] - size_bytes
+            if held:
+                self.accounts[account] = held
+            else:
+                del self.accounts[account]
 
     def sweep(self) -> None:
         """Look for deadlines that have passed, now and from now on."""

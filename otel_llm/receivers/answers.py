@@ -28,6 +28,7 @@ from otel_llm.signals import ConsumeResult, Signal
 INVALID_ARGUMENT: Final = 3
 RESOURCE_EXHAUSTED: Final = 8
 UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
 
 _REJECTED_KEY: Final[dict[Signal, str]] = {
     "traces": "rejectedSpans",

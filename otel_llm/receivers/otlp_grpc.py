@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Final
 
 import grpc
@@ -19,7 +20,20 @@ from otel_llm.errors import MalformedError, RefusedError
 from otel_llm.http.allocator import keep_large_blocks
 from otel_llm.receivers import answers
 from otel_llm.receivers.accounts import Accounts
-from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, read_tls_files
+from otel_llm.receivers.auth import AuthConfig
+from otel_llm.receivers.endpoint import (
+    Address,
+    TlsConfig,
+    TlsFiles,
+    cannot_listen,
+    parse_endpoint,
+    read_tls_files,
+    server_context,
+)
+from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
+from otel_llm.receivers.grpc_log import hush_grpc
+from otel_llm.receivers.quota import OverQuotaError
+from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import Consumer, Signal
 from otel_llm.telemetry import Metrics
 
@@ -28,8 +42,12 @@ _SIGNAL_OF_SERVICE: Final[dict[str, Signal]] = {
     "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
     "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
 }
+_SIGNAL_OF_METHOD: Final = {f"/{service}/Export": signal for service, signal in _SIGNAL_OF_SERVICE.items()}
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _MEBIBYTE: Final = 1024 * 1024
+_HANDSHAKE_MILLISECONDS: Final = 10_000
+# As for the head of an HTTP request.
+_METADATA_BYTES: Final = 32 * 1024
 # An answer is compressed only when there is something in it to compress.
 _COMPRESSED_ANSWER_BYTES: Final = 1024
 
@@ -41,10 +59,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where to listen, as host:port. Port 0 takes any that is free; `:4317` listens on all interfaces."""
     tls: TlsConfig | None = None
     """Certificate and key for TLS. Plain text without it."""
+    auth: AuthConfig | None = None
+    """Who may send. Everybody by default."""
     max_recv_msg_size_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 20
     """The largest message taken, in MiB, before and after decompression; larger ones get RESOURCE_EXHAUSTED."""
     max_concurrent_streams: Annotated[int, msgspec.Meta(ge=1)] = 128
     """Calls in progress on one connection; further ones wait in the client."""
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    """Connections open at the same time; further ones are closed."""
+    idle_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    """How long a connection may be without a call before it is closed."""
     max_connection_age_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """After how long a client is asked to connect anew, so that load spreads over processes and gateways. Never by
     default."""
@@ -64,6 +88,7 @@ class OtlpGrpcReceiver:
         self._accounts = accounts
         self._setting = setting
         self._address = parse_endpoint(config.endpoint, f"{setting}.endpoint")
+        self._gatekeeper = Gatekeeper(config.auth, f"{setting}.auth")
         self._port = self._address.port
         self._server: grpc.Server | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -79,8 +104,11 @@ class OtlpGrpcReceiver:
         Raises:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
+        hush_grpc()
         pool = ThreadPoolExecutor(self._config.worker_threads, thread_name_prefix="otlp-grpc")
-        server = grpc.server(pool, handlers=_services(consumer, self._accounts), options=_options(self._config))
+        server = grpc.server(
+            pool, handlers=[_Services(consumer, self._accounts, self._gatekeeper)], options=_options(self._config)
+        )
         target = str(self._address) if self._address.host else f"[::]:{self._address.port}"
         tls = self._config.tls
         credentials = None if tls is None else _credentials(tls, f"{self._setting}.tls")
@@ -109,23 +137,41 @@ class OtlpGrpcReceiver:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _services(consumer: Consumer, accounts: Accounts) -> list[grpc.GenericRpcHandler[bytes, bytes]]:
-    """The three services, without serializers: bytes in, bytes out."""
-    return [
-        grpc.method_handlers_generic_handler(
-            service, {"Export": grpc.unary_unary_rpc_method_handler(_export(signal, consumer, accounts))}
-        )
-        for service, signal in _SIGNAL_OF_SERVICE.items()
-    ]
+class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
+    """The three services, without serializers: bytes in, bytes out.
 
+    A sender is let in or not when its call begins. One that is not gets a handler that takes a stream and never reads
+    it, so that nothing of its message is received beyond gRPC's window.
+    """
 
-def _export(signal: Signal, consumer: Consumer, accounts: Accounts) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    """The Export call of a signal."""
+    def __init__(self, consumer: Consumer, accounts: Accounts, gatekeeper: Gatekeeper) -> None:
+        self._consumer = consumer
+        self._accounts = accounts
+        self._gatekeeper = gatekeeper
 
-    def export(request: bytes, context: grpc.ServicerContext) -> bytes:
-        start = time.perf_counter()
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a call, None for a method that nobody has."""
+        signal = _SIGNAL_OF_METHOD.get(handler_call_details.method)
+        if signal is None:
+            return None
         try:
-            result = consumer.consume(signal, request)
+            tenant = self._gatekeeper.admit(_authorization(handler_call_details.invocation_metadata))
+        except UnauthorizedError as error:
+            self._accounts.refused(signal, "unauthorized", str(error))
+            status, code = grpc.StatusCode.UNAUTHENTICATED, answers.UNAUTHENTICATED
+            return _refusing(status, code, str(error), None)
+        except OverQuotaError as error:
+            self._accounts.refused(signal, "over_quota", str(error))
+            status, code = grpc.StatusCode.RESOURCE_EXHAUSTED, answers.RESOURCE_EXHAUSTED
+            return _refusing(status, code, str(error), error.retry_after_seconds)
+        return grpc.unary_unary_rpc_method_handler(partial(self._export, signal, tenant))
+
+    def _export(self, signal: Signal, tenant: str, request: bytes, context: grpc.ServicerContext) -> bytes:
+        """The Export call of a signal."""
+        start = time.perf_counter()
+        accounts = self._accounts
+        try:
+            result = self._consumer.consume(signal, self._gatekeeper.take(tenant, request, len(request)))
         except MalformedError as error:
             accounts.refused(signal, "malformed", str(error))
             return _fail(context, grpc.StatusCode.INVALID_ARGUMENT, answers.INVALID_ARGUMENT, str(error), None)
@@ -146,7 +192,23 @@ def _export(signal: Signal, consumer: Consumer, accounts: Accounts) -> Callable[
             context.set_compression(grpc.Compression.Gzip)
         return answer
 
-    return export
+
+def _refusing(
+    status: grpc.StatusCode, code: int, message: str, retry_after_seconds: float | None
+) -> grpc.RpcMethodHandler:
+    """A handler that reads nothing and refuses."""
+
+    def refuse(requests: object, context: grpc.ServicerContext) -> bytes:  # noqa: ARG001 - a handler's signature
+        return _fail(context, status, code, message, retry_after_seconds)
+
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+def _authorization(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    for key, value in metadata:
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
 
 
 def _fail(
@@ -165,6 +227,12 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
         # The default of gRPC is to share a port silently with whoever has it.
         ("grpc.so_reuseport", int(config.reuse_port)),
+        # Beyond these a client is cut off; gRPC's own time for a handshake is two minutes.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MILLISECONDS),
+        ("grpc.max_allowed_incoming_connections", config.max_connections),
+        ("grpc.max_connection_idle_ms", int(config.idle_timeout_seconds * 1000)),
+        ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
     ]
     if config.max_connection_age_seconds is not None:
         options.append(("grpc.max_connection_age_ms", int(config.max_connection_age_seconds * 1000)))
@@ -173,12 +241,21 @@ def _options(config: Config) -> list[tuple[str, int]]:
 
 
 def _credentials(tls: TlsConfig, setting: str) -> grpc.ServerCredentials:
-    files = read_tls_files(tls, setting)
-    return grpc.ssl_server_credentials(
-        [(files.key, files.certificate)],
-        root_certificates=files.client_authorities,
-        require_client_auth=files.client_authorities is not None,
-    )
+    """Credentials that follow the files; gRPC asks at each handshake whether they have changed."""
+    server_context(tls, setting)  # says what is wrong with the files, where gRPC would only refuse to start
+    renewal = TlsRenewal(tls, setting)
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        files = renewal.files()
+        return None if files is None else _certificate(files)
+
+    first = _certificate(read_tls_files(tls, setting))
+    return grpc.dynamic_ssl_server_credentials(first, renewed, tls.client_ca_file is not None)
+
+
+def _certificate(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
+    pairs = [(files.key, files.certificate)]
+    return grpc.ssl_server_certificate_configuration(pairs, root_certificates=files.client_authorities)
 
 
 def create(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -19,8 +20,12 @@ from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
 from otel_llm.receivers import answers
 from otel_llm.receivers.accounts import Accounts
+from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
+from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
 from otel_llm.receivers.inflate import ACCEPTED, CODINGS, InflateLimitError, inflate
+from otel_llm.receivers.quota import OverQuotaError
+from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import SIGNALS, Consumer, Signal
 from otel_llm.telemetry import Metrics
 
@@ -54,6 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where to listen, as host:port. Port 0 takes any that is free; `:4318` listens on all interfaces."""
     tls: TlsConfig | None = None
     """Certificate and key for HTTPS. Plain HTTP without it."""
+    auth: AuthConfig | None = None
+    """Who may send. Everybody by default."""
     cors: CorsConfig | None = None
     """Which web pages may send telemetry. None by default."""
     max_request_body_size: Annotated[int, msgspec.Meta(ge=1024)] = 20 * _MEBIBYTE
@@ -90,6 +97,7 @@ class OtlpHttpReceiver:
         self._setting = setting
         self._address = parse_endpoint(config.endpoint, f"{setting}.endpoint")
         self._cors = None if config.cors is None else _Cors(config.cors)
+        self._gatekeeper = Gatekeeper(config.auth, f"{setting}.auth")
         self._server: HttpServer | None = None
         self._consumer: Consumer | None = None
         self._stopping = False
@@ -112,6 +120,7 @@ class OtlpHttpReceiver:
             host=self._address.host,
             port=self._address.port,
             tls=None if config.tls is None else server_context(config.tls, f"{self._setting}.tls"),
+            renewed_tls=None if config.tls is None else TlsRenewal(config.tls, f"{self._setting}.tls").context,
             reuse_port=config.reuse_port,
             worker_threads=max(config.worker_threads, _WAITING_THREADS) if self._may_wait() else config.worker_threads,
             limits=_limits(config),
@@ -145,7 +154,9 @@ class OtlpHttpReceiver:
         routes: dict[tuple[str, str], Route] = {}
         for path, signal in _SIGNAL_OF_PATH.items():
             routes["POST", path] = Route(
-                _Export(self._config, self._accounts, self._cors, signal, consumer), self._inline
+                _Export(self._config, self._accounts, self._gatekeeper, self._cors, signal, consumer),
+                self._inline,
+                self._admit,
             )
             if self._cors is not None:
                 routes["OPTIONS", path] = Route(self._cors.preflight)
@@ -153,6 +164,17 @@ class OtlpHttpReceiver:
 
     def _may_wait(self) -> bool:
         return bool(getattr(self._consumer, "may_wait", False))
+
+    def _admit(self, headers: Mapping[str, str]) -> str:
+        """Refuse a sender before its body is read."""
+        try:
+            return self._gatekeeper.admit(headers.get("authorization"))
+        except UnauthorizedError as error:
+            challenge = (("www-authenticate", self._gatekeeper.challenge),)
+            raise HttpError(401, "unauthorized", str(error), challenge) from None
+        except OverQuotaError as error:
+            seconds = str(max(1, math.ceil(error.retry_after_seconds)))
+            raise HttpError(429, "over_quota", str(error), (("retry-after", seconds),)) from None
 
     def _inline(self, request: Request) -> bool:
         if self._may_wait():
@@ -169,13 +191,20 @@ class OtlpHttpReceiver:
 class _Export:
     """Handles the requests of one signal. Called on any thread."""
 
-    __slots__ = ("_accounts", "_config", "_consumer", "_cors", "_signal")
+    __slots__ = ("_accounts", "_config", "_consumer", "_cors", "_gatekeeper", "_signal")
 
     def __init__(
-        self, config: Config, accounts: Accounts, cors: _Cors | None, signal: Signal, consumer: Consumer
+        self,
+        config: Config,
+        accounts: Accounts,
+        gatekeeper: Gatekeeper,
+        cors: _Cors | None,
+        signal: Signal,
+        consumer: Consumer,
     ) -> None:
         self._config = config
         self._accounts = accounts
+        self._gatekeeper = gatekeeper
         self._cors = cors
         self._signal = signal
         self._consumer = consumer
@@ -192,6 +221,7 @@ class _Export:
     def _export(self, request: Request, content_type: str) -> Response:
         body = self._decode(request, content_type)
         try:
+            body = self._gatekeeper.take(request.account, body, len(request.body))
             result = self._consumer.consume(self._signal, body)
         except MalformedError as error:
             raise _malformed(error) from error
@@ -247,6 +277,7 @@ def _limits(config: Config) -> Limits:
     return Limits(
         body_bytes=config.max_request_body_size,
         in_flight_bytes=config.max_in_flight_size,
+        account_bytes=config.max_in_flight_size if config.auth is None else config.auth.max_tenant_in_flight_size,
         connections=config.max_connections,
         idle_seconds=config.idle_timeout_seconds,
         head_seconds=config.read_header_timeout_seconds,

@@ -1,0 +1,75 @@
+"""What a receiver does with senders before it looks at what they send: who are they, and have they had their share.
+
+HTTP and gRPC ask the same questions in different places; this is the one place that answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from otel_llm.codecs.stamp import stamp_resources
+from otel_llm.errors import OtelLlmError
+from otel_llm.receivers.auth import AuthConfig, Authenticator
+from otel_llm.receivers.quota import Quota
+
+
+class UnauthorizedError(OtelLlmError):
+    """A sender has no key that is known."""
+
+
+class Gatekeeper:
+    """Lets senders in; thread-safe.
+
+    Args:
+        config: None lets everybody in, without a tenant.
+        setting: path of the configuration, for messages.
+        monotonic: the clock.
+
+    Raises:
+        ConfigError: a key or a file with keys cannot be used.
+    """
+
+    __slots__ = ("_attribute", "_authenticator", "_quota")
+
+    def __init__(
+        self, config: AuthConfig | None, setting: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._authenticator = None if config is None else Authenticator(config, setting, monotonic)
+        self._quota = Quota(None if config is None else config.max_tenant_bytes_per_second, monotonic)
+        self._attribute = "" if config is None else config.tenant_attribute
+
+    @property
+    def challenge(self) -> str:
+        """What `WWW-Authenticate` says."""
+        return "" if self._authenticator is None else self._authenticator.challenge
+
+    def admit(self, authorization: str | None) -> str:
+        """The tenant of a sender, empty when there is none.
+
+        Args:
+            authorization: the field of that name.
+
+        Raises:
+            UnauthorizedError: it holds no known key.
+            OverQuotaError: the tenant has had its share.
+        """
+        if self._authenticator is None:
+            return ""
+        sender = self._authenticator.find(authorization)
+        if sender is None:
+            raise UnauthorizedError("the authorization field holds no key that is known here")
+        tenant = sender.tenant or ""
+        self._quota.check(tenant)
+        return tenant
+
+    def take(self, tenant: str, body: bytes, sent_bytes: int) -> bytes:
+        """A request that was let in, charged, and with its tenant on every resource.
+
+        Raises:
+            MalformedError: it is not OTLP.
+        """
+        if not tenant:
+            return body
+        self._quota.charge(tenant, sent_bytes)
+        return stamp_resources(body, self._attribute, tenant)

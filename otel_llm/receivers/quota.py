@@ -1,0 +1,68 @@
+"""How much each tenant may send in the long run: a bucket of bytes for each, which requests may overdraw.
+
+A request is let in while its tenant's bucket is not overdrawn, and charged when it is complete: so a request larger
+than the bucket is possible, and whoever has sent one waits longer for the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from otel_llm.errors import RefusedError
+
+_BURST_SECONDS: Final = 10.0
+# Tenants come from keys, which are few; this is for a keys file with more of them than anybody has.
+_MOST_TENANTS: Final = 100_000
+
+
+class OverQuotaError(RefusedError):
+    """A tenant has sent more than its share."""
+
+
+class Quota:
+    """The buckets; thread-safe.
+
+    Args:
+        bytes_per_second: what flows into each; None for no limit at all.
+        monotonic: the clock.
+    """
+
+    __slots__ = ("_levels", "_lock", "_monotonic", "_rate")
+
+    def __init__(self, bytes_per_second: int | None, monotonic: Callable[[], float]) -> None:
+        self._rate = bytes_per_second
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        # Tenant -> level in bytes, and when it was that. A tenant that is not there has a full bucket.
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def check(self, tenant: str) -> None:
+        """Ask before a request is read.
+
+        Raises:
+            OverQuotaError: the bucket is overdrawn.
+        """
+        if self._rate is None or not tenant:
+            return
+        with self._lock:
+            level = self._level(tenant, self._rate)
+        if level < 0:
+            raise OverQuotaError("this tenant has sent more than its share", -level / self._rate)
+
+    def charge(self, tenant: str, size_bytes: int) -> None:
+        """A request was read."""
+        if self._rate is None or not tenant:
+            return
+        with self._lock:
+            self._levels[tenant] = (self._level(tenant, self._rate) - size_bytes, self._monotonic())
+            self._levels.move_to_end(tenant)
+            if len(self._levels) > _MOST_TENANTS:
+                self._levels.popitem(last=False)
+
+    def _level(self, tenant: str, rate: int) -> float:
+        full = rate * _BURST_SECONDS
+        found = self._levels.get(tenant)
+        return full if found is None else min(full, found[0] + (self._monotonic() - found[1]) * rate)
