@@ -160,7 +160,10 @@ OTEL_LLM_ERROR_SITE: Final = "otel_llm.error.site"
 OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
 OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: Final = "otel_llm.evaluation.evaluator.source"
 OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.version"
+OTEL_LLM_EVALUATION_ID: Final = "otel_llm.evaluation.id"
+OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
+OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
@@ -170,18 +173,33 @@ OTEL_LLM_POLICY_TARGET_TYPE: Final = "otel_llm.policy.target.type"
 OTEL_LLM_POLICY_VERDICT_REASON: Final = "otel_llm.policy.verdict.reason"
 OTEL_LLM_POLICY_VERDICT_TYPE: Final = "otel_llm.policy.verdict.type"
 OTEL_LLM_PROCESSING_ERRORS: Final = "otel_llm.processing.errors"
+OTEL_LLM_QUALITY_AGENT_LOOP: Final = "otel_llm.quality.agent_loop"
+OTEL_LLM_QUALITY_AGENT_RECURSION: Final = "otel_llm.quality.agent_recursion"
+OTEL_LLM_QUALITY_ANSWER_TYPE: Final = "otel_llm.quality.answer_type"
+OTEL_LLM_QUALITY_CHECKS: Final = "otel_llm.quality.checks"
 OTEL_LLM_QUALITY_EMPTY: Final = "otel_llm.quality.empty"
+OTEL_LLM_QUALITY_EMPTY_RETRIEVAL: Final = "otel_llm.quality.empty_retrieval"
 OTEL_LLM_QUALITY_FLAGS: Final = "otel_llm.quality.flags"
 OTEL_LLM_QUALITY_INVALID_JSON: Final = "otel_llm.quality.invalid_json"
-OTEL_LLM_QUALITY_INVALID_TOOL_CALL: Final = "otel_llm.quality.invalid_tool_call"
+OTEL_LLM_QUALITY_INVALID_TOOL_ARGUMENTS: Final = "otel_llm.quality.invalid_tool_arguments"
 OTEL_LLM_QUALITY_LANGUAGE_MISMATCH: Final = "otel_llm.quality.language_mismatch"
 OTEL_LLM_QUALITY_LEXICAL_SUPPORT: Final = "otel_llm.quality.lexical_support"
+OTEL_LLM_QUALITY_MISSING_CITATION: Final = "otel_llm.quality.missing_citation"
 OTEL_LLM_QUALITY_PROMPT_LEAK: Final = "otel_llm.quality.prompt_leak"
-OTEL_LLM_QUALITY_QUERY_RELEVANCE: Final = "otel_llm.quality.query_relevance"
+OTEL_LLM_QUALITY_QUERY_COVERAGE: Final = "otel_llm.quality.query_coverage"
 OTEL_LLM_QUALITY_REFUSAL: Final = "otel_llm.quality.refusal"
 OTEL_LLM_QUALITY_REPETITION: Final = "otel_llm.quality.repetition"
+OTEL_LLM_QUALITY_RETRY_STORM: Final = "otel_llm.quality.retry_storm"
+OTEL_LLM_QUALITY_SIGNAL: Final = "otel_llm.quality.signal"
+OTEL_LLM_QUALITY_SKIP_REASON: Final = "otel_llm.quality.skip_reason"
+OTEL_LLM_QUALITY_SLOW: Final = "otel_llm.quality.slow"
+OTEL_LLM_QUALITY_SLOW_OUTPUT: Final = "otel_llm.quality.slow_output"
+OTEL_LLM_QUALITY_STALE_RETRIEVAL: Final = "otel_llm.quality.stale_retrieval"
+OTEL_LLM_QUALITY_TOOL_ERROR: Final = "otel_llm.quality.tool_error"
 OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
+OTEL_LLM_QUALITY_UNKNOWN_TOOL: Final = "otel_llm.quality.unknown_tool"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
+OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
@@ -352,7 +370,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_ID: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_VERSION: "string",
+        OTEL_LLM_EVALUATION_ID: "string",
+        OTEL_LLM_EVALUATION_TARGET: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
+        OTEL_LLM_FEEDBACK_OUTCOME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
@@ -362,18 +383,33 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_POLICY_VERDICT_REASON: "string",
         OTEL_LLM_POLICY_VERDICT_TYPE: "string",
         OTEL_LLM_PROCESSING_ERRORS: "string[]",
+        OTEL_LLM_QUALITY_AGENT_LOOP: "boolean",
+        OTEL_LLM_QUALITY_AGENT_RECURSION: "boolean",
+        OTEL_LLM_QUALITY_ANSWER_TYPE: "string",
+        OTEL_LLM_QUALITY_CHECKS: "string[]",
         OTEL_LLM_QUALITY_EMPTY: "boolean",
+        OTEL_LLM_QUALITY_EMPTY_RETRIEVAL: "boolean",
         OTEL_LLM_QUALITY_FLAGS: "string[]",
         OTEL_LLM_QUALITY_INVALID_JSON: "boolean",
-        OTEL_LLM_QUALITY_INVALID_TOOL_CALL: "boolean",
+        OTEL_LLM_QUALITY_INVALID_TOOL_ARGUMENTS: "boolean",
         OTEL_LLM_QUALITY_LANGUAGE_MISMATCH: "boolean",
         OTEL_LLM_QUALITY_LEXICAL_SUPPORT: "double",
+        OTEL_LLM_QUALITY_MISSING_CITATION: "boolean",
         OTEL_LLM_QUALITY_PROMPT_LEAK: "boolean",
-        OTEL_LLM_QUALITY_QUERY_RELEVANCE: "double",
+        OTEL_LLM_QUALITY_QUERY_COVERAGE: "double",
         OTEL_LLM_QUALITY_REFUSAL: "boolean",
         OTEL_LLM_QUALITY_REPETITION: "boolean",
+        OTEL_LLM_QUALITY_RETRY_STORM: "boolean",
+        OTEL_LLM_QUALITY_SIGNAL: "string",
+        OTEL_LLM_QUALITY_SKIP_REASON: "string",
+        OTEL_LLM_QUALITY_SLOW: "boolean",
+        OTEL_LLM_QUALITY_SLOW_OUTPUT: "boolean",
+        OTEL_LLM_QUALITY_STALE_RETRIEVAL: "boolean",
+        OTEL_LLM_QUALITY_TOOL_ERROR: "boolean",
         OTEL_LLM_QUALITY_TRUNCATED: "boolean",
+        OTEL_LLM_QUALITY_UNKNOWN_TOOL: "boolean",
         OTEL_LLM_REFUSAL_REASON: "string",
+        OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
@@ -559,11 +595,15 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OTEL_LLM_ERROR_SITE: frozenset({"pipeline", "instrumentation", "worker"}),
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
+        OTEL_LLM_EVALUATION_TARGET: frozenset({"known", "unknown", "unchecked"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
+        OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "invalid", "refused", "unauthorized"}),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
         OTEL_LLM_POLICY_VERDICT_TYPE: frozenset({"allow", "audit", "warn", "modify", "escalate", "deny", "error"}),
+        OTEL_LLM_QUALITY_ANSWER_TYPE: frozenset({"answered", "hedged", "clarified", "refused"}),
+        OTEL_LLM_QUALITY_SKIP_REASON: frozenset({"too_large", "not_messages"}),
         OTEL_LLM_REFUSAL_REASON: frozenset(
             {
                 "queue_full",
@@ -965,6 +1005,17 @@ class OtelLlmEvaluationEvaluatorSourceValues:
     HUMAN: Final = "human"
 
 
+OtelLlmEvaluationTarget: TypeAlias = Literal["known", "unknown", "unchecked"]
+
+
+class OtelLlmEvaluationTargetValues:
+    """Listed values of otel_llm.evaluation.target; others may occur."""
+
+    KNOWN: Final = "known"
+    UNKNOWN: Final = "unknown"
+    UNCHECKED: Final = "unchecked"
+
+
 OtelLlmExportOutcome: TypeAlias = Literal["success", "retryable", "permanent", "too_large"]
 
 
@@ -975,6 +1026,19 @@ class OtelLlmExportOutcomeValues:
     RETRYABLE: Final = "retryable"
     PERMANENT: Final = "permanent"
     TOO_LARGE: Final = "too_large"
+
+
+OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "invalid", "refused", "unauthorized"]
+
+
+class OtelLlmFeedbackOutcomeValues:
+    """Listed values of otel_llm.feedback.outcome; others may occur."""
+
+    ACCEPTED: Final = "accepted"
+    DUPLICATE: Final = "duplicate"
+    INVALID: Final = "invalid"
+    REFUSED: Final = "refused"
+    UNAUTHORIZED: Final = "unauthorized"
 
 
 OtelLlmPolicyActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]
@@ -1024,6 +1088,28 @@ class OtelLlmPolicyVerdictTypeValues:
     ESCALATE: Final = "escalate"
     DENY: Final = "deny"
     ERROR: Final = "error"
+
+
+OtelLlmQualityAnswerType: TypeAlias = Literal["answered", "hedged", "clarified", "refused"]
+
+
+class OtelLlmQualityAnswerTypeValues:
+    """Listed values of otel_llm.quality.answer_type; others may occur."""
+
+    ANSWERED: Final = "answered"
+    HEDGED: Final = "hedged"
+    CLARIFIED: Final = "clarified"
+    REFUSED: Final = "refused"
+
+
+OtelLlmQualitySkipReason: TypeAlias = Literal["too_large", "not_messages"]
+
+
+class OtelLlmQualitySkipReasonValues:
+    """Listed values of otel_llm.quality.skip_reason; others may occur."""
+
+    TOO_LARGE: Final = "too_large"
+    NOT_MESSAGES: Final = "not_messages"
 
 
 OtelLlmRefusalReason: TypeAlias = Literal[

@@ -548,6 +548,26 @@ OTEL_LLM_DERIVED_OVERFLOWS: Final = Metric(
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
 )
+OTEL_LLM_EVALUATION_RESULTS: Final = Metric(
+    name="otel_llm.evaluation.results",
+    instrument="counter",
+    unit="{result}",
+    value_type="int",
+    description="Evaluation results new to the ledger.",
+    attributes=(
+        "gen_ai.evaluation.name",
+        "gen_ai.evaluation.score.label",
+        "otel_llm.evaluation.evaluator.source",
+        "otel_llm.evaluation.target",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
+)
 OTEL_LLM_EXPORTER_ATTEMPTS: Final = Metric(
     name="otel_llm.exporter.attempts",
     instrument="counter",
@@ -584,6 +604,15 @@ OTEL_LLM_EXPORTER_ITEMS_REJECTED: Final = Metric(
     description="Items the backend turned away in partly accepted batches.",
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
+OTEL_LLM_FEEDBACK_RESULTS: Final = Metric(
+    name="otel_llm.feedback.results",
+    instrument="counter",
+    unit="{result}",
+    value_type="int",
+    description="Pieces of feedback that came in.",
+    attributes=("otel_llm.component.name", "otel_llm.feedback.outcome", "otel_llm.evaluation.target"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.feedback.outcome"}),
 )
 OTEL_LLM_INTERNAL_ERRORS: Final = Metric(
     name="otel_llm.internal_errors",
@@ -667,6 +696,67 @@ OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED: Final = Metric(
     description="Operations a processor saw.",
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
+OTEL_LLM_QUALITY_OPERATIONS_CHECKED: Final = Metric(
+    name="otel_llm.quality.operations.checked",
+    instrument="counter",
+    unit="{operation}",
+    value_type="int",
+    description="Operations to which a quality signal applied.",
+    attributes=(
+        "otel_llm.quality.signal",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"otel_llm.quality.signal"}),
+)
+OTEL_LLM_QUALITY_OPERATIONS_RAISED: Final = Metric(
+    name="otel_llm.quality.operations.raised",
+    instrument="counter",
+    unit="{operation}",
+    value_type="int",
+    description="Operations on which a quality signal is raised; divided by those checked, its rate.",
+    attributes=(
+        "otel_llm.quality.signal",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"otel_llm.quality.signal"}),
+)
+OTEL_LLM_QUALITY_OPERATIONS_SKIPPED: Final = Metric(
+    name="otel_llm.quality.operations.skipped",
+    instrument="counter",
+    unit="{operation}",
+    value_type="int",
+    description="Operations whose content was not looked at.",
+    attributes=("otel_llm.quality.skip_reason",),
+    required=frozenset({"otel_llm.quality.skip_reason"}),
+)
+OTEL_LLM_QUALITY_SCORE: Final = Metric(
+    name="otel_llm.quality.score",
+    instrument="histogram",
+    unit="1",
+    value_type="double",
+    description="Scores of the quality signals that are a share.",
+    attributes=(
+        "otel_llm.quality.signal",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"otel_llm.quality.signal"}),
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
 )
 OTEL_LLM_RECEIVER_IO: Final = Metric(
     name="otel_llm.receiver.io",
@@ -761,10 +851,12 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.delivery.queue.capacity": OTEL_LLM_DELIVERY_QUEUE_CAPACITY,
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,
+        "otel_llm.evaluation.results": OTEL_LLM_EVALUATION_RESULTS,
         "otel_llm.exporter.attempts": OTEL_LLM_EXPORTER_ATTEMPTS,
         "otel_llm.exporter.duration": OTEL_LLM_EXPORTER_DURATION,
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,
         "otel_llm.exporter.items.rejected": OTEL_LLM_EXPORTER_ITEMS_REJECTED,
+        "otel_llm.feedback.results": OTEL_LLM_FEEDBACK_RESULTS,
         "otel_llm.internal_errors": OTEL_LLM_INTERNAL_ERRORS,
         "otel_llm.pipeline.duration": OTEL_LLM_PIPELINE_DURATION,
         "otel_llm.pipeline.items.dropped": OTEL_LLM_PIPELINE_ITEMS_DROPPED,
@@ -774,6 +866,10 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.processor.duration": OTEL_LLM_PROCESSOR_DURATION,
         "otel_llm.processor.operations.failed": OTEL_LLM_PROCESSOR_OPERATIONS_FAILED,
         "otel_llm.processor.operations.processed": OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED,
+        "otel_llm.quality.operations.checked": OTEL_LLM_QUALITY_OPERATIONS_CHECKED,
+        "otel_llm.quality.operations.raised": OTEL_LLM_QUALITY_OPERATIONS_RAISED,
+        "otel_llm.quality.operations.skipped": OTEL_LLM_QUALITY_OPERATIONS_SKIPPED,
+        "otel_llm.quality.score": OTEL_LLM_QUALITY_SCORE,
         "otel_llm.receiver.io": OTEL_LLM_RECEIVER_IO,
         "otel_llm.receiver.items.accepted": OTEL_LLM_RECEIVER_ITEMS_ACCEPTED,
         "otel_llm.receiver.items.received": OTEL_LLM_RECEIVER_ITEMS_RECEIVED,

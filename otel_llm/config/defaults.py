@@ -24,6 +24,7 @@ receivers:
 processors:
   normalize:
   cost:
+  quality:
   metrics:
 exporters:
   debug:
@@ -34,7 +35,7 @@ service:
   pipelines:
     traces:
       receivers: [otlp]
-      processors: [normalize, cost, metrics]
+      processors: [normalize, cost, quality, metrics]
       exporters: [debug, ledger]
     metrics:
       receivers: [otlp]

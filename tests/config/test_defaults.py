@@ -30,7 +30,7 @@ def test_without_a_file_otlp_comes_in_on_loopback_and_goes_to_the_ledger_and_the
     assert settings.source == "defaults"
     assert settings.warnings == ()
     assert [one.id for one in settings.receivers] == ["otlp"]
-    assert [one.id for one in settings.pipelines[0].processors] == ["normalize", "cost", "metrics"]
+    assert [one.id for one in settings.pipelines[0].processors] == ["normalize", "cost", "quality", "metrics"]
     assert exporters(settings) == {"traces": ["debug", "ledger"], "metrics": ["debug"], "logs": ["debug"]}
 
 

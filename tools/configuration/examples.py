@@ -32,6 +32,14 @@ processors:
   cost:
     prices: [/etc/otel-llm/prices.yaml]   # deployments and negotiated rates, see prices.md
 """,
+    ("processor", "quality"): """\
+processors:
+  quality:
+    signals: {language_mismatch: false}   # an app that answers in the language of its documents
+    stale_after_days: 90
+    output_schemas:
+      extract-invoice: /etc/otel-llm/invoice.schema.json   # gen_ai.prompt.name: JSON schema of its answers
+""",
     ("processor", "metrics"): """\
 processors:
   metrics:

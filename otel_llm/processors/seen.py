@@ -1,0 +1,36 @@
+"""The spans that were seen of late, so that one that a sender sends again is counted once."""
+
+from __future__ import annotations
+
+import threading
+
+from otel_llm.cost.recent import Recent
+from otel_llm.operation import Operation
+
+
+class SeenSpans:
+    """Remembers spans by their ids. Thread-safe.
+
+    Args:
+        limit: how many at least, twice as many at most; the oldest are forgotten first. Some 150 bytes each.
+    """
+
+    __slots__ = ("_limit", "_lock", "_spans")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._spans: Recent[bytes, bool] = Recent(limit)
+
+    def is_new(self, operation: Operation) -> bool:
+        """Whether this is the first time that the span is seen; one without an id always is."""
+        trace_id, span_id, _ = operation.identity
+        if not any(span_id):  # no id, nothing to know it by
+            return True
+        key = trace_id + span_id
+        with self._lock:
+            if self._spans.recall(key):
+                return False
+            if self._limit:
+                self._spans.remember(key, answer=True)
+        return True
