@@ -1,7 +1,7 @@
 """What the drift detectors promise and cost: false alarms, delays, CPU time an update.
 
 Run: python benchmarks/drift.py [--quick]. Everything is simulated with fixed seeds, but for the last tables, which read
-the labelled data kept beside the project and are left out when it isn't there. River's ADWIN and Page-Hinkley stand
+the labelled data kept beside the project (or where OTEL_LLM_SHARED_DATA says). River's ADWIN and Page-Hinkley stand
 beside ours where river is installed (it is no dependency of the project).
 """
 
@@ -11,6 +11,7 @@ import csv
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
 import random
 import statistics
@@ -25,7 +26,8 @@ from otel_llm.quality.drift.rates import RateDetector
 from otel_llm.quality.drift.scalars import ScalarDetector
 from otel_llm.quality.drift.texts import TextDetector
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "quality"
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(os.environ.get("OTEL_LLM_SHARED_DATA", _BESIDE)) / "quality"
 ALPHA = 1e-5
 QUICK = "--quick" in sys.argv
 NULL = 100_000 if QUICK else 2_000_000

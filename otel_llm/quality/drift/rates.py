@@ -210,7 +210,7 @@ class RateDetector:
         direction: Direction = "up" if rises else "down"
         since = max(1, number - run.start)
         name = self._categories[outcome] or None
-        return Shift(direction, self._rates[outcome], run.hits / since, run.start_unix_nano, since, name)
+        return Shift(direction, "rate", self._rates[outcome], run.hits / since, run.start_unix_nano, since, name)
 
     def merge(self, other: Self) -> None:
         """Take over what a detector of another worker holds for the same signal.

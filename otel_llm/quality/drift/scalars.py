@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Self, cast
 
-from otel_llm.quality.drift.shift import Direction, Shift, State
+from otel_llm.quality.drift.shift import Direction, Shift, State, Statistic
 
 # Observations that only say where the bins are. They are compared with nothing: bins that know the values in them would
 # make ranks that are not quite even.
@@ -18,8 +19,10 @@ _RANKS: Final = 64
 _SLOPES: Final = (1.8, 1.0, 0.4)
 _TAIL: Final = 0.1
 _TAIL_WINNINGS: Final = (2.0, 5.0)
-# Half the largest mean rank is 0.5; a shift counts towards "since when" from this much.
-_ALLOWANCE: Final = 0.1
+# Ranks are 0.5 on average; a shift counts towards "since when" from this much.
+_ALLOWANCE: Final = 0.06
+# Of the values since a shift began, the last so many are kept, to say where they are now.
+_KEPT: Final = 31
 
 
 def _winnings() -> tuple[tuple[float, ...], ...]:
@@ -47,23 +50,28 @@ _UPWARD_BETS: Final = _BETS // 2
 
 
 class _Run:
-    """The last stretch of ranks above (or below) even, by Page's CUSUM."""
+    """The last stretch of ranks above (or below) even, by Page's CUSUM, and its last values."""
 
-    __slots__ = ("observations", "start_unix_nano", "sum", "total")
+    __slots__ = ("observations", "start_unix_nano", "sum", "values")
 
     def __init__(self) -> None:
         self.sum = 0.0
         self.start_unix_nano = 0
         self.observations = 0
-        self.total = 0.0
+        self.values: deque[float] = deque(maxlen=_KEPT)
 
     def add(self, excess: float, value: float, now_unix_nano: int) -> None:
         if self.sum <= 0.0:
-            self.start_unix_nano, self.observations, self.total = now_unix_nano, 0, 0.0
+            self.start_unix_nano, self.observations = now_unix_nano, 0
             self.sum = 0.0
+            self.values.clear()
         self.sum += excess
         self.observations += 1
-        self.total += value
+        self.values.append(value)
+
+    def quantile(self, share: float) -> float | None:
+        ordered = sorted(self.values)
+        return ordered[int(len(ordered) * share)] if ordered else None
 
 
 class ScalarDetector:
@@ -91,7 +99,6 @@ class ScalarDetector:
         "_first",
         "_random",
         "_rises",
-        "_total",
         "_values",
         "evidence",
         "observations",
@@ -108,15 +115,22 @@ class ScalarDetector:
         self._edges: list[float] = []
         self._bins = [0] * _BINS
         self._values = 0
-        self._total = 0.0
         self._evidence = [0.0] * _BETS
         self._rises = _Run()
         self._falls = _Run()
 
     @property
     def baseline(self) -> float | None:
-        """The mean of all values."""
-        return self._total / self._values if self._values else None
+        """The median of all values, as exactly as the bins know it."""
+        return self._quantile(0.5)
+
+    def _quantile(self, share: float) -> float | None:
+        seen = 0
+        for count, edge in zip(self._bins, self._edges, strict=False):  # the last bin has no upper edge
+            seen += count
+            if seen >= share * self._values:
+                return edge
+        return self._edges[-1] if self._edges else None
 
     def update(self, value: float, weight: float, now_unix_nano: int = 0) -> Shift | None:
         """Take one observation; arguments as for RateDetector."""
@@ -132,7 +146,6 @@ class ScalarDetector:
             (before + weight) * pays for before, pays in zip(self._evidence, _WINNINGS[int(rank * _RANKS)], strict=True)
         ]
         self.evidence = total = sum(held)
-        self._total += value
         if rank > 0.5 or self._rises.sum > 0.0:  # noqa: PLR2004 - the middle of the ranks
             self._rises.add(rank - 0.5 - _ALLOWANCE, value, now_unix_nano)
         if rank < 0.5 or self._falls.sum > 0.0:  # noqa: PLR2004 - the middle of the ranks
@@ -160,10 +173,13 @@ class ScalarDetector:
         best = max(range(_BETS), key=self._evidence.__getitem__)
         direction: Direction = "up" if best < _UPWARD_BETS else "down"
         run = self._rises if direction == "up" else self._falls
-        before = self._values - run.observations
-        mean = (self._total - run.total) / before if before > 0 else None
-        after = run.total / run.observations if run.observations else None
-        return Shift(direction, mean, after, run.start_unix_nano, run.observations)
+        # Whether it was the middle that moved, or only one end.
+        middle, moved = run.quantile(0.5), self._quantile(0.65 if direction == "up" else 0.35)
+        is_middle = middle is not None and moved is not None and (middle > moved) == (direction == "up")
+        statistic: Statistic = "median" if is_middle else "p90" if direction == "up" else "p10"
+        share = {"median": 0.5, "p90": 0.9, "p10": 0.1}[statistic]
+        before, after = self._quantile(share), run.quantile(share)
+        return Shift(direction, statistic, before, after, run.start_unix_nano, run.observations)
 
     def merge(self, other: Self) -> None:
         """Take over what a detector of another worker holds for the same signal: evidence adds up.
@@ -174,7 +190,7 @@ class ScalarDetector:
         self.evidence = sum(self._evidence)
         if other._values > self._values:
             self._edges, self._bins = list(other._edges), list(other._bins)
-            self._values, self._total = other._values, other._total
+            self._values = other._values
 
     def state(self) -> State:
         """See Detector."""
@@ -184,9 +200,10 @@ class ScalarDetector:
             "first": list(self._first),
             "edges": list(self._edges),
             "bins": list(self._bins),
-            "total": self._total,
             "evidence": list(self._evidence),
-            "runs": [[run.sum, run.total, run.observations, run.start_unix_nano] for run in (self._rises, self._falls)],
+            "runs": [
+                [run.sum, run.observations, run.start_unix_nano, list(run.values)] for run in (self._rises, self._falls)
+            ],
         }
 
     def restore(self, state: State) -> None:
@@ -200,12 +217,12 @@ class ScalarDetector:
         self._edges = [float(edge) for edge in cast("list[float]", state["edges"])]
         self._bins = [int(count) for count in cast("list[int]", state["bins"])]
         self._values = sum(self._bins)
-        self._total = float(cast("float", state["total"]))
         self._evidence = [float(one) for one in cast("list[float]", state["evidence"])]
         self.evidence = sum(self._evidence)
-        for run, values in zip((self._rises, self._falls), cast("list[list[float]]", state["runs"]), strict=True):
-            run.sum, run.total = float(values[0]), float(values[1])
-            run.observations, run.start_unix_nano = int(values[2]), int(values[3])
+        runs = cast("list[tuple[float, int, int, list[float]]]", state["runs"])
+        for run, (total, observations, start, values) in zip((self._rises, self._falls), runs, strict=True):
+            run.sum, run.observations, run.start_unix_nano = float(total), int(observations), int(start)
+            run.values.extend(map(float, values))
         fits = len(self._bins) == _BINS and len(self._evidence) == _BETS and len(self._edges) in (0, _BINS - 1)
         if not fits or self._edges != sorted(self._edges):
             raise ValueError("the state does not fit together")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 Direction: TypeAlias = Literal["up", "down", "different"]
+Statistic: TypeAlias = Literal["rate", "median", "p90", "p10"]
 # What a detector is kept as between runs: JSON.
 State: TypeAlias = dict[str, object]
 
@@ -16,7 +17,9 @@ class Shift:
 
     Attributes:
         direction: where it moved.
-        before: the level it moved from: a rate, or a mean; None where there is no such number (texts).
+        statistic: what the levels are: a rate, the median of numbers, or their 90th (10th) percentile when it is the
+            largest (smallest) ones that have moved; None where there is no such number (texts).
+        before: the level it moved from.
         after: the level since.
         since_unix_nano: when it began, as far as can be told.
         observations: how many stand behind `after`.
@@ -24,6 +27,7 @@ class Shift:
     """
 
     direction: Direction
+    statistic: Statistic | None
     before: float | None
     after: float | None
     since_unix_nano: int

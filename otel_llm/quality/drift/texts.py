@@ -90,7 +90,7 @@ class TextDetector:
         other = self._reference.pop(int(self._random() * len(self._reference)))
         self._bet(features, other, weight)
         if self.evidence >= 1.0:
-            shift = Shift("different", None, None, self._start_unix_nano, self.observations - self._size)
+            shift = Shift("different", None, None, None, self._start_unix_nano, self.observations - self._size)
             self._begin()
             return shift
         self._learn(features, 1.0)
