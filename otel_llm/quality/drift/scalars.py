@@ -173,9 +173,8 @@ class ScalarDetector:
         best = max(range(_BETS), key=self._evidence.__getitem__)
         direction: Direction = "up" if best < _UPWARD_BETS else "down"
         run = self._rises if direction == "up" else self._falls
-        # Whether it was the middle that moved, or only one end.
-        middle, moved = run.quantile(0.5), self._quantile(0.65 if direction == "up" else 0.35)
-        is_middle = middle is not None and moved is not None and (middle > moved) == (direction == "up")
+        # Which bets won: those on all values, or those on one end.
+        is_middle = best % _UPWARD_BETS < len(_SLOPES)
         statistic: Statistic = "median" if is_middle else "p90" if direction == "up" else "p10"
         share = {"median": 0.5, "p90": 0.9, "p10": 0.1}[statistic]
         before, after = self._quantile(share), run.quantile(share)

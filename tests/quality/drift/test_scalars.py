@@ -34,10 +34,21 @@ def test_values_that_move_are_found_with_their_direction(scale: float, direction
     one = detector()
     assert feed(one, 3000, seed=3) == []
     (shift,) = feed(one, 400, seed=4, scale=scale)
-    assert (shift.direction, shift.statistic) == (direction, "median")
-    assert shift.before == pytest.approx(1, rel=0.15)  # the median of this lognormal distribution is 1
-    assert shift.after == pytest.approx(scale, rel=0.5)
+    assert shift.direction == direction
+    # The median of this lognormal distribution is 1, its 90th percentile 3.6 and its 10th 0.28; all of them move.
+    before = {"median": 1.0, "p90": 3.6, "p10": 0.28}[str(shift.statistic)]
+    assert shift.before == pytest.approx(before, rel=0.15)
+    assert shift.after == pytest.approx(before * scale, rel=0.5)
     assert shift.since_unix_nano < 150
+
+
+def test_when_all_values_move_by_a_little_it_is_the_median_that_is_said() -> None:
+    one, draw = detector(), random.Random(15).random
+    assert [shift for _ in range(3000) if (shift := one.update(draw(), 1e-5))] == []
+    (shift, *_) = [shift for _ in range(2000) if (shift := one.update(max(draw(), draw()), 1e-5))]
+    assert (shift.direction, shift.statistic) == ("up", "median")
+    assert shift.before == pytest.approx(0.5, abs=0.05)
+    assert shift.after == pytest.approx(0.7, abs=0.15)
 
 
 def test_a_few_slow_ones_more_are_found() -> None:
