@@ -1,4 +1,4 @@
-"""Policy: rules over operations, and what they find.
+"""Policy: rules over GenAI operations, detectors of personal data and secrets, redaction.
 
-A pure package: no OpenTelemetry, nothing of ours.
+A pure package: no OpenTelemetry, no network, no clock.
 """

@@ -1,4 +1,4 @@
-"""What a detector is and what it finds: the seam between rules and detectors."""
+"""What a detector finds in a text, and what a detector is."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a detector found in a text. It says where, never what stood there.
+    """A place in a text, without the text itself.
 
     Attributes:
-        type: what was found, e.g. `email`.
-        start: offset of the first character.
-        end: offset behind the last character.
-        detector: the name of the detector that found it, e.g. `pii`.
-        confidence: from 0 to 1; 1 when a checksum or an exact form confirms it.
+        type: what it is, e.g. `EMAIL_ADDRESS`.
+        start, end: where, in characters; `end` is behind it.
+        detector: the name of the detector that found it.
+        confidence: from 0 to 1.
     """
 
     type: str
@@ -26,16 +25,16 @@ class Finding:
 
 
 class Detector(Protocol):
-    """Something that finds things of certain types in a text.
+    """Finds things of some types in a text.
 
     Attributes:
-        name: how rules refer to it, e.g. `pii`.
-        types: every type it can find.
+        name: for configuration, counts and messages, e.g. `pii`.
+        types: the types of finding it may return.
     """
 
     name: str
     types: frozenset[str]
 
     def find(self, text: str) -> tuple[Finding, ...]:
-        """Everything it finds in a text, by position; thread-safe."""
+        """What is in the text, in order of its start; thread-safe."""
         ...
