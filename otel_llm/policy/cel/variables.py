@@ -33,20 +33,23 @@ class Variables(dict[str, object]):
     """Values by name; what has been read already is in the dict itself.
 
     Args:
-        load: gives the value of a variable, ABSENT when there is none, or a Failure.
+        load: see there; None for a subclass that has its own.
     """
 
     __slots__ = ("_load", "_without")
 
-    def __init__(self, load: Callable[[str], object]) -> None:
-        super().__init__()
+    def __init__(self, load: Callable[[str], object] | None = None) -> None:
         self._load = load
         # Those that cannot be read, with the failure; None when there is no such variable.
         self._without: dict[str, Failure | None] = {}
 
+    def load(self, name: str) -> object:
+        """The value of a variable, ABSENT when there is none, or a Failure."""
+        return ABSENT if self._load is None else self._load(name)
+
     def __missing__(self, name: str) -> object:
         if name not in self._without:
-            value = self._load(name)
+            value = self.load(name)
             if value is not ABSENT and type(value) is not Failure:
                 self[name] = value
                 return value
