@@ -32,6 +32,9 @@ _SHAPE: Final = str.maketrans("012345678", "999999999")
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
 # The most groups of digits that one number is written in.
 _MOST_GROUPS: Final = 8
+# What joins groups of one number, and of a fraction or a code: a number neither begins nor ends there.
+_JOINS: Final = (".", "-")
+_SHORTEST: Final = 7
 # A date (with an hour, perhaps) is no number of a person.
 _DATE: Final = re.compile(r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)")
 
@@ -52,6 +55,11 @@ _CARD_SHAPES: Final = (
 def is_card(digits: str) -> bool:
     """Whether digits have an issuer, its length, and a right check digit."""
     return _CARD.fullmatch(digits) is not None and len(set(digits)) > 1 and luhn(digits)
+
+
+def _goes_on(text: str, end: int) -> bool:
+    """Whether the number that ends here has further digits behind a dot or a dash."""
+    return text[end : end + 1] in _JOINS and text[end + 1 : end + 2].isdigit()
 
 
 def _table(types: frozenset[str]) -> dict[str, list[tuple[NumberRule, re.Pattern[str] | None]]]:
@@ -113,10 +121,12 @@ class Numbers:
     ) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
         start = groups[position][0]
+        if text[start - 1 : start] in _JOINS:
+            return None
         for after in range(min(len(groups), position + _MOST_GROUPS), position, -1):
             end = groups[after - 1][1]
             candidates = self._table.get(text[start:end].translate(_SHAPE))
-            if candidates:
+            if candidates and not _goes_on(text, end):
                 digits = _NOT_DIGITS.sub("", text[start:end])
                 for rule, context in candidates:
                     if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
@@ -132,7 +142,9 @@ class Numbers:
                 start, end = groups[position][0], groups[after - 1][1]
                 while start and text[start - 1] in "+(":
                     start -= 1
-                if end - start >= 7 and not _DATE.match(text, start) and is_phone(text, start, end):  # noqa: PLR2004 - the shortest number
+                if end - start < _SHORTEST or text[start - 1 : start] in _JOINS or _goes_on(text, end):
+                    continue
+                if not _DATE.match(text, start) and is_phone(text, start, end):
                     yield Finding(PHONE_NUMBER, start, end, self.name, 0.8)
                     position = after
                     break

@@ -137,7 +137,7 @@ _IBAN_SIZES: Final = {
     }.items()
     for country in countries.split()
 }  # fmt: skip
-_IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<!\w[A-Za-z]{2}\d)\d", re.ASCII)
+_IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![\w\-][A-Za-z]{2}\d)\d", re.ASCII)
 
 
 class _Iban:
