@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("http", "codecs", "dialects", "components"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "clock", "errors", "nearest", "credentials"),
-    ("cost", "quality"),
+    ("cost", "policy", "quality"),
     ("_generated",),
 )
 SIBLINGS = {
@@ -32,7 +32,7 @@ SIBLINGS = {
     ("exporters", "ledger"),  # one of them writes it
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
-PURE = ("cost", "quality")  # domain packages: no OpenTelemetry, nothing of ours
+PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:

@@ -1,0 +1,159 @@
+"""Several detectors as one: what each finds, in the text as a reader sees it, remembered for texts that come again.
+
+The history of a conversation is sent again with every turn, so most texts were looked at before. Findings (places and
+types, never text) are kept for a bounded number of texts, by the text when it is short and by its digest otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from otel_llm.policy.detectors.folding import Folded
+from otel_llm.policy.detectors.patterns import in_order
+from otel_llm.policy.findings import Detector, Finding
+
+_SHORT: Final = 128
+_DEFAULT_REMEMBERED: Final = 16_384
+# A text with more findings than this is one finding: nobody can use what would be left of it.
+_MOST_FINDINGS: Final = 10_000
+_MOST_REMEMBERED_FINDINGS: Final = 64
+# Nothing shorter is personal or secret.
+_SHORTEST: Final = 5
+
+
+class DetectorError(Exception):
+    """A detector raised.
+
+    Attributes:
+        detector: its name.
+        kind: the type of what it raised; its text may hold content.
+    """
+
+    def __init__(self, detector: str, kind: str) -> None:
+        self.detector = detector
+        self.kind = kind
+        super().__init__(f"detector {detector} failed with {kind}")
+
+
+class _Memory:
+    """Findings by text, at most `limit` and as many again: the older half goes when the newer is full."""
+
+    __slots__ = ("_limit", "_lock", "_new", "_old")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._new: dict[str | bytes, tuple[Finding, ...]] = {}
+        self._old: dict[str | bytes, tuple[Finding, ...]] = {}
+
+    def get(self, key: str | bytes) -> tuple[Finding, ...] | None:
+        found = self._new.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: str | bytes, findings: tuple[Finding, ...]) -> None:
+        with self._lock:
+            if len(self._new) >= self._limit:
+                self._old, self._new = self._new, {}
+            self._new[key] = findings
+
+
+class DetectorSet:
+    """Several detectors as one; thread-safe.
+
+    Args:
+        detectors: in no particular order.
+        types: findings of other types do not count; None for all.
+        allowed: texts that are no finding, whatever their case: an address of one's own.
+        remembered: for how many texts findings are kept, and as many again.
+        name: of the set, as a detector.
+
+    Attributes:
+        types: those that it may find.
+    """
+
+    __slots__ = ("_allowed", "_detectors", "_memory", "_on_original", "name", "types")
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        types: frozenset[str] | None = None,
+        *,
+        allowed: Iterable[str] = (),
+        remembered: int = _DEFAULT_REMEMBERED,
+        name: str = "detectors",
+    ) -> None:
+        self.name = name
+        every = frozenset(type_ for detector in detectors for type_ in detector.types)
+        self.types = every if types is None else every & types
+        self._allowed = frozenset(text.lower() for text in allowed)
+        used = [detector for detector in detectors if detector.types & self.types]
+        self._detectors = [one for one in used if not getattr(one, "reads_original", False)]
+        self._on_original = [one for one in used if getattr(one, "reads_original", False)]
+        self._memory = _Memory(remembered)
+
+    def find(self, text: str) -> tuple[Finding, ...]:
+        """What is in the text: findings that do not overlap, in order; those that did are one.
+
+        Raises:
+            DetectorError: a detector raised. What the others may have found is not known.
+        """
+        if len(text) < _SHORTEST:
+            return ()
+        key = text if len(text) <= _SHORT else _digest(text)
+        found = self._memory.get(key)
+        if found is None:
+            found = self._look(text)
+            if len(found) <= _MOST_REMEMBERED_FINDINGS:
+                self._memory.put(key, found)
+        return found
+
+    def _look(self, text: str) -> tuple[Finding, ...]:
+        folded = Folded(text)
+        found: list[Finding] = []
+        for detector in self._detectors:
+            for one in _ask(detector, folded.text):
+                if one.type in self.types:
+                    start, end = (one.start, one.end) if folded.text is text else folded.to_source(one.start, one.end)
+                    found.append(Finding(one.type, start, end, one.detector, one.confidence))
+        for detector in self._on_original:
+            found += [one for one in _ask(detector, text) if one.type in self.types]
+        if self._allowed:
+            found = [one for one in found if text[one.start : one.end].lower() not in self._allowed]
+        if len(found) > _MOST_FINDINGS:
+            return (Finding(found[0].type, 0, len(text), found[0].detector, found[0].confidence),)
+        return tuple(_merged(in_order(found))) if len(found) > 1 else tuple(found)
+
+
+def _ask(detector: Detector, text: str) -> tuple[Finding, ...]:
+    try:
+        found = detector.find(text)
+    except Exception as error:  # noqa: BLE001 - detectors are anybody's; a failure is told apart from a clean text, and whoever asked fails closed
+        raise DetectorError(detector.name, type(error).__name__) from None
+    if any(not 0 <= one.start < one.end <= len(text) for one in found):
+        raise DetectorError(detector.name, "PlaceOutsideOfText")
+    return found
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _merged(found: Sequence[Finding]) -> Iterable[Finding]:
+    """Findings in order, overlapping ones made one of the longest one's type, over all that any of them covers."""
+    current = found[0]
+    for one in found[1:]:
+        if one.start >= current.end:
+            yield current
+            current = one
+        elif one.end > current.end or one.end - one.start > current.end - current.start:
+            longest = max(current, one, key=lambda each: each.end - each.start)
+            end = max(current.end, one.end)
+            current = Finding(longest.type, current.start, end, longest.detector, longest.confidence)
+    yield current

@@ -1,0 +1,115 @@
+"""Texts as detectors read them: without tricks that hide something from a pattern and not from a reader.
+
+Zero-width and other invisible characters go, full-width and mathematical letters and the digits of all scripts become
+ASCII, Cyrillic and Greek letters that look Latin become Latin, and `%40` and `\\u0040` become what they stand for.
+Places in the folded text are mapped back, so that what is found is replaced where it really stands.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+# Where letters that fold to one ASCII character are: Latin-1 to Greek letters, letter-like symbols, enclosed ones,
+# full-width forms, mathematical alphanumerics.
+_COMPATIBILITY: Final = (
+    range(0xAA, 0x250), range(0x2070, 0x20A0), range(0x2100, 0x2150), range(0x2460, 0x2500), range(0xFE50, 0xFE70),
+    range(0xFF01, 0xFF5F), range(0x1D400, 0x1D800), range(0x1F100, 0x1F190), range(0x1FBF0, 0x1FBFA),
+)  # fmt: skip
+_LOOKALIKES: Final = dict(
+    zip(
+        "аеорсухіјѕԁԛԝһӏАВЕКМНОРСТУХІЈЅοανρικυΑΒΕΖΗΙΚΜΝΟΡΤΥΧ․‐‑‒–—−∙",
+        "aeopcyxijsdqwhlABEKMHOPCTYXIJSoavpikuABEZHIKMNOPTYX.------.",
+        strict=True,
+    )
+)
+_INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\udc80-\udcff\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_SHORTENS: Final = re.compile(rf"[{_INVISIBLE}]+|%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]")
+_SPACES: Final = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+
+
+@cache
+def _table() -> dict[int, str]:
+    """Characters that fold to one of ASCII."""
+    table = {}
+    for codes in _COMPATIBILITY:
+        for code in codes:
+            folded = unicodedata.normalize("NFKC", chr(code))
+            if len(folded) == 1 and folded.isascii() and folded != chr(code):
+                table[code] = folded
+    for code in (*range(0x660, 0x1CDA), *range(0xA620, 0xAC00), *range(0x104A0, 0x11E00)):
+        digit = unicodedata.decimal(chr(code), None)
+        if digit is not None:
+            table[code] = str(digit)
+    table.update({ord(odd): plain for odd, plain in _LOOKALIKES.items()})
+    table.update(dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "))
+    return table
+
+
+class Folded:
+    """A text and what detectors read in its place.
+
+    Args:
+        source: as it is.
+
+    Attributes:
+        text: folded; the same object when there was nothing to fold.
+    """
+
+    __slots__ = ("_folded_starts", "_source_starts", "source", "text")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._folded_starts: list[int] = []
+        self._source_starts: list[int] = []
+        text = source if source.isascii() else source.translate(_table())
+        if ("%" in text or "\\u" in text or not text.isascii()) and _SHORTENS.search(text):
+            text = "".join(self._shortened(text))
+        self.text = text
+
+    def _shortened(self, text: str) -> Iterator[str]:
+        """The pieces of the text without what is invisible and with what is encoded, noting where each begins."""
+        after = folded = 0
+        for match in _SHORTENS.finditer(text):
+            start, end = match.span()
+            piece = text[after:start] + _decoded(match.group())
+            self._folded_starts += (folded, folded + start - after)
+            self._source_starts += (after, start)
+            folded += len(piece)
+            after = end
+            yield piece
+        self._folded_starts.append(folded)
+        self._source_starts.append(after)
+        yield text[after:]
+
+    def to_source(self, start: int, end: int) -> tuple[int, int]:
+        """Where a part of the folded text stands in the source, with everything invisible inside of it."""
+        if not self._folded_starts:
+            return start, end
+        return self._place(start), self._place(end - 1, last=True)
+
+    def _place(self, index: int, *, last: bool = False) -> int:
+        position = bisect_right(self._folded_starts, index) - 1
+        start = self._source_starts[position]
+        offset = index - self._folded_starts[position]
+        if not last:
+            return start + offset
+        after = self._source_starts[position + 1] if position + 1 < len(self._source_starts) else len(self.source)
+        # A piece that stands for one character ends where the next piece begins.
+        is_encoded = position + 1 < len(self._folded_starts) and position % 2 == 1
+        return after if is_encoded else start + offset + 1
+
+
+def _decoded(piece: str) -> str:
+    if piece[0] == "%":
+        return chr(int(piece[1:], 16))
+    if piece[0] == "\\":
+        return chr(int(piece[2:], 16))
+    return ""

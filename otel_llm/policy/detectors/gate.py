@@ -1,0 +1,139 @@
+"""The gate in front of regular expressions: which of many patterns can occur in a text at all.
+
+Searching for literals is ten to a hundred times faster than matching expressions, and most texts hold nothing, so each
+pattern names keywords (or a cheap expression) without which it cannot match. Three engines decide, the fastest that is
+installed: hyperscan, google-re2, or a search for each keyword in turn. All of them let the same findings through; they
+differ in speed only (benchmarks/detectors.py).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+Engine: TypeAlias = Literal["hyperscan", "re2", "re"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Without what a pattern cannot match.
+
+    Attributes:
+        keywords: at least one of these occurs, in whatever case; in lower case, ASCII.
+        pattern: or this expression occurs; in the syntax that re, RE2 and hyperscan share. Engines that would gain
+            nothing from it let everything through.
+    """
+
+    keywords: tuple[str, ...] = ()
+    pattern: str | None = None
+
+
+Passing: TypeAlias = Callable[[str], Sequence[int]]
+
+
+def passing(cues: Sequence[Cue], engine: Engine | None = None) -> Passing:
+    """A function from a text to the positions of the cues that occur in it, ascending; thread-safe.
+
+    Args:
+        cues: those of all patterns; one without keywords and pattern always passes.
+        engine: the fastest installed by default.
+    """
+    for name in (engine,) if engine else ("hyperscan", "re2", "re"):
+        try:
+            return _ENGINES[name](cues)
+        except ImportError:
+            if engine:
+                raise
+    raise AssertionError("the engine of the standard library is always there")
+
+
+def _expressions(cues: Sequence[Cue]) -> list[tuple[int, str]]:
+    """All expressions, each with the position of its cue."""
+    found = []
+    for position, cue in enumerate(cues):
+        found += [(position, re.escape(keyword)) for keyword in cue.keywords]
+        if cue.pattern is not None:
+            found.append((position, cue.pattern))
+    return found
+
+
+def _always(cues: Sequence[Cue]) -> list[int]:
+    return [position for position, cue in enumerate(cues) if not cue.keywords and cue.pattern is None]
+
+
+def _with_hyperscan(cues: Sequence[Cue]) -> Passing:
+    import hyperscan  # noqa: PLC0415 - optional, and loads a large library
+
+    expressions = _expressions(cues)
+    always = _always(cues)
+    if not expressions:
+        return lambda text: always  # noqa: ARG005 - nothing to look for
+    database = hyperscan.Database()
+    single, caseless = hyperscan.HS_FLAG_SINGLEMATCH, hyperscan.HS_FLAG_CASELESS
+    database.compile(
+        expressions=[expression.encode() for _, expression in expressions],
+        ids=[position for position, _ in expressions],
+        flags=[single | (caseless if cues[position].keywords else 0) for position, _ in expressions],
+    )
+    local = threading.local()
+
+    def note(position: int, _from: int, _to: int, _flags: int, found: set[int]) -> None:
+        found.add(position)
+
+    def look(text: str) -> Sequence[int]:
+        scratch = getattr(local, "scratch", None)
+        if scratch is None:
+            scratch = local.scratch = hyperscan.Scratch(database)
+        found = set(always)
+        data = text.encode("utf-8", "replace")
+        database.scan(data, match_event_handler=note, context=found, scratch=scratch)
+        return sorted(found)
+
+    return look
+
+
+def _with_re2(cues: Sequence[Cue]) -> Passing:
+    import re2  # noqa: PLC0415 - optional
+
+    expressions = _expressions(cues)
+    always = _always(cues)
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _RE2_BYTES
+    gate = re2.Set.SearchSet(options)
+    for position, expression in expressions:
+        gate.Add(f"(?i:{expression})" if cues[position].keywords else expression)
+    gate.Compile()
+    owners = [position for position, _ in expressions]
+
+    def look(text: str) -> Sequence[int]:
+        matched = gate.Match(text.encode("utf-8", "replace")) or ()
+        return sorted({*always, *(owners[index] for index in matched)})
+
+    return look
+
+
+# What one RE2 set may use for its automata; beyond it, RE2 forgets states and goes on.
+_RE2_BYTES: Final = 32 << 20
+
+
+def _with_re(cues: Sequence[Cue]) -> Passing:
+    def look(text: str) -> Sequence[int]:
+        lower = text.lower()
+        return [
+            position
+            for position, cue in enumerate(cues)
+            if not cue.keywords or any(keyword in lower for keyword in cue.keywords)
+        ]
+
+    return look
+
+
+_ENGINES: Final[dict[str, Callable[[Sequence[Cue]], Passing]]] = {
+    "hyperscan": _with_hyperscan,
+    "re2": _with_re2,
+    "re": _with_re,
+}

@@ -1,0 +1,152 @@
+"""Numbers that belong to persons: cards, phones, the numbers of states.
+
+All of them are runs of digits with single separators, so a text is searched once for such runs; what a run (or a part
+of it: two numbers may stand side by side) is, its shape decides. `555-12-3456` has the shape `999-99-9999`. A shape is
+looked up in a table, its check digits are verified, and where those are weak or missing a word must stand near.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from otel_llm.policy.detectors import national_ids
+from otel_llm.policy.detectors.checksums import luhn
+from otel_llm.policy.detectors.gate import Cue, Engine, passing
+from otel_llm.policy.detectors.national_ids import NumberRule
+from otel_llm.policy.detectors.patterns import has_context, in_order, words
+from otel_llm.policy.detectors.phones import PHONE_NUMBER, is_phone
+from otel_llm.policy.findings import Finding
+
+CREDIT_CARD: Final = "CREDIT_CARD"
+
+# Seven digits or more, with at most three separators between two of them, and no part of a word, a UUID or a fraction.
+# The look-behind stands after the first digit: a pattern that begins with a set of characters is searched for faster.
+_RUN: Final = re.compile(
+    r"\d(?<![\w.\-].)(?:[ ()./\-]{0,3}\d){6,40}(?: ?(?:x|ext\.?) ?\d{1,6})?(?!\w|[\-.]\w)", re.ASCII
+)
+_CUE: Final = Cue(pattern=r"\d[ ()./\-]{0,3}" * 6 + r"\d")
+_GROUP: Final = re.compile(r"\d+", re.ASCII)
+_SHAPE: Final = str.maketrans("012345678", "999999999")
+_NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
+# The most groups of digits that one number is written in.
+_MOST_GROUPS: Final = 8
+# What joins groups of one number, and of a fraction or a code: a number neither begins nor ends there.
+_JOINS: Final = (".", "-")
+_SHORTEST: Final = 7
+# A date (with an hour, perhaps) is no number of a person.
+_DATE: Final = re.compile(r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)")
+
+# Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
+_CARD: Final = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720))\d{12,14}|3[47]\d{13}"
+    r"|3(?:0[0-5]|[689])\d{11,13}|(?:35(?:2[89]|[3-8])\d{12,13}|(?:1800|2131)\d{11})|6(?:011|4[4-9]|5)\d{12,15}"
+    r"|(?:50|5[6-9]|6[0-9])\d{10,17}"
+)
+_CARD_SHAPES: Final = (
+    *("9" * size for size in range(12, 20)),
+    *(separator.join(groups) for separator in " -" for groups in (
+        ("9999",) * 4, ("9999", "999999", "99999"), ("9999", "999999", "9999"), (*("9999",) * 4, "999"), ("9999",) * 3,
+    )),
+)
+
+
+def is_card(digits: str) -> bool:
+    """Whether digits have an issuer, its length, and a right check digit."""
+    return _CARD.fullmatch(digits) is not None and len(set(digits)) > 1 and luhn(digits)
+
+
+def _goes_on(text: str, end: int) -> bool:
+    """Whether the number that ends here has further digits behind a dot or a dash."""
+    return text[end : end + 1] in _JOINS and text[end + 1 : end + 2].isdigit()
+
+
+def _table(types: frozenset[str]) -> dict[str, list[tuple[NumberRule, re.Pattern[str] | None]]]:
+    rules = (NumberRule(CREDIT_CARD, _CARD_SHAPES, is_card), *national_ids.NUMBERS)
+    table: dict[str, list[tuple[NumberRule, re.Pattern[str] | None]]] = {}
+    for rule in rules:
+        if rule.type in types:
+            context = words(*rule.context) if rule.context else None
+            for shape in rule.shapes:
+                table.setdefault(shape, []).append((rule, context))
+    return table
+
+
+TYPES: Final = frozenset({CREDIT_CARD, PHONE_NUMBER, *(rule.type for rule in national_ids.NUMBERS)})
+
+
+class Numbers:
+    """Looks for cards, phones and the numbers of states.
+
+    Args:
+        types: those to look for; all by default.
+        engine: of the gate.
+    """
+
+    name = "numbers"
+
+    __slots__ = ("_passing", "_table", "types")
+
+    def __init__(self, types: frozenset[str] = TYPES, engine: Engine | None = None) -> None:
+        self.types = types & TYPES
+        self._table = _table(types)
+        self._passing = passing([_CUE], engine)
+
+    def find(self, text: str) -> tuple[Finding, ...]:
+        """The numbers in the text."""
+        found: list[Finding] = []
+        if self._passing(text):
+            for run in _RUN.finditer(text):
+                found += self._in_run(text, run.start(), run.end())
+        return in_order(found)
+
+    def _in_run(self, text: str, start: int, end: int) -> Iterator[Finding]:
+        groups = [match.span() for match in _GROUP.finditer(text, start, end)]
+        position = 0
+        unknown = 0  # the first group that is part of nothing yet
+        while position < len(groups):
+            found = self._beginning_at(text, groups, position)
+            if found is None:
+                position += 1
+                continue
+            yield from self._phones(text, groups[unknown:position])
+            finding, position = found
+            yield finding
+            unknown = position
+        yield from self._phones(text, groups[unknown:])
+
+    def _beginning_at(
+        self, text: str, groups: Sequence[tuple[int, int]], position: int
+    ) -> tuple[Finding, int] | None:
+        """A number whose first group is this one, and the position after its last group; the longest that is right."""
+        start = groups[position][0]
+        if text[start - 1 : start] in _JOINS:
+            return None
+        for after in range(min(len(groups), position + _MOST_GROUPS), position, -1):
+            end = groups[after - 1][1]
+            candidates = self._table.get(text[start:end].translate(_SHAPE))
+            if candidates and not _goes_on(text, end):
+                digits = _NOT_DIGITS.sub("", text[start:end])
+                for rule, context in candidates:
+                    if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
+                        return Finding(rule.type, start, end, self.name, 0.95), after
+        return None
+
+    def _phones(self, text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+        if PHONE_NUMBER not in self.types:
+            return
+        position = 0
+        while position < len(groups):
+            for after in range(min(len(groups), position + _MOST_GROUPS), position, -1):
+                start, end = groups[position][0], groups[after - 1][1]
+                while start and text[start - 1] in "+(":
+                    start -= 1
+                if end - start < _SHORTEST or text[start - 1 : start] in _JOINS or _goes_on(text, end):
+                    continue
+                if not _DATE.match(text, start) and is_phone(text, start, end):
+                    yield Finding(PHONE_NUMBER, start, end, self.name, 0.8)
+                    position = after
+                    break
+            else:
+                position += 1

@@ -1,0 +1,226 @@
+"""Personal data that is not a run of digits: mail and network addresses, bank accounts, numbers with letters in them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from otel_llm.policy.detectors import national_ids
+from otel_llm.policy.detectors.checksums import mod_97
+from otel_llm.policy.detectors.gate import Cue, Engine
+from otel_llm.policy.detectors.patterns import PatternDetector, Rule, words
+
+EMAIL_ADDRESS: Final = "EMAIL_ADDRESS"
+IBAN_CODE: Final = "IBAN_CODE"
+IP_ADDRESS: Final = "IP_ADDRESS"
+URL: Final = "URL"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A match that was put together by hand."""
+
+    text: str
+    start: int
+    end: int
+
+    def group(self, group: int, /) -> str | None:  # noqa: ARG002 - there is only the whole
+        return self.text[self.start : self.end]
+
+    def span(self, group: int, /) -> tuple[int, int]:  # noqa: ARG002 - as above
+        return self.start, self.end
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """A pattern that is found by a rare character in its middle, and reaches to the left of it.
+
+    Attributes:
+        middle: from the rare character on.
+        left: from a text and the start of the middle, the start of the whole; the same when it is nothing.
+    """
+
+    middle: re.Pattern[str]
+    left: Callable[[str, int], int]
+
+    def finditer(self, text: str, /) -> Iterator[_Place]:
+        """All matches that do not overlap."""
+        last = 0
+        for match in self.middle.finditer(text):
+            start = self.left(text, match.start())
+            if last <= start < match.start():
+                last = match.end()
+                yield _Place(text, start, last)
+
+
+def _back(characters: str, most: int) -> Callable[[str, int], int]:
+    """Goes left over at most so many characters of a set."""
+    pattern = re.compile(rf"[^{characters}]")
+
+    def left(text: str, start: int) -> int:
+        lowest = max(0, start - most)
+        outside = [match.end() for match in pattern.finditer(text, lowest, start)]
+        return outside[-1] if outside else lowest
+
+    return left
+
+
+# Mail. Domains of other scripts count; the last label has letters only, so that package@1.2.3 is none.
+_MAIL: Final = _Around(
+    re.compile(r"@(?:[^\W_](?:[\w\-]{0,62})\.){1,10}[^\W\d_]{2,24}(?![\w\-])"), _back(r"\w.%+\-'!#$&*/=?^`{|}~", 64)
+)
+_MAIL_START: Final = re.compile(r"[^\w]*")
+_FILE_NAMES: Final = frozenset(
+    {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "py", "gz", "tgz", "zip", "whl", "jar", "local"}
+)
+
+
+class _Mail:
+    """Mail addresses without the punctuation that a local part may have and a sentence puts before it."""
+
+    def finditer(self, text: str, /) -> Iterator[_Place]:
+        for place in _MAIL.finditer(text):
+            start = place.start
+            for position in range(start, place.end):
+                if text[position] == "@":
+                    break
+                if text[position] in "'\"/=?|{}&`*":  # legal, and hardly ever meant
+                    start = position + 1
+            stripped = _MAIL_START.match(text, start)
+            start = stripped.end() if stripped else start
+            if start < place.end and text[start : place.end].find("@") > 0:
+                yield _Place(text, start, place.end)
+
+
+def _is_mail(text: str) -> bool:
+    local, _, domain = text.rpartition("@")
+    return domain.rpartition(".")[2].lower() not in _FILE_NAMES and local != "git"
+
+
+# Network addresses. Only those that the Internet routes can lead to a person.
+_IPV4: Final = re.compile(r"\d(?<![\w.\-].)\d{0,2}(?:\.\d{1,3}){3}(?![\w\-]|\.\d)", re.ASCII)
+_VERSION: Final = re.compile(r"(?:version|release|build|firmware|[^/:]/|v|@|==?|\^|~)\W{0,2}$", re.IGNORECASE)
+_IPV6: Final = _Around(re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5))
+# A version of four parts looks like an address; addresses with four small parts are rare.
+_SMALL: Final = 32
+
+
+class _Ipv4:
+    """Dotted quads that are no versions."""
+
+    def finditer(self, text: str, /) -> Iterator[_Place]:
+        for match in _IPV4.finditer(text):
+            start, end = match.span()
+            parts = [int(part) for part in match.group().split(".")]
+            if max(parts) >= _SMALL and not _VERSION.search(text, max(0, start - 12), start):
+                yield _Place(text, start, end)
+
+
+def _is_routed(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_global
+    except ValueError:
+        return False
+
+
+# Bank accounts. Source: the SWIFT IBAN registry (country -> length).
+_IBAN_SIZES: Final = {
+    country: size
+    for size, countries in {
+        15: "NO", 16: "BE", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK", 21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ DZ ES MD PK RO SA SE SK TN VG",
+        25: "LY PT ST", 26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV",
+        29: "BR EG PS QA UA", 30: "JO KW MU", 31: "MT SC", 32: "LC", 33: "RU",
+    }.items()
+    for country in countries.split()
+}  # fmt: skip
+_IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![\w\-][A-Za-z]{2}\d)\d", re.ASCII)
+
+
+class _Iban:
+    """Country, two check digits, and as many letters and digits, in groups or not, as the country has."""
+
+    def finditer(self, text: str, /) -> Iterator[_Place]:
+        for match in _IBAN.finditer(text):
+            start = match.start() - 2
+            end = _end_of(text, start, _IBAN_SIZES.get(text[start : start + 2].upper(), 0))
+            if end and not text[end : end + 1].isalnum():
+                yield _Place(text, start, end)
+
+
+def _end_of(text: str, start: int, size: int) -> int:
+    """Where so many letters and digits with single separators end; 0 when they do not."""
+    position, seen = start, 0
+    while seen < size:
+        if position >= len(text):
+            return 0
+        character = text[position]
+        if character.isascii() and character.isalnum():
+            seen += 1
+        elif character not in " -" or not text[position - 1].isalnum():
+            return 0
+        position += 1
+    return position if size else 0
+
+
+def _is_iban(text: str) -> bool:
+    return mod_97(text.replace(" ", "").replace("-", "").upper())
+
+
+_URL: Final = re.compile(r"(?:https?|ftp)://[^\s\"'<>\\)\]}]{3,2000}|(?<![\w.@/])www\.[^\s\"'<>\\)\]}]{3,2000}", re.IGNORECASE)
+
+
+# Numbers with letters: one search for tokens of capital letters and digits, and a look at what each is.
+_TOKEN: Final = re.compile(r"[A-Z0-9](?<![\w\-].)[A-Z0-9]{1,17}[\-+]?[A-Za-z0-9]{1,12}(?![\w\-])", re.ASCII)
+_SPACED_NINO: Final = re.compile(r"[A-CEGHJ-PR-TW-Z](?<!\w.)[A-CEGHJ-PR-TW-Z] ?(?:\d\d ?){3}[A-D](?!\w)", re.ASCII)
+_LETTERED: Final = tuple(
+    (rule, re.compile(rule.pattern), words(*rule.context) if rule.context else None) for rule in national_ids.LETTERED
+)
+
+
+def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
+    for rule, pattern, context in _LETTERED:
+        if rule.type in types:
+            is_valid = _valid(rule.is_valid)
+            searched = _SPACED_NINO if rule.type == "UK_NINO" else _Tokens(pattern)
+            yield Rule(rule.type, searched, Cue(pattern=rule.pattern), is_valid=is_valid, context=context)
+
+
+def _valid(check: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda text: check(national_ids.without_separators(text) if "+" not in text else text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """A pattern that only whole tokens of capital letters and digits can match."""
+
+    pattern: re.Pattern[str]
+
+    def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
+        for token in _TOKEN.finditer(text):
+            match = self.pattern.fullmatch(text, token.start(), token.end())
+            if match is not None:
+                yield match
+
+
+TYPES: Final = frozenset(
+    {EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)}
+)
+
+
+def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None) -> PatternDetector:
+    """The detector `personal`: of these types; URLs are no personal data unless one says so."""
+    rules = [
+        Rule(EMAIL_ADDRESS, _Mail(), Cue(("@",)), is_valid=_is_mail, confidence=0.95),
+        Rule(IP_ADDRESS, _Ipv4(), Cue(pattern=r"\d\.\d{1,3}\.\d{1,3}\.\d"), is_valid=_is_routed, confidence=0.7),
+        Rule(IP_ADDRESS, _IPV6, Cue(pattern=r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]"), is_valid=_is_routed, confidence=0.7),
+        Rule(IBAN_CODE, _Iban(), Cue(pattern=r"\b[A-Za-z]{2}\d\d[ \-]?[A-Za-z0-9]{4}"), is_valid=_is_iban),
+        Rule(URL, _URL, Cue(("://", "www.")), confidence=0.6),
+        *_lettered_rules(types),
+    ]
+    return PatternDetector("personal", [rule for rule in rules if rule.type in types], engine)
+
+
