@@ -131,6 +131,9 @@ OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
+OTEL_LLM_ATTEMPT_BACKOFF: Final = "otel_llm.attempt.backoff"
+OTEL_LLM_ATTEMPT_COUNT: Final = "otel_llm.attempt.count"
+OTEL_LLM_ATTEMPT_RETRY_AFTER: Final = "otel_llm.attempt.retry_after"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -164,6 +167,10 @@ OTEL_LLM_EVALUATION_ID: Final = "otel_llm.evaluation.id"
 OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
+OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
+OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
+OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
+OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
@@ -201,6 +208,8 @@ OTEL_LLM_QUALITY_UNKNOWN_TOOL: Final = "otel_llm.quality.unknown_tool"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
+OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
+OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
@@ -341,6 +350,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OPENAI_RESPONSE_SERVICE_TIER: "string",
         OPENAI_RESPONSE_SYSTEM_FINGERPRINT: "string",
         OTEL_METRIC_OVERFLOW: "boolean",
+        OTEL_LLM_ATTEMPT_BACKOFF: "double",
+        OTEL_LLM_ATTEMPT_COUNT: "int",
+        OTEL_LLM_ATTEMPT_RETRY_AFTER: "string",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",
@@ -374,6 +386,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_TARGET: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEEDBACK_OUTCOME: "string",
+        OTEL_LLM_INSTRUMENTATION_LIBRARY: "string",
+        OTEL_LLM_INSTRUMENTATION_METHOD: "string",
+        OTEL_LLM_INSTRUMENTATION_SITE: "string",
+        OTEL_LLM_INSTRUMENTATION_STATUS: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
@@ -411,6 +427,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
         OTEL_LLM_SIGNAL: "string",
+        OTEL_LLM_STREAM_CHUNKS: "int",
+        OTEL_LLM_STREAM_COMPLETE: "boolean",
         OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",
@@ -598,6 +616,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EVALUATION_TARGET: frozenset({"known", "unknown", "unchecked"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
         OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "invalid", "refused", "unauthorized"}),
+        OTEL_LLM_INSTRUMENTATION_STATUS: frozenset(
+            {"instrumented", "native", "other", "waiting", "missing", "disabled", "not_installed", "removed"}
+        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
@@ -1039,6 +1060,31 @@ class OtelLlmFeedbackOutcomeValues:
     INVALID: Final = "invalid"
     REFUSED: Final = "refused"
     UNAUTHORIZED: Final = "unauthorized"
+
+
+OtelLlmInstrumentationStatus: TypeAlias = Literal[
+    "instrumented",
+    "native",
+    "other",
+    "waiting",
+    "missing",
+    "disabled",
+    "not_installed",
+    "removed",
+]
+
+
+class OtelLlmInstrumentationStatusValues:
+    """Listed values of otel_llm.instrumentation.status; others may occur."""
+
+    INSTRUMENTED: Final = "instrumented"
+    NATIVE: Final = "native"
+    OTHER: Final = "other"
+    WAITING: Final = "waiting"
+    MISSING: Final = "missing"
+    DISABLED: Final = "disabled"
+    NOT_INSTALLED: Final = "not_installed"
+    REMOVED: Final = "removed"
 
 
 OtelLlmPolicyActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]

@@ -614,6 +614,41 @@ OTEL_LLM_FEEDBACK_RESULTS: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.feedback.outcome", "otel_llm.evaluation.target"),
     required=frozenset({"otel_llm.component.name", "otel_llm.feedback.outcome"}),
 )
+OTEL_LLM_INSTRUMENTATION_ERRORS: Final = Metric(
+    name="otel_llm.instrumentation.errors",
+    instrument="counter",
+    unit="{error}",
+    value_type="int",
+    description="Steps of hooks that failed; the calls went on without them.",
+    attributes=("otel_llm.instrumentation.site", "error.type"),
+    required=frozenset({"otel_llm.instrumentation.site", "error.type"}),
+)
+OTEL_LLM_INSTRUMENTATION_HOOKS: Final = Metric(
+    name="otel_llm.instrumentation.hooks",
+    instrument="gauge",
+    unit="{hook}",
+    value_type="int",
+    description="Hooks, and what became of them.",
+    attributes=(
+        "otel_llm.instrumentation.library",
+        "otel_llm.instrumentation.method",
+        "otel_llm.instrumentation.status",
+    ),
+    required=frozenset({
+        "otel_llm.instrumentation.library",
+        "otel_llm.instrumentation.method",
+        "otel_llm.instrumentation.status",
+    }),
+)
+OTEL_LLM_INSTRUMENTATION_RETRIES: Final = Metric(
+    name="otel_llm.instrumentation.retries",
+    instrument="counter",
+    unit="{attempt}",
+    value_type="int",
+    description="Attempts that SDKs made again, by provider; ten for one call are a retry storm.",
+    attributes=("gen_ai.provider.name",),
+    required=frozenset({"gen_ai.provider.name"}),
+)
 OTEL_LLM_INTERNAL_ERRORS: Final = Metric(
     name="otel_llm.internal_errors",
     instrument="counter",
@@ -857,6 +892,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,
         "otel_llm.exporter.items.rejected": OTEL_LLM_EXPORTER_ITEMS_REJECTED,
         "otel_llm.feedback.results": OTEL_LLM_FEEDBACK_RESULTS,
+        "otel_llm.instrumentation.errors": OTEL_LLM_INSTRUMENTATION_ERRORS,
+        "otel_llm.instrumentation.hooks": OTEL_LLM_INSTRUMENTATION_HOOKS,
+        "otel_llm.instrumentation.retries": OTEL_LLM_INSTRUMENTATION_RETRIES,
         "otel_llm.internal_errors": OTEL_LLM_INTERNAL_ERRORS,
         "otel_llm.pipeline.duration": OTEL_LLM_PIPELINE_DURATION,
         "otel_llm.pipeline.items.dropped": OTEL_LLM_PIPELINE_ITEMS_DROPPED,

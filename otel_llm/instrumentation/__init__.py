@@ -1,0 +1,37 @@
+"""Hooks that make GenAI telemetry of an app's own calls, without the app knowing.
+
+    loader      which emitter each library gets; puts hooks in when the app imports a library
+     ├─ stainless   the hook for SDKs with one choke point (OpenAI, Anthropic, Groq, Together, ...)
+     ├─ methods     the hook for SDKs without one: a table of their methods
+     ├─ providers/  tables and extractors, one module for each library
+    engine      everything that is the same for all: span, context, metrics, events, content, errors
+     ├─ admit       admissions before a call
+     ├─ call        one call from its request to its one end
+     ├─ streams     chunks on their way to the app; raw and responses: answers that the app takes raw
+     ├─ content     capture: redaction, limits, media
+     ├─ instruments, outlet     what is recorded, and whose providers record it
+    boundary    where failures of ours end
+    patches     putting hooks in and taking them out
+
+How to add a provider
+---------------------
+1. A module in `providers/`, named as the library is imported, with `LIBRARY = Library(install)`.
+   - An SDK that Stainless generated (it has `_base_client.SyncAPIClient.request`): `install_stainless(StainlessLibrary(
+     name, endpoint, provider))`, where `endpoint(method, url)` finds the Endpoint of a request.
+   - Any other: `install_methods((Method(...), ...))`, one row for each public method that costs money, sync and async.
+     `body` makes the request's body (a mapping in the provider's own words) of the arguments; `watch_stream` says where
+     the stream object keeps its iterator (`watch_attribute("_iterator")`), so that the app still gets the SDK's object.
+   - Where neither fits (botocore's events), call `engine.begin(endpoint, server, body, stream=...)`, run the SDK within
+     `call.context`, and tell the Call how it ended: `succeeded(answer)`, `failed(error)`, or a Watch for streams.
+2. An `Endpoint` for each operation: pure functions from the request's body and the answer to attributes
+   (`read_fields` with a table of words) and to Content (`dialects.messages.canonical_messages` reads most shapes), and
+   an Accumulator for streams. They read SDK models and Views of JSON alike, by attribute; they may raise.
+3. A row in `loader.LIBRARIES`, and the SDK in the `dev` extra.
+4. Tests beside `tests/instrumentation/test_openai.py`: the calls against a server on loopback, and every public method
+   of the SDK either traced or waived by name with a reason (`tests/instrumentation/coverage.py`).
+
+Nothing of an Endpoint runs between an app's chunks but `Accumulator.add`: keep it to a few attribute reads. Usage of a
+stream is the last one that came, never a sum of those that did.
+
+Importing this package imports no provider's library and reads nothing.
+"""

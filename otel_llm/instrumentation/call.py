@@ -1,0 +1,278 @@
+"""One call from its request to its end: the span, the clock, and what is known so far.
+
+The law of this module: a call ends once, whoever sees its end first (the caller, a close, a finalizer on any thread),
+and its end never raises. The span is current only while the SDK's own method runs, never while the app holds a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+
+from otel_llm._generated import attributes as names
+from otel_llm.cost.tokens import estimate_tokens
+from otel_llm.errors import DeniedError
+from otel_llm.instrumentation.provider import Accumulator, Attributes, Body, Content, Endpoint, Server
+
+if TYPE_CHECKING:
+    from otel_llm.instrumentation.engine import Engine
+    from otel_llm.instrumentation.outlet import Outlet
+
+# How a stream came to its end.
+StreamEnd = Literal["exhausted", "closed", "dropped"]
+
+_ERROR: Final = Status(StatusCode.ERROR)
+_CANCELLED: Final = "asyncio.CancelledError"
+_STATUS_CODE: Final = "http.response.status_code"
+ATTEMPT_FAILED: Final = "otel_llm.attempt.failed"
+
+
+class Call:
+    """A call that is under way. Made by `Engine.begin`.
+
+    Attributes:
+        endpoint: what is called.
+        server: who is called.
+        outlet: where its telemetry goes.
+        attributes: those of its span; more at its end.
+        body: the request's body, as it is to be sent.
+        span: its span; None until it has started, and when it could not be.
+        context: the context to run the SDK's method in; None without a span.
+        started: when it began, by `time.perf_counter`.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_backoff",
+        "_engine",
+        "_is_held",
+        "_open",
+        "_site",
+        "attributes",
+        "body",
+        "context",
+        "endpoint",
+        "outlet",
+        "server",
+        "span",
+        "started",
+    )
+
+    def __init__(
+        self, engine: Engine, outlet: Outlet, endpoint: Endpoint, server: Server, *, body: Body, attributes: Attributes
+    ) -> None:
+        self._engine = engine
+        self.outlet = outlet
+        self.server = server
+        self.attributes = attributes
+        self._site = f"{server.provider}.{endpoint.name}"
+        self.span: Span | None = None
+        self._attempts = 1
+        self._backoff = 0.0
+        self._is_held = False
+        self._open = [True]  # `pop` is atomic: a finalizer may run within an end, on the same thread
+        self.endpoint = endpoint
+        self.body = body
+        self.context: Context | None = None
+        self.started = time.perf_counter()
+
+    def start(self, span: Span, context: Context) -> None:
+        """The call has a span."""
+        self.span = span
+        self.context = context
+
+    @property
+    def is_content_captured(self) -> bool:
+        """Whether the answer's messages are wanted."""
+        return self._engine.capture is not None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer comes in chunks."""
+        return bool(self.attributes.get(names.GEN_AI_REQUEST_STREAM))
+
+    # What happens on the way.
+
+    def attempt_failed(self, status_code: int | None, retry_after: str | None, backoff_seconds: float) -> None:
+        """The SDK makes another attempt after a failed one and a wait."""
+        self._engine.boundary.run(
+            f"{self._site}.attempt", self._attempt_failed, status_code, retry_after, backoff_seconds
+        )
+
+    def _attempt_failed(self, status_code: int | None, retry_after: str | None, backoff_seconds: float) -> None:
+        self._attempts += 1
+        self._backoff += backoff_seconds
+        details: dict[str, str | int | float] = {names.OTEL_LLM_ATTEMPT_BACKOFF: backoff_seconds}
+        if status_code is not None:
+            details[_STATUS_CODE] = status_code
+        if retry_after is not None:
+            details[names.OTEL_LLM_ATTEMPT_RETRY_AFTER] = retry_after
+        if self.span is not None:
+            self.span.add_event(ATTEMPT_FAILED, details)
+        self.outlet.instruments.record_retries(self.server.provider, 1)
+
+    # Its end.
+
+    def succeeded(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        """The whole answer is there, or the promise of one."""
+        self._engine.boundary.run(f"{self._site}.pending", self._hold, answer)
+        if self._is_held:
+            return
+        self.complete(answer)
+        if self.endpoint.completes is not None:
+            self._engine.boundary.run(f"{self._site}.pending", self._complete_other, answer)
+
+    def _hold(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        is_pending = self.endpoint.is_pending
+        if is_pending is not None and is_pending(answer) and isinstance(answer.id, str):
+            self._engine.pending.hold(answer.id, self, answer)
+            self._is_held = True
+
+    def _complete_other(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        completes = self.endpoint.completes
+        other = completes(answer) if completes is not None else None
+        if other is not None:
+            self._engine.pending.complete(other, answer)
+
+    def complete(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        """The whole answer is there; nothing more is to come."""
+        if self._ends():
+            run = self._engine.boundary.run
+            found = run(f"{self._site}.response", self.endpoint.response, answer) or {}
+            output = run(f"{self._site}.output", self.endpoint.output, answer) if self.is_content_captured else None
+            run(f"{self._site}.end", self._end, found, output, None, None)
+
+    def failed(self, error: BaseException) -> None:
+        """There is no answer but this."""
+        if self._ends():
+            self._engine.boundary.run(f"{self._site}.end", self._end, {}, None, error, None)
+
+    def stream_ended(
+        self, accumulator: Accumulator, pace: Pace, how: StreamEnd, error: BaseException | None = None
+    ) -> None:
+        """A streamed answer is over, by itself or not."""
+        if self._ends():
+            self._engine.boundary.run(f"{self._site}.end", self._end_stream, accumulator, pace, how, error)
+
+    def _ends(self) -> bool:
+        try:
+            return self._open.pop()
+        except IndexError:
+            return False
+
+    def _end_stream(self, accumulator: Accumulator, pace: Pace, how: StreamEnd, error: BaseException | None) -> None:
+        run = self._engine.boundary.run
+        found = run(f"{self._site}.chunks", accumulator.attributes) or {}
+        complete = error is None and (how == "exhausted" or bool(run(f"{self._site}.chunks", _complete, accumulator)))
+        found[names.OTEL_LLM_STREAM_COMPLETE] = complete
+        found[names.OTEL_LLM_STREAM_CHUNKS] = pace.chunks
+        if pace.chunks:
+            found[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = pace.first - self.started
+        if not complete:
+            found.pop(names.GEN_AI_RESPONSE_FINISH_REASONS, None)
+        if not complete or names.GEN_AI_USAGE_OUTPUT_TOKENS not in found:
+            found.update(run(f"{self._site}.estimate", self._estimate, accumulator, found, complete) or {})
+        output = run(f"{self._site}.output", accumulator.output) if self.is_content_captured else None
+        # What nobody reads any more took no longer than its last chunk.
+        last = pace.last if how != "exhausted" and error is None and pace.chunks else None
+        self._end(found, output, error, last)
+        if pace.chunks:
+            between = (pace.last - pace.first) / (pace.chunks - 1) if pace.chunks > 1 else None
+            self.outlet.instruments.record_stream(self.attributes, pace.first - self.started, between)
+
+    def _estimate(self, accumulator: Accumulator, found: Attributes, complete: bool) -> Attributes:  # noqa: FBT001 - private
+        """Counts for a stream whose usage never came, marked as estimates; what the provider said stays."""
+        estimated: Attributes = {} if complete else {names.OTEL_LLM_USAGE_COMPLETE: False}
+        if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
+            content = self.endpoint.input(self.body)
+            tokens = sum(map(estimate_tokens, _texts(content.messages))) + sum(
+                map(estimate_tokens, _texts(content.system))
+            )
+            if not tokens:
+                return estimated
+            estimated[names.GEN_AI_USAGE_INPUT_TOKENS] = estimated[names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS] = tokens
+        produced = accumulator.output_estimate
+        known = found.get(names.GEN_AI_USAGE_OUTPUT_TOKENS)
+        if not isinstance(known, int) or known < produced:
+            estimated[names.GEN_AI_USAGE_OUTPUT_TOKENS] = produced
+            estimated[names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS] = produced
+        if len(estimated) > 1:
+            estimated[names.OTEL_LLM_USAGE_SOURCE] = "estimated"
+        return estimated
+
+    def _end(self, found: Attributes, output: Content | None, error: BaseException | None, last: float | None) -> None:
+        now = time.perf_counter()
+        seconds = (last or now) - self.started
+        if error is not None:
+            found[names.ERROR_TYPE] = error_type(error)
+        if self._attempts > 1:
+            found[names.OTEL_LLM_ATTEMPT_COUNT] = self._attempts
+            found[names.OTEL_LLM_ATTEMPT_BACKOFF] = self._backoff
+        self.attributes.update(found)
+        self._engine.finish(self, output, seconds)
+        span = self.span
+        if span is not None and span.is_recording():
+            run = self._engine.boundary.run
+            run(f"{self._site}.span", span.set_attributes, found)
+            if error is not None and not is_cancellation(error):
+                run(f"{self._site}.span", span.set_status, _ERROR)
+        if span is not None:
+            self._engine.boundary.run(f"{self._site}.span", _end_span, span, 0.0 if last is None else now - last)
+
+
+class Pace:
+    """A counter and a clock: all that is recorded for each chunk.
+
+    Attributes:
+        chunks: how many came.
+        first: when the first one came, by `time.perf_counter`.
+        last: when the last one came.
+    """
+
+    __slots__ = ("chunks", "first", "last")
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.first = 0.0
+        self.last = 0.0
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the caller lost interest, which is no error of anybody's."""
+    return isinstance(error, asyncio.CancelledError | GeneratorExit)
+
+
+def error_type(error: BaseException) -> str:
+    """The exception's full name, as `error.type` has it; low cardinality."""
+    if isinstance(error, asyncio.CancelledError):
+        return _CANCELLED
+    kind = type(error)
+    if isinstance(error, DeniedError):
+        return f"otel_llm.{kind.__name__}"
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _end_span(span: Span, ago_seconds: float) -> None:
+    if ago_seconds:
+        span.end(end_time=time.time_ns() - int(ago_seconds * 1e9))
+    else:
+        span.end()
+
+
+def _complete(accumulator: Accumulator) -> bool:
+    return accumulator.is_complete
+
+
+def _texts(items: object) -> list[str]:
+    """Every text that a model reads in messages or parts; media are left out, as nobody can tell their tokens."""
+    if isinstance(items, str):
+        return [items]
+    if isinstance(items, dict):
+        if items.get("type") in ("blob", "uri", "file"):
+            return []
+        return [text for key, item in items.items() if key not in ("type", "role", "id") for text in _texts(item)]
+    return [text for item in items for text in _texts(item)] if isinstance(items, list | tuple) else []

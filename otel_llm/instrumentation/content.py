@@ -1,0 +1,141 @@
+"""Content capture: messages as attributes, redacted when asked for, within a size, and valid JSON whatever was cut.
+
+The law of this module: what cannot be redacted is left out (the boundary catches the redactor's exception and the
+attribute is gone), media are never captured but described by type, size and hash, and a limit shortens texts instead of
+JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import msgspec
+
+from otel_llm._generated import attributes as names
+from otel_llm.instrumentation.provider import Content
+
+Json: TypeAlias = "dict[str, object]"
+# A text and nothing else; what it returns takes the text's place.
+Redact: TypeAlias = "Callable[[str], str]"
+
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+_MEDIA: Final = "blob"
+_KEPT_OF_A_TEXT: Final = (16_384, 4_096, 1_024, 256, 64)
+# Keys of parts whose values name things instead of saying them.
+_STRUCTURE: Final = frozenset({"type", "role", "id", "name", "mime_type", "modality", "file_id", "finish_reason"})
+# What stands below these is the app's own data, where a `name` may be a person's.
+_FREE: Final = frozenset({"arguments", "response", "parameters"})
+
+
+def placeholder(text: str) -> str:
+    """The redaction of last resort: how long a text was, and nothing of it."""
+    return f"[redacted, {len(text)} characters]" if text else text
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Makes attributes of content.
+
+    Attributes:
+        redact: applied to every text; None when content is captured in full.
+        limit_bytes: how many bytes of JSON one attribute may have.
+    """
+
+    redact: Redact | None
+    limit_bytes: int
+
+    def input(self, content: Content) -> dict[str, str]:
+        """Attributes of what was asked."""
+        found: dict[str, str] = {}
+        if content.messages:
+            found[names.GEN_AI_INPUT_MESSAGES] = self._json(content.messages)
+        if content.system:
+            found[names.GEN_AI_SYSTEM_INSTRUCTIONS] = self._json(content.system)
+        if content.tools:
+            found[names.GEN_AI_TOOL_DEFINITIONS] = self._json(content.tools)
+        return found
+
+    def output(self, content: Content) -> dict[str, str]:
+        """Attributes of what was answered."""
+        return {names.GEN_AI_OUTPUT_MESSAGES: self._json(content.messages)} if content.messages else {}
+
+    def _json(self, items: Sequence[Mapping[str, object]]) -> str:
+        described = [_describe_media(item) for item in items]
+        if self.redact is not None:
+            described = [_redacted(item, self.redact) for item in described]
+        return fit(described, self.limit_bytes)
+
+
+def fit(items: Sequence[object], limit_bytes: int) -> str:
+    """JSON of the items within a size: long texts are shortened first, then the oldest items left out.
+
+    Returns:
+        Valid JSON; more than the limit only when one empty list is.
+    """
+    encoded = _encode(items)
+    if len(encoded) <= limit_bytes:
+        return encoded.decode()
+    for keep in _KEPT_OF_A_TEXT:
+        items = [_shortened(item, keep) for item in items]
+        encoded = _encode(items)
+        if len(encoded) <= limit_bytes:
+            return encoded.decode()
+    return _newest(items, limit_bytes)
+
+
+def _newest(items: Sequence[object], limit_bytes: int) -> str:
+    """As many of the last items as fit, in order."""
+    kept: list[bytes] = []
+    size = 2
+    for item in reversed(items):
+        encoded = _encode(item)
+        size += len(encoded) + 1
+        if size > limit_bytes:
+            break
+        kept.append(encoded)
+    return (b"[" + b",".join(reversed(kept)) + b"]").decode()
+
+
+def _shortened(value: object, keep: int) -> object:
+    if isinstance(value, str):
+        cut = len(value) - keep
+        return value if cut <= 0 else f"{value[:keep]}… [{cut} more characters]"
+    if isinstance(value, Mapping):
+        return {key: item if key in _STRUCTURE else _shortened(item, keep) for key, item in value.items()}
+    return [_shortened(item, keep) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _redacted(value: object, redact: Redact, *, is_part: bool = True) -> object:
+    """The same with every text redacted, tool arguments and results included; the names and ids of parts stay."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {
+            name: item
+            if is_part and name in _STRUCTURE and isinstance(item, str)
+            else _redacted(item, redact, is_part=is_part and name not in _FREE)
+            for name, item in value.items()
+        }
+    return [_redacted(item, redact, is_part=is_part) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _describe_media(item: Mapping[str, object]) -> object:
+    """A message whose blobs are described; the very same when it has none."""
+    parts = item.get("parts")
+    if not isinstance(parts, list) or not any(_is_media(part) for part in parts):
+        return item
+    return {**item, "parts": [_described(part) if _is_media(part) else part for part in parts]}
+
+
+def _is_media(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == _MEDIA
+
+
+def _described(part: Mapping[str, object]) -> Json:
+    content = part.get("content")
+    data = content.encode() if isinstance(content, str) else content if isinstance(content, bytes) else b""
+    digest = hashlib.sha256(data).hexdigest()
+    return {**part, "content": "", "size_bytes": len(data) * 3 // 4, "sha256_of_base64": digest}

@@ -1,0 +1,209 @@
+"""The engine: everything that is the same for every provider. Spans, metrics, events, content, admission, errors.
+
+A hook calls `begin` before the SDK's own method and tells the Call how it ended. Providers are tables (provider.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+from opentelemetry import baggage, context, trace
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import events
+from otel_llm.admission import Admission
+from otel_llm.instrumentation.admit import admit
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.content import Capture, Redact, placeholder
+from otel_llm.instrumentation.outlet import Outlet
+from otel_llm.instrumentation.pending import Pending
+from otel_llm.instrumentation.provider import EMPTY, Attributes, Body, Content, Endpoint, Server
+from otel_llm.instrumentation.settings import Settings
+from otel_llm.operation import AttributeValue
+
+# The keys by which OpenTelemetry's instrumentations of HTTP clients, and all of them, are asked to keep quiet.
+SUPPRESS_HTTP: Final = "suppress_http_instrumentation"
+SUPPRESS_ALL: Final = "suppress_instrumentation"
+# Where the call that is under way stands in its context.
+CALL: Final = context.create_key("otel_llm.call")
+
+
+class Finder(Protocol):
+    """What finds the outlet of a call: Outlets or FixedOutlet."""
+
+    def current(self) -> Outlet:
+        """The outlet to use now."""
+        ...
+
+
+class Engine:
+    """Makes telemetry of calls. Thread-safe once made.
+
+    Args:
+        outlets: where telemetry goes.
+        settings: what the environment says.
+        admissions: asked before each call, in order.
+        boundary: what catches our failures.
+        redact: what redacted content is made with; without one, texts become their length.
+
+    Attributes:
+        ambient: attributes that hold for everything below the caller (`otel_llm.context`), asked for at each call.
+        dimensions: the keys among these that go onto metrics as well.
+        pending: calls whose answer is made in the background.
+        ended: told the attributes of every call that ended, sampled or not; for the in-app host.
+    """
+
+    def __init__(
+        self,
+        outlets: Finder,
+        settings: Settings | None = None,
+        *,
+        admissions: Sequence[Admission] = (),
+        boundary: Boundary | None = None,
+        redact: Redact | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.boundary = boundary or Boundary()
+        self.admissions = tuple(admissions)
+        self.capture = _capture(self.settings, redact)
+        self.ambient: Callable[[], Mapping[str, AttributeValue]] = _nothing
+        self.dimensions: frozenset[str] = frozenset()
+        self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
+        self.pending = Pending()
+        self._outlets = outlets
+
+    def begin(
+        self, endpoint: Endpoint, server: Server, body: Body, *, stream: bool = False, span: bool = True
+    ) -> Call | None:
+        """A call that is about to be made; None when it is to be left alone.
+
+        Args:
+            endpoint: what is called.
+            server: who is called.
+            body: with what.
+            stream: whether the answer comes in chunks.
+            span: False where the library has a span of its own: the call is admitted and measured, and no more.
+
+        Raises:
+            DeniedError: an admission stopped it; its span has ended.
+        """
+        call = self.boundary.run(f"{server.provider}.{endpoint.name}.begin", self._call, endpoint, server, body, stream)
+        if call is None:
+            return None
+        denied = None
+        if self.admissions:
+            denied = admit(self, call)
+        if span:
+            self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
+        if denied is not None:
+            call.failed(denied)
+            raise denied
+        return call
+
+    def _call(self, endpoint: Endpoint, server: Server, body: Body, stream: bool) -> Call | None:  # noqa: FBT001 - private
+        if context.get_value(SUPPRESS_ALL):
+            return None
+        run = self.boundary.run
+        attributes: Attributes = {names.GEN_AI_OPERATION_NAME: endpoint.operation, **server.attributes}
+        attributes.update(endpoint.constant)
+        attributes.update(run(f"{server.provider}.{endpoint.name}.request", endpoint.request, body) or EMPTY)
+        if stream:
+            attributes[names.GEN_AI_REQUEST_STREAM] = True
+        attributes.update(run("ambient", self.ambient) or EMPTY)
+        return Call(self, self._outlets.current(), endpoint, server, body=body, attributes=attributes)
+
+    def _start(self, call: Call) -> None:
+        attributes = call.attributes
+        model = attributes.get(names.GEN_AI_REQUEST_MODEL) if call.endpoint.model_in_span_name else None
+        name = f"{call.endpoint.operation} {model}" if model else call.endpoint.operation
+        current = context.get_current()
+        span = call.outlet.tracer.start_span(
+            name,
+            current,
+            SpanKind.CLIENT,
+            attributes,
+        )
+        inner = context.set_value(CALL, call, trace.set_span_in_context(span, current))
+        call.start(span, inner if self.settings.propagate_to_providers else _kept_in(inner))
+
+    def finish(self, call: Call, output: Content | None, seconds: float) -> None:
+        """Record what goes beside the span of a call that has ended, and put its content onto the span."""
+        run = self.boundary.run
+        attributes = call.attributes
+        ambient = {key: attributes[key] for key in self.dimensions if key in attributes} if self.dimensions else EMPTY
+        run("metrics", call.outlet.instruments.record, attributes, seconds, ambient)
+        if self.ended is not None:
+            run("ended", self.ended, attributes)
+        if call.span is None:
+            return
+        if self.capture is not None:
+            content = self._content(call, self.capture, output)
+            if self.settings.content_on_spans and call.span.is_recording():
+                run("content", call.span.set_attributes, content)
+        else:
+            content = {}
+        if self.settings.emit_events:
+            run("event", self._emit_details, call, content if self.settings.content_on_events else {})
+        if names.ERROR_TYPE in attributes:
+            run("event", self._emit_exception, call)
+
+    def _content(self, call: Call, capture: Capture, output: Content | None) -> dict[str, str]:
+        """What was said, as JSON. Input and output apart, so that a failure of one keeps the other."""
+        run = self.boundary.run
+        asked = run(f"{call.endpoint.name}.input", call.endpoint.input, call.body)
+        found = run("content", capture.input, asked) if asked is not None else None
+        said = run("content", capture.output, output) if output is not None else None
+        return {**(found or {}), **(said or {})}
+
+    def _emit_details(self, call: Call, content: Mapping[str, str]) -> None:
+        # On events, content is structured (semconv: MUST).
+        parsed = {key: msgspec.json.decode(value) for key, value in content.items()}
+        self._emit(call, events.GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS, {**call.attributes, **parsed})
+
+    def _emit_exception(self, call: Call) -> None:
+        # The exception's message may hold content, so its type is all that is said.
+        said: Attributes = {key: call.attributes[key] for key in _EXCEPTION_KEYS if key in call.attributes}
+        said["exception.type"] = call.attributes[names.ERROR_TYPE]
+        self._emit(call, events.GEN_AI_CLIENT_OPERATION_EXCEPTION, said)
+
+    def _emit(self, call: Call, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        call.outlet.logger.emit(
+            LogRecord(
+                timestamp=time.time_ns(),
+                context=call.context,  # by hand: a finalizer runs on any thread
+                severity_number=SeverityNumber(events.SEVERITY_NUMBERS[name]),
+                attributes=attributes,
+                event_name=name,
+            )
+        )
+
+
+def _capture(settings: Settings, redact: Redact | None) -> Capture | None:
+    if settings.capture == "none":
+        return None
+    return Capture((redact or placeholder) if settings.capture == "redacted" else None, settings.content_limit_bytes)
+
+
+def _nothing() -> Mapping[str, AttributeValue]:
+    return EMPTY
+
+
+def _kept_in(at: Context) -> Context:
+    """A context from which nothing leaks to a third party: no baggage, and no header of an HTTP instrumentation."""
+    return context.set_value(SUPPRESS_HTTP, True, baggage.clear(at))  # noqa: FBT003 - OpenTelemetry's signature
+
+
+_EXCEPTION_KEYS: Final = (
+    names.GEN_AI_OPERATION_NAME,
+    names.GEN_AI_PROVIDER_NAME,
+    names.GEN_AI_REQUEST_MODEL,
+    names.SERVER_ADDRESS,
+    names.SERVER_PORT,
+)

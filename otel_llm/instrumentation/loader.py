@@ -1,0 +1,158 @@
+"""Which emitter each library gets, and why: exactly one, never two on one client.
+
+For each library that is installed, the first of these that is there emits:
+ 1. the library itself, where it traces itself and that is switched on;
+ 2. our hook;
+ 3. an instrumentation of others, where we have no hook and one is installed.
+Hooks go in when the app imports the library, so that nothing is imported for nothing, and what was imported before is
+hooked as well: hooks stand on classes, not on names.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Final, Literal, TypeAlias
+
+from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.patches import ImportWatch, Patches
+
+_logger = logging.getLogger(__name__)
+
+Status: TypeAlias = Literal[
+    "instrumented", "native", "other", "waiting", "disabled", "not_installed", "removed", "missing"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library to instrument: what a provider's module offers as `LIBRARY`.
+
+    Attributes:
+        install: puts the hooks in, given the module that was watched for; returns the methods this version lacks.
+        native: why the library emits by itself here, None when it does not; given the environment and the module that
+            was watched for. Hooks go in all the same: they look at each client, and leave those spans alone.
+        foreign: who else has instrumented it already, None when nobody has; given the module that was watched for.
+    """
+
+    install: Callable[[Engine, Patches, ModuleType], list[str]]
+    native: Callable[[Mapping[str, str], ModuleType], str | None] = lambda _, __: None
+    foreign: Callable[[ModuleType], str | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where a library and its table are, before either is imported.
+
+    Attributes:
+        table: our module that has its `LIBRARY`.
+        watch: the module of the library whose import makes it time to put the hooks in.
+    """
+
+    table: str
+    watch: str
+
+
+_TABLES: Final = "otel_llm.instrumentation.providers."
+LIBRARIES: Final[Mapping[str, Row]] = {
+    "openai": Row(_TABLES + "openai", "openai._base_client"),
+    "anthropic": Row(_TABLES + "anthropic", "anthropic._base_client"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What became of a library.
+
+    Attributes:
+        library: its import name.
+        status: who emits, or why nobody does.
+        reason: the same in words.
+        missing: methods that the installed version does not have.
+    """
+
+    library: str
+    status: Status
+    reason: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Loader:
+    """Puts hooks in and takes them out.
+
+    Args:
+        engine: what makes telemetry.
+        libraries: what to instrument.
+        environment: the app's.
+    """
+
+    engine: Engine
+    libraries: Mapping[str, Row] = field(default_factory=lambda: LIBRARIES)
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _patches: dict[str, Patches] = field(default_factory=dict)
+    _choices: dict[str, Choice] = field(default_factory=dict)
+    _watch: ImportWatch = field(default_factory=ImportWatch)
+
+    def load(self) -> None:
+        """Put the hooks in: now for what is imported, later for what will be. Doing it twice does it once."""
+        for name, row in self.libraries.items():
+            if name in self._choices:
+                continue
+            if name in self.engine.settings.disabled:
+                self._choose(Choice(name, "disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it"))
+            elif not _is_installed(name):
+                self._choose(Choice(name, "not_installed", "not installed"))
+            else:
+                self._choose(Choice(name, "waiting", "not imported so far"))
+                self._watch.when_imported(row.watch, functools.partial(self._imported, name, row))
+
+    def _imported(self, name: str, row: Row, module: ModuleType) -> None:
+        choice = self.engine.boundary.run(f"{name}.load", self._hook, name, row, module)
+        self._choose(choice or Choice(name, "missing", "its hooks could not be put in; see the log"))
+
+    def _hook(self, name: str, row: Row, module: ModuleType) -> Choice:
+        library: Library = importlib.import_module(row.table).LIBRARY
+        preferred = dict(self.engine.settings.preferred).get(name)
+        native = library.native(self.environment, module)
+        other = library.foreign(module)
+        if preferred == "other":
+            return Choice(name, "other", "OTEL_LLM_EMITTERS says so")
+        if other is not None:
+            return Choice(name, "other", f"already instrumented by {other}")
+        patches = self._patches.setdefault(name, Patches())
+        missing = library.install(self.engine, patches, module)
+        if missing:
+            _logger.info("%s: this version has no %s; everything else is instrumented", name, ", ".join(missing))
+        if native is not None:
+            return Choice(name, "native", native, tuple(missing))
+        return Choice(name, "instrumented", "our hook", tuple(missing))
+
+    def unload(self) -> None:
+        """Take every hook out again."""
+        self._watch.forget()
+        for name, patches in self._patches.items():
+            patches.restore()
+            self._choose(Choice(name, "removed", "uninstrumented"))
+        self._patches.clear()
+
+    def _choose(self, choice: Choice) -> None:
+        self._choices[choice.library] = choice
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What became of each library."""
+        return tuple(self._choices.values())
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

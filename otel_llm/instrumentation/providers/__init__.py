@@ -1,0 +1,1 @@
+"""Providers as tables: one module for each library."""

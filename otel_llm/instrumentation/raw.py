@@ -1,0 +1,170 @@
+"""Answers that the app takes raw: what passes through the HTTP response is read beside the app.
+
+`with_raw_response` has read its body already. `with_streaming_response`, and raw responses of streams, are read by the
+app: by lines, by bytes, or by the SDK's own parser. All of these go through the response's `iter_bytes`, so that is
+where the bytes are seen. The objects the app gets are untouched but for that one method on that one response.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.provider import View
+from otel_llm.instrumentation.responses import on_close
+from otel_llm.instrumentation.streams import Watch
+
+# More than any answer that holds usage; the rest of a larger one is not read.
+_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_EVENTS: Final = "text/event-stream"
+_DONE: Final = b"[DONE]"
+
+
+def watch_raw(call: Call, response: Any, boundary: Boundary) -> bool:  # noqa: ANN401 - an httpx response
+    """See what a raw answer says, now or while the app reads it; whether that can be."""
+    if response.is_closed:
+        call.succeeded(_decoded(response.content))
+        return True
+    make = call.endpoint.accumulator
+    is_stream = response.headers.get("content-type", "").startswith(_EVENTS) and make is not None
+    reader = _Events(Watch(call, make(call.is_content_captured), boundary)) if is_stream and make else _Whole(call)
+    tee = _Tee(response, reader, boundary)
+    if hasattr(response, "aiter_bytes") and _is_async(response):
+        response.aiter_bytes = tee.aiter_bytes
+    else:
+        response.iter_bytes = tee.iter_bytes
+    on_close(response, reader, tee, is_async=_is_async(response))
+    return True
+
+
+def _is_async(response: Any) -> bool:  # noqa: ANN401 - an httpx response
+    return not hasattr(response.stream, "__iter__")
+
+
+def _decoded(body: bytes) -> View | None:
+    """The answer's JSON; None when it is none (audio, files)."""
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        return None
+    return View(found) if isinstance(found, dict) else None
+
+
+class _Events:
+    """Reads server-sent events piece by piece."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes, of any length."""
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > _LIMIT_BYTES:
+            self._rest = b""
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._take(line[5:].strip())
+
+    def _take(self, body: bytes) -> None:
+        watch = self._watch
+        chunk = None if body == _DONE else _decoded(body)
+        if chunk is None:
+            return
+        watch.last = now = perf_counter()
+        if not watch.chunks:
+            watch.first = now
+        watch.chunks += 1
+        if watch.add is not None:
+            watch.add(chunk)
+
+    def end(self, how: Any, error: BaseException | None = None) -> None:  # noqa: ANN401 - StreamEnd
+        """The response is over."""
+        self._watch.end(how, error)
+
+
+class _Whole:
+    """Collects a body to read it at its end."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._size += len(data)
+        if self._size <= _LIMIT_BYTES:
+            self._pieces.append(data)
+
+    def end(self, how: Any, error: BaseException | None = None) -> None:  # noqa: ANN401 - StreamEnd
+        """The response is over."""
+        if error is not None:
+            self._call.failed(error)
+        elif how == "exhausted" and self._size <= _LIMIT_BYTES:
+            self._call.succeeded(_decoded(b"".join(self._pieces)))
+        else:
+            self._call.succeeded(None)
+        self._pieces.clear()
+
+
+class _Tee:
+    """The response's bytes, for the app and for a reader.
+
+    Attributes:
+        gi_running: whether the response is being read right now, as generators have it: a close then is its own.
+    """
+
+    def __init__(self, response: Any, reader: _Events | _Whole, boundary: Boundary) -> None:  # noqa: ANN401 - an httpx response
+        self._response = weakref.ref(response)
+        self._reader = reader
+        self._boundary = boundary
+        self.gi_running = False
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The response's `iter_bytes`."""
+        response = self._response()
+        if response is None:
+            return
+        self.gi_running = True
+        try:
+            for data in type(response).iter_bytes(response, chunk_size):
+                self._boundary.run("raw.feed", self._reader.feed, data)
+                self.gi_running = False
+                yield data
+                self.gi_running = True
+        except GeneratorExit:
+            raise  # the app stopped reading; closing tells
+        except BaseException as error:
+            self._reader.end("exhausted", error)
+            raise
+        self._reader.end("exhausted")
+
+    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """The response's `aiter_bytes`."""
+        response = self._response()
+        if response is None:
+            return
+        self.gi_running = True
+        try:
+            async for data in type(response).aiter_bytes(response, chunk_size):
+                self._boundary.run("raw.feed", self._reader.feed, data)
+                self.gi_running = False
+                yield data
+                self.gi_running = True
+        except GeneratorExit:
+            raise  # as above
+        except BaseException as error:
+            self._reader.end("exhausted", error)
+            raise
+        self._reader.end("exhausted")
+
+    def __del__(self) -> None:
+        self._reader.end("dropped")

@@ -1,0 +1,102 @@
+"""What the app's environment says about instrumentation. Read once, when instrumentation is switched on.
+
+The OTEL_INSTRUMENTATION_GENAI_* variables are OpenTelemetry's own; facts on their values: opentelemetry-util-genai.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+_logger = logging.getLogger(__name__)
+
+CaptureMode = Literal["none", "redacted", "full"]
+
+_CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
+_DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+# Mode -> on spans, on events. `true` is what instrumentations before util-genai took.
+_PLACES: Final = {
+    "": (False, False),
+    "false": (False, False),
+    "no_content": (False, False),
+    "span_only": (True, False),
+    "event_only": (False, True),
+    "span_and_event": (True, True),
+    "true": (True, False),
+}
+DEFAULT_CONTENT_LIMIT_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How instrumentation behaves.
+
+    Attributes:
+        capture: whether messages are captured, and whether they are redacted first.
+        content_on_spans: captured content goes onto spans.
+        content_on_events: captured content goes onto events.
+        emit_events: whether an event with the operation's details is emitted for each call.
+        content_limit_bytes: how many bytes of JSON one content attribute may have.
+        propagate_to_providers: whether requests to model providers may carry trace context and baggage, and HTTP
+            client instrumentations see them.
+        inject_usage: whether streams of endpoints known to take it are asked to report usage.
+        disabled: libraries that are not to be instrumented.
+        preferred: library -> the emitter to use instead of the one that would be chosen.
+    """
+
+    capture: CaptureMode = "none"
+    content_on_spans: bool = False
+    content_on_events: bool = False
+    emit_events: bool = False
+    content_limit_bytes: int = DEFAULT_CONTENT_LIMIT_BYTES
+    propagate_to_providers: bool = False
+    inject_usage: bool = False
+    disabled: frozenset[str] = frozenset()
+    preferred: tuple[tuple[str, str], ...] = ()
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Settings from environment variables; what cannot be understood is logged and counts as not given."""
+    mode = environment.get(_CAPTURE, "").strip().lower()
+    if mode not in _PLACES:
+        _logger.warning("%s is none of %s; no content is captured", _CAPTURE, ", ".join(filter(None, _PLACES)))
+    on_spans, on_events = _PLACES.get(mode, (False, False))
+    depth = environment.get("OTEL_LLM_CONTENT", "full").strip().lower()
+    captured = on_spans or on_events
+    return Settings(
+        capture=("redacted" if depth == "redacted" else "none" if depth == "none" else "full") if captured else "none",
+        content_on_spans=on_spans,
+        content_on_events=on_events,
+        emit_events=_flag(environment, _EMIT_EVENT, default=on_events),
+        content_limit_bytes=_number(environment, "OTEL_LLM_CONTENT_LIMIT_BYTES", DEFAULT_CONTENT_LIMIT_BYTES),
+        propagate_to_providers=_flag(environment, "OTEL_LLM_PROPAGATE_TO_PROVIDERS", default=False),
+        inject_usage=environment.get("OTEL_LLM_USAGE_INJECTION", "").strip().lower() == "allowlist",
+        disabled=frozenset(filter(None, (name.strip() for name in environment.get(_DISABLED, "").split(",")))),
+        preferred=_pairs(environment.get("OTEL_LLM_EMITTERS", "")),
+    )
+
+
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = environment.get(name, "").strip().lower()
+    if value not in ("", "true", "false", "1", "0"):
+        _logger.warning("%s is neither true nor false; taken as %s", name, str(default).lower())
+    return {"true": True, "1": True, "false": False, "0": False}.get(value, default)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, "").strip()
+    if not value:
+        return default
+    if not value.isdecimal():
+        _logger.warning("%s is not a number; taken as %d", name, default)
+        return default
+    return int(value)
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """`anthropic=otel_llm,openai=upstream` as pairs."""
+    items = (item.partition("=") for item in text.split(","))
+    return tuple((name.strip(), value.strip()) for name, equals, value in items if equals)

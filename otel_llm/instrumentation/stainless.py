@@ -1,0 +1,285 @@
+"""The hook for SDKs that Stainless generates: one choke point, `request` of the client's base class.
+
+OpenAI, Anthropic, Groq, Together, Cerebras and others share it. Every method goes through it: raw responses,
+`.parse()`, `.stream()`, `client.post()`, pages, and whatever speaks the same API under another base URL. Sync and async
+differ here in the await alone; all that is done before and after is in Exchange.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from types import ModuleType
+from typing import Any, Final
+
+from opentelemetry import context
+
+from otel_llm._generated import attributes as names
+from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.engine import CALL, Engine
+from otel_llm.instrumentation.patches import Patches
+from otel_llm.instrumentation.provider import Body, Endpoint, Server
+from otel_llm.instrumentation.raw import watch_raw
+from otel_llm.instrumentation.responses import on_close
+from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
+
+_HTTPS: Final = 443
+_HTTP: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class StainlessLibrary:
+    """An SDK that Stainless generated.
+
+    Attributes:
+        name: its import name.
+        endpoint: the endpoint of an HTTP method and a URL (path or absolute, without query); None for what is not a
+            GenAI operation.
+        provider: the provider's name for a client and its host.
+        traces_itself: whether a client has spans of its own.
+        inject: the same body with a wish for usage in the stream, for servers known to take it; None to leave it.
+    """
+
+    name: str
+    endpoint: Callable[[str, str], Endpoint | None]
+    provider: Callable[[Any, str], str]
+    traces_itself: Callable[[Any], bool] = lambda _: False
+    inject: Callable[[Server, Endpoint, Body], Body | None] | None = None
+
+
+class Exchange:
+    """One request of a client: what comes before the SDK's own method, and what comes after.
+
+    Attributes:
+        call: the call.
+        options: the options to call the SDK's method with.
+    """
+
+    __slots__ = ("_engine", "call", "options")
+
+    def __init__(self, engine: Engine, call: Call, options: Any) -> None:  # noqa: ANN401 - the SDK's options
+        self._engine = engine
+        self.call = call
+        self.options = options
+
+    def attach(self) -> Any:  # noqa: ANN401 - OpenTelemetry's token
+        """Make the call's context the current one; None when there is none."""
+        at = self.call.context
+        if at is None:
+            return None
+        return self._engine.boundary.run("attach", context.attach, at)
+
+    def detach(self, token: Any) -> None:  # noqa: ANN401 - OpenTelemetry's token
+        """Make the context before it the current one."""
+        if token is not None:
+            self._engine.boundary.run("detach", context.detach, token)
+
+    def answered(self, answer: Any) -> Any:  # noqa: ANN401 - an answer of any SDK
+        """The answer for the app: the very same, or for a stream one of the same type whose chunks are seen."""
+        boundary = self._engine.boundary
+        site = f"{self.call.server.provider}.{self.call.endpoint.name}.answer"
+        if hasattr(answer, "http_response"):
+            if not boundary.run(site, watch_raw, self.call, answer.http_response, boundary):
+                self.call.succeeded(None)
+            return answer
+        if hasattr(answer, "_iterator") and hasattr(answer, "response") and self.call.endpoint.accumulator is not None:
+            seen = boundary.run(site, _watched, self.call, answer, boundary)
+            if seen is not None:
+                return seen
+        self.call.succeeded(answer)
+        return answer
+
+
+def _watched(call: Call, stream: Any, boundary: Any) -> Any:  # noqa: ANN401 - the SDK's stream
+    """A stream of the same type and state, whose chunks pass our iterator.
+
+    It is a copy: the SDK's generator refers to the stream it was made by, and a cycle would leave it to the garbage
+    collector to notice that the app has dropped it.
+    """
+    make = call.endpoint.accumulator
+    if make is None:
+        return None
+    watch = Watch(call, make(call.is_content_captured), boundary)
+    chunks = stream._iterator  # noqa: SLF001 - where Stainless's streams keep their parser
+    seen = copy.copy(stream)
+    is_async = hasattr(chunks, "__anext__")
+    seen._iterator = WatchedAsyncIterator(chunks, watch) if is_async else WatchedIterator(chunks, watch)  # noqa: SLF001 - as above
+    vars(stream).pop("_iterator", None)
+    on_close(stream.response, watch, chunks, is_async=is_async)
+    return seen
+
+
+class Hook:
+    """The hooks of one library.
+
+    Args:
+        library: its table.
+        engine: what makes telemetry.
+        patches: where the hooks are noted.
+    """
+
+    def __init__(self, library: StainlessLibrary, engine: Engine, patches: Patches) -> None:
+        self._library = library
+        self._engine = engine
+        self._patches = patches
+        self._servers: weakref.WeakKeyDictionary[Any, tuple[object, Server]] = weakref.WeakKeyDictionary()
+
+    def sync_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The hook for `SyncAPIClient.request`."""
+
+        @functools.wraps(original)
+        def request(client: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's method
+            exchange = self._begin(client, args, kwargs)
+            if exchange is None:
+                return original(client, *args, **kwargs)
+            args, kwargs = _with_options(args, kwargs, exchange.options)
+            token = exchange.attach()
+            try:
+                answer = original(client, *args, **kwargs)
+            except BaseException as error:
+                exchange.detach(token)
+                exchange.call.failed(error)
+                raise
+            exchange.detach(token)
+            return exchange.answered(answer)
+
+        return request
+
+    def async_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The hook for `AsyncAPIClient.request`."""
+
+        @functools.wraps(original)
+        async def request(client: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's method
+            exchange = self._begin(client, args, kwargs)
+            if exchange is None:
+                return await original(client, *args, **kwargs)
+            args, kwargs = _with_options(args, kwargs, exchange.options)
+            token = exchange.attach()
+            try:
+                answer = await original(client, *args, **kwargs)
+            except BaseException as error:
+                # A coroutine that is closed runs in whatever context closes it: there is nothing to detach.
+                if not isinstance(error, GeneratorExit):
+                    exchange.detach(token)
+                exchange.call.failed(error)
+                raise
+            exchange.detach(token)
+            return exchange.answered(answer)
+
+        return request
+
+    def sync_sleep(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The hook for `SyncAPIClient._sleep_for_retry`: called once before each further attempt."""
+
+        @functools.wraps(original)
+        def sleep(client: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's method
+            started = perf_counter()
+            result = original(client, **kwargs)
+            self._engine.boundary.run("retry", _retried, kwargs.get("response"), perf_counter() - started)
+            return result
+
+        return sleep
+
+    def async_sleep(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The hook for `AsyncAPIClient._sleep_for_retry`."""
+
+        @functools.wraps(original)
+        async def sleep(client: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's method
+            started = perf_counter()
+            result = await original(client, **kwargs)
+            self._engine.boundary.run("retry", _retried, kwargs.get("response"), perf_counter() - started)
+            return result
+
+        return sleep
+
+    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:  # noqa: ANN401 - the SDK's method
+        if not self._patches.is_active:
+            return None
+        options = args[1] if len(args) > 1 else kwargs.get("options")
+        found = self._engine.boundary.run(f"{self._library.name}.request", self._find, client, options)
+        if found is None:
+            return None
+        endpoint, server, body = found
+        own_span = self._engine.boundary.run(f"{self._library.name}.native", self._library.traces_itself, client)
+        call = self._engine.begin(endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span)
+        if call is None:
+            return None
+        changed = call.body is not body
+        return Exchange(self._engine, call, _changed(options, call.body) if changed else options)
+
+    def _find(self, client: Any, options: Any) -> tuple[Endpoint, Server, Body] | None:  # noqa: ANN401 - the SDK's objects
+        """What is called, who is called, and with what; None for what is left alone."""
+        endpoint = self._library.endpoint(options.method, options.url)
+        if endpoint is None:
+            return None
+        body = options.json_data
+        extra = getattr(options, "extra_json", None)
+        if not isinstance(body, Mapping):  # a GET
+            body = {**options.params, "url": options.url}
+        return endpoint, self._server(client), {**body, **extra} if isinstance(extra, Mapping) and extra else body
+
+    def _server(self, client: Any) -> Server:  # noqa: ANN401 - the SDK's client
+        url = client.base_url
+        known = self._servers.get(client)
+        if known is not None and known[0] is url:
+            return known[1]
+        host = url.host or ""
+        provider = self._library.provider(client, host)
+        attributes: dict[str, str | int] = {names.GEN_AI_PROVIDER_NAME: provider}
+        if host:
+            attributes[names.SERVER_ADDRESS] = host
+            attributes[names.SERVER_PORT] = url.port or (_HTTP if url.scheme == "http" else _HTTPS)
+        server = Server(provider, attributes)
+        self._servers[client] = (url, server)
+        return server
+
+
+def _retried(response: Any, waited_seconds: float) -> None:  # noqa: ANN401 - the SDK's response, None after a network error
+    call = context.get_value(CALL)
+    if isinstance(call, Call):
+        status = None if response is None else response.status_code
+        after = None if response is None else response.headers.get("retry-after")
+        call.attempt_failed(status, after, waited_seconds)
+
+
+def _changed(options: Any, body: Body) -> Any:  # noqa: ANN401 - the SDK's options
+    """A copy of the options with another body."""
+    changed = copy.copy(options)
+    changed.json_data = dict(body)
+    changed.extra_json = None
+    return changed
+
+
+def _with_options(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: Any,  # noqa: ANN401 - the SDK's options
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if len(args) > 1:
+        return (args[0], options, *args[2:]), kwargs
+    return args, {**kwargs, "options": options}
+
+
+def install_stainless(library: StainlessLibrary) -> Callable[[Engine, Patches, ModuleType], list[str]]:
+    """What puts the hooks of such an SDK in, given its `_base_client` module; for `Library.install`."""
+
+    def install(engine: Engine, patches: Patches, base: ModuleType) -> list[str]:
+        hook = Hook(library, engine, patches)
+        missing = []
+        for owner, method, make in (
+            ("SyncAPIClient", "request", hook.sync_request),
+            ("AsyncAPIClient", "request", hook.async_request),
+            ("SyncAPIClient", "_sleep_for_retry", hook.sync_sleep),
+            ("AsyncAPIClient", "_sleep_for_retry", hook.async_sleep),
+        ):
+            try:
+                patches.replace(getattr(base, owner), method, make)
+            except AttributeError:
+                missing.append(f"{owner}.{method}")
+        return missing
+
+    return install

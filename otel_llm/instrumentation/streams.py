@@ -1,0 +1,147 @@
+"""A stream's chunks, seen on their way to the app.
+
+The law of this module: the app gets the SDK's own stream object, chunks and exceptions. An iterator of ours stands
+between the SDK's stream and the SDK's parser; for each chunk it counts and looks at the clock. A stream that the app
+drops ends its call when it is garbage; no context is attached while it is read, so none can be left attached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from time import perf_counter
+from typing import Any, Final
+
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.call import Call, Pace, StreamEnd
+from otel_llm.instrumentation.provider import Accumulator
+
+_PASSES: Final = (KeyboardInterrupt, SystemExit)
+
+
+class Watch(Pace):
+    """What is known of one stream while it runs.
+
+    Args:
+        call: the call it answers.
+        accumulator: collects its chunks.
+        boundary: what catches the accumulator's failures.
+    """
+
+    __slots__ = ("_accumulator", "_boundary", "_call", "add")
+
+    def __init__(self, call: Call, accumulator: Accumulator, boundary: Boundary) -> None:
+        super().__init__()
+        self._call = call
+        self._accumulator = accumulator
+        self._boundary = boundary
+        self.add: Callable[[Any], None] | None = accumulator.add
+
+    def broken(self, error: BaseException) -> None:
+        """The accumulator failed on a chunk: the rest of the stream is only counted."""
+        self.add = None
+        self._boundary.failed(f"{self._call.server.provider}.{self._call.endpoint.name}.chunk", error)
+
+    def closing(self, close: Callable[[], None]) -> None:
+        """Close the SDK's iterator, which nobody reads any more."""
+        self._boundary.run("stream.close", close)
+
+    def end(self, how: StreamEnd, error: BaseException | None = None) -> None:
+        """It is over. Only the first of several ends counts."""
+        self.add = None
+        self._call.stream_ended(self._accumulator, self, how, error)
+
+
+class WatchedIterator:
+    """Chunks of a synchronous stream.
+
+    Args:
+        chunks: the SDK's iterator.
+        watch: what is to know of them.
+    """
+
+    __slots__ = ("__weakref__", "_chunks", "_next", "_watch")
+
+    def __init__(self, chunks: Iterator[Any], watch: Watch) -> None:
+        self._chunks = chunks
+        self._next = chunks.__next__
+        self._watch = watch
+
+    def __iter__(self) -> WatchedIterator:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - a chunk of any SDK
+        watch = self._watch
+        try:
+            chunk = self._next()
+        except StopIteration:
+            watch.end("exhausted")
+            raise
+        except BaseException as error:
+            watch.end("exhausted", error)
+            raise
+        watch.last = now = perf_counter()
+        if not watch.chunks:
+            watch.first = now
+        watch.chunks += 1
+        add = watch.add
+        if add is not None:
+            try:
+                add(chunk)
+            except _PASSES:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
+                watch.broken(error)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
+        return getattr(self._chunks, name)
+
+    def __del__(self) -> None:
+        self._watch.end("dropped")
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            self._watch.closing(close)
+
+
+class WatchedAsyncIterator:
+    """Chunks of an asynchronous stream; as WatchedIterator."""
+
+    __slots__ = ("__weakref__", "_chunks", "_next", "_watch")
+
+    def __init__(self, chunks: AsyncIterator[Any], watch: Watch) -> None:
+        self._chunks = chunks
+        self._next = chunks.__anext__
+        self._watch = watch
+
+    def __aiter__(self) -> WatchedAsyncIterator:
+        return self
+
+    async def __anext__(self) -> Any:  # noqa: ANN401 - a chunk of any SDK
+        watch = self._watch
+        try:
+            chunk = await self._next()
+        except StopAsyncIteration:
+            watch.end("exhausted")
+            raise
+        except BaseException as error:
+            watch.end("exhausted", error)
+            raise
+        watch.last = now = perf_counter()
+        if not watch.chunks:
+            watch.first = now
+        watch.chunks += 1
+        add = watch.add
+        if add is not None:
+            try:
+                add(chunk)
+            except _PASSES:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
+                watch.broken(error)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
+        return getattr(self._chunks, name)
+
+    def __del__(self) -> None:
+        self._watch.end("dropped")
