@@ -15,7 +15,6 @@ from Cython.Build import cythonize
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
 
 MODULE = "otel_llm.codecs._compiled"
 SOURCE = "otel_llm/codecs/_compiled.pyx"
@@ -31,7 +30,7 @@ class CompiledReaderHook(BuildHookInterface):
             return
         try:
             library = compile_reader(Path(self.root))
-        except BaseError as error:  # no compiler, or no Python headers
+        except Exception as error:  # noqa: BLE001 - no compiler, no Python headers, ...: nothing may fail the installation
             self.app.display_warning(f"otel_llm: the span reader is not compiled, the portable one is used: {error}")
             return
         build_data["artifacts"] = [f"/{library.relative_to(self.root)}"]
@@ -43,10 +42,10 @@ def compile_reader(root: Path) -> Path:
     """The extension module, built beside its source.
 
     Raises:
-        BaseError: it cannot be built here.
+        Exception: it cannot be built here; the compilers' errors have no base of their own.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        extension = Extension(MODULE, [SOURCE])
+        extension = Extension(MODULE, [SOURCE], extra_compile_args=[] if sys.platform == "win32" else ["-g0"])
         here = Path.cwd()
         os.chdir(root)
         try:

@@ -59,6 +59,9 @@ _RARE_USAGE: Final = {
     names.GEN_AI_USAGE_IMAGE_CACHE_READ_INPUT_TOKENS: "cache_read_image",
 }
 _RARE_KEYS: Final = frozenset(_RARE_USAGE)
+# In the order of `Usage.text`.
+_ESTIMATE_KEYS: Final = (names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS)
+_ESTIMATES: Final = frozenset(_ESTIMATE_KEYS)
 _PROVIDER_AMOUNT: Final = "gen_ai.usage.cost.amount"
 _PROVIDER_SOURCE: Final = "gen_ai.usage.cost.source"
 _PROVIDER_CURRENCY: Final = "gen_ai.usage.cost.currency"
@@ -209,6 +212,8 @@ class Cost:
             if usage is not None:
                 _not_billable(operation, "aggregate")
             return None
+        if self._estimate and not _ESTIMATES.isdisjoint(operation.keys()):
+            return operation, with_estimates(operation, usage), True
         if usage is not None:
             return operation, usage, False
         if operation.status_code == _ERROR_STATUS:
@@ -223,7 +228,7 @@ class Cost:
     def _clear(self, operation: Operation) -> bool:
         """Remove an earlier cost, if that is wanted; whether it was."""
         if self._replace:
-            for key in self.writes & operation.keys():
+            for key in (self.writes - _ESTIMATES) & operation.keys():  # estimates may be the instrumentation's
                 operation.remove(key)
         return self._replace
 
@@ -245,7 +250,7 @@ class Cost:
             if is_guess:
                 operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated")
                 operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
-        if is_estimated:
+        if is_estimated and _ESTIMATES.isdisjoint(operation.keys()):
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
 
@@ -342,6 +347,23 @@ def read_usage(operation: Operation) -> Usage | None:
         return None
     # Whatever these are, the catalogue checks them.
     return Usage(*cast("tuple[int, ...]", text), **cast("dict[str, int]", rare))
+
+
+def with_estimates(operation: Operation, usage: Usage | None) -> Usage:
+    """Usage completed with the tokens that the instrumentation estimated: of a stream that nobody read to its end, say.
+
+    The provider's own counts stay where they are larger. What else was reported is left out: it is of no use without
+    whole counts.
+    """
+    sent, received = (operation.get(key) for key in _ESTIMATE_KEYS)
+    reported = usage.text if usage is not None else (None,) * 6
+    return Usage(_larger(reported[0], sent), _larger(reported[1], received), *reported[2:])
+
+
+def _larger(reported: int | None, estimated: AttributeValue) -> int | None:
+    if type(estimated) is not int or estimated < 0:
+        return reported
+    return estimated if type(reported) is not int or reported < estimated else reported
 
 
 def estimate_usage(operation: Operation) -> Usage | None:
