@@ -125,6 +125,12 @@ class Delivery:
     def _capacity(self) -> dict[tuple[str, ...], float]:
         return {(self.name,): self._queue.capacity_bytes}
 
+    def unregister(self) -> None:
+        """Show its gauges no more. Idempotent; takes no lock of its own, for after a fork one may be held for ever."""
+        self._account.retire()
+        for gauge in self._gauges:
+            self._metrics.remove(gauge)
+
     def start(self) -> None:
         """Begin to deliver. Nothing happens when it was started or shut down before."""
         with self._lifecycle:

@@ -8,15 +8,21 @@ not at all. Numbers are little-endian. The magic makes it possible to go on afte
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from otel_llm.signals import SIGNALS, Buffer, Payload, Signal
 
+# The same sum; ISA-L takes a tenth of the time or less.
+_crc32: Callable[[Buffer, int], int] = (
+    importlib.import_module("isal.isal_zlib").crc32 if importlib.util.find_spec("isal") else zlib.crc32
+)
 _MAGIC: Final = b"\xc5\x0eLR"
 _FRAME: Final = struct.Struct("<4sI")
 _FIELDS: Final = struct.Struct("<IIQQHBB")
@@ -54,7 +60,7 @@ def checksum(pieces: Iterable[Buffer], note: bytes = b"") -> int:
     """The part of a record's checksum that does not depend on its place in the log."""
     crc = 0
     for piece in pieces:
-        crc = zlib.crc32(piece, crc)
+        crc = _crc32(piece, crc)
     return zlib.crc32(note, crc)
 
 

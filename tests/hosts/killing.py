@@ -189,7 +189,8 @@ def template(config: str) -> None:
     from otel_llm.config import load  # noqa: PLC0415
 
     load(config, {}, [])
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     child = 0
     for line in sys.stdin:
         if line == "start\n":
@@ -200,10 +201,11 @@ def template(config: str) -> None:
                     code = run.run(argparse.Namespace(config=config, overrides=[]))
                 finally:
                     os._exit(code)
-            print(child, flush=True)
+            sys.stdout.write(f"{child}\n")
         else:
             os.waitpid(child, 0)
-            print("reaped", flush=True)
+            sys.stdout.write("reaped\n")
+        sys.stdout.flush()
 
 
 def wait_until_up(port: int, seconds: float = 30.0) -> None:
@@ -271,7 +273,7 @@ def main() -> int:
         place = options.folder or Path(folder)
         result = kill_at_random(options.kills, place, seed=options.seed, spawn=options.spawn, sync=options.sync)
     shown = {**vars(result), "lost": len(result.lost), "unmarked": len(result.unmarked)}
-    print(json.dumps({**shown, "seconds": round(result.seconds)}))
+    sys.stdout.write(json.dumps({**shown, "seconds": round(result.seconds)}) + "\n")
     return 1 if result.lost or result.unmarked else 0
 
 
