@@ -27,11 +27,12 @@ from otel_llm.delivery.config import Config
 from otel_llm.delivery.dead_letters import DeadLetters
 from otel_llm.delivery.queue import MemoryQueue, Queue
 from otel_llm.delivery.sender import Attempts, GivenUpError, Sender
+from otel_llm.delivery.status import DeliveryStatus, signal_status
 from otel_llm.delivery.stopping import Stopping
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import RefusedError
 from otel_llm.exporters.exporter import Exporter
-from otel_llm.signals import Payload, Signal
+from otel_llm.signals import SIGNALS, Payload, Signal
 from otel_llm.telemetry import LogLimiter, Metrics
 
 _logger = logging.getLogger(__name__)
@@ -215,6 +216,23 @@ class Delivery:
     def balance(self, signal: Signal | None = None) -> Balance:
         """What became of the items accepted so far, at one instant."""
         return self._account.balance(signal)
+
+    def status(self) -> DeliveryStatus:
+        """What there is to say about it now."""
+        trouble, now = self._sender.trouble, self._clock.monotonic()
+        balances = {signal: self._account.balance(signal) for signal in SIGNALS}
+        return DeliveryStatus(
+            name=self.name,
+            queue="disk" if self._queue.is_durable else "memory",
+            size_bytes=self._queue.size_bytes(),
+            capacity_bytes=self._queue.capacity_bytes,
+            signals={signal: signal_status(one) for signal, one in balances.items() if one.accepted},
+            failing_seconds=None if trouble is None else now - trouble.since,
+            problem=self._queue.problem() if trouble is None else trouble.problem,
+            retry_in_seconds=None if trouble is None else max(trouble.retry_at - now, 0.0),
+            dead_letter_items=0 if self._dead_letters is None else self._dead_letters.items(),
+            damaged_segments=self._queue.damaged_segments,
+        )
 
     def force_flush(self, timeout_seconds: float) -> bool:
         """Deliver what was accepted before this call; returns whether all of it was settled in time."""

@@ -176,7 +176,7 @@ def _weakly(one: AppDelivery) -> Callable[[], None]:
 
 def _pools() -> list[_PoolUtil]:
     """Those that the application has loaded."""
-    return [sys.modules[name] for name in _POOLS if name in sys.modules]  # type: ignore[misc] # modules with such functions
+    return [sys.modules[name] for name in _POOLS if name in sys.modules]
 
 
 def _is_child_of(util: _PoolUtil) -> bool:

@@ -86,13 +86,13 @@ class Segment:
         return segment
 
     @classmethod
-    def open(cls, path: Path) -> Segment:
+    def open(cls, path: Path, *, read_only: bool = False) -> Segment:
         """A file that was left behind; reads as much of it as is needed to know what is in it.
 
         Raises:
             OSError: it cannot be opened or read.
         """
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         try:
             head = os.pread(file, HEADER_BYTES, 0).ljust(HEADER_BYTES, b"\0")
             size = os.fstat(file).st_size

@@ -4,9 +4,9 @@
 
 The gateway is `otel-llm run` with its queue on disk and `sync: always`. Four senders post requests of 1 to 20 spans,
 now and then of some hundred kilobytes, each span with a number of its own, and never send one again; a request counts
-as acknowledged when 200 came back. The destination answers 503 for a part of the time, so that there is a backlog. Kills
-come from the start of the process on, so that some hit the recovery. At last a gateway is left alone until the queue is
-empty. Then:
+as acknowledged when 200 came back. The destination answers 503 for a part of the time, so that there is a backlog.
+Kills come from the start of the process on, so that some hit the recovery. At last a gateway is left alone until the
+queue is empty. Then:
 
     lost          acknowledged spans that never arrived; must be 0
     duplicates    spans that arrived more than once, each time in a batch of the same id; from batches in flight
