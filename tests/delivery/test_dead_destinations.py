@@ -14,7 +14,7 @@ import pytest
 
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context
-from otel_llm.delivery.config import BatchConfig, Config, QueueConfig, RetryConfig
+from otel_llm.delivery.config import BatchConfig, Config, DiskConfig, QueueConfig, RetryConfig
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.exporters import otlp_grpc, otlp_http
 from otel_llm.exporters.exporter import Exporter
@@ -68,14 +68,18 @@ def dead(kind: str, folder: Path) -> Iterator[Exporter]:
 KINDS = ["refused", "black hole", "black hole grpc", "untrusted", "hangs", "503", "429"]
 
 
+@pytest.mark.parametrize("queue", ["memory", "disk"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_acceptance_31_a_dead_destination_holds_up_neither_flush_nor_exit_and_floods_no_log(
-    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kind: str, queue: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     retry = RetryConfig(initial_interval_seconds=0.01, max_interval_seconds=0.02)
     with dead(kind, tmp_path) as exporter:
-        delivery = Delivery("test", exporter, Config(retry_on_failure=retry), Metrics())
+        # Not synced: the bounds below are the destination's and not the disk's.
+        disk = DiskConfig(directory=str(tmp_path / "queue"), sync="never") if queue == "disk" else None
+        config = Config(sending_queue=QueueConfig(disk=disk), retry_on_failure=retry)
+        delivery = Delivery("test", exporter, config, Metrics())
         delivery.start()
         start = time.monotonic()
         for number in range(1, 1001):
@@ -92,7 +96,8 @@ def test_acceptance_31_a_dead_destination_holds_up_neither_flush_nor_exit_and_fl
     assert offered - start < 1.0  # 1 ms for each, whatever the destination does
     balance = delivery.balance()
     assert balance.is_balanced
-    assert dict(balance.dropped) == {"shutdown": 1000}
+    assert dict(balance.dropped) == ({} if disk else {"shutdown": 1000})
+    assert balance.queued == (1000 if disk else 0)
 
 
 def test_acceptance_31_delivery_goes_on_when_the_destination_comes_back() -> None:

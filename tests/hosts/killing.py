@@ -47,7 +47,7 @@ exporters:
     sending_queue:
       size_bytes: 1048576
       batch: {{max_size_bytes: 200000, flush_timeout_seconds: 0.01}}
-      disk: {{directory: {folder}, size_bytes: 268435456, sync: {sync}}}
+      disk: {disk}
 service:
   admin: {{endpoint: null}}
   telemetry: {{logs: {{level: error}}}}
@@ -225,7 +225,8 @@ def kill_at_random(kills: int, folder: Path, *, seed: int, spawn: bool = False, 
     result = Result()
     started = time.monotonic()
     with OtlpHttpSink(recorder) as sink:
-        text = CONFIG.format(port=port, sink=sink.endpoint, folder=folder / "queue", sync=sync)
+        disk = f"{{directory: {folder / 'queue'}, size_bytes: 268435456, sync: {sync}}}"
+        text = CONFIG.format(port=port, sink=sink.endpoint, disk="null" if sync == "memory" else disk)
         config.write_text(text)
         gateways = Spawned(config) if spawn else Forked(config)
         senders = Senders(port, seed)
@@ -261,7 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sync", choices=("always", "interval", "never"), default="always")
+    parser.add_argument("--sync", choices=("always", "interval", "never", "memory"), default="always")
     parser.add_argument("--spawn", action="store_true", help="start new processes instead of forking them")
     parser.add_argument("--folder", type=Path, help="where the queue is; a temporary folder by default")
     parser.add_argument("--template", help=argparse.SUPPRESS)
