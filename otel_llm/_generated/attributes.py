@@ -182,6 +182,8 @@ OTEL_LLM_QUALITY_REFUSAL: Final = "otel_llm.quality.refusal"
 OTEL_LLM_QUALITY_REPETITION: Final = "otel_llm.quality.repetition"
 OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
+OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
+OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
@@ -373,6 +375,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_QUALITY_REPETITION: "boolean",
         OTEL_LLM_QUALITY_TRUNCATED: "boolean",
         OTEL_LLM_REFUSAL_REASON: "string",
+        OTEL_LLM_SHORTENED_BYTES: "int",
+        OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",

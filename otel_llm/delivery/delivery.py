@@ -118,6 +118,8 @@ class Delivery:
         self._gauges = (
             metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_SIZE, labels, self._sizes),
             metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_CAPACITY, labels[:1], self._capacity),
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_ITEMS_PARKED, labels[:1], self._parked),
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_DAMAGED_FILES, labels[:1], self._damaged),
         )
 
     def _sizes(self) -> dict[tuple[str, ...], float]:
@@ -125,6 +127,12 @@ class Delivery:
 
     def _capacity(self) -> dict[tuple[str, ...], float]:
         return {(self.name,): self._queue.capacity_bytes}
+
+    def _parked(self) -> dict[tuple[str, ...], float]:
+        return {} if self._dead_letters is None else {(self.name,): self._dead_letters.items()}
+
+    def _damaged(self) -> dict[tuple[str, ...], float]:
+        return {(self.name,): self._queue.damaged_segments} if self._queue.is_durable else {}
 
     def unregister(self) -> None:
         """Show its gauges no more. Idempotent; takes no lock of its own, for after a fork one may be held for ever."""
