@@ -194,7 +194,7 @@ class SegmentLog:
         if not self.growth(size_bytes):
             return
         self._drop_empty()
-        segment = Segment.create(self._folder, self.next_sequence, os.urandom(8), max(size_bytes, self._segment_bytes))
+        segment = self._create(size_bytes)
         try:
             if self._sync:
                 sync_folder(self._folder)
@@ -204,6 +204,16 @@ class SegmentLog:
             raise
         self._active = segment
         self._segments.append(segment)
+
+    def _create(self, size_bytes: int) -> Segment:
+        """A new segment of the usual length; on a disk that is nearly full, of the length that is needed."""
+        id_ = os.urandom(8)
+        try:
+            return Segment.create(self._folder, self.next_sequence, id_, max(size_bytes, self._segment_bytes))
+        except OSError:
+            if size_bytes >= self._segment_bytes:
+                raise
+            return Segment.create(self._folder, self.next_sequence, id_, size_bytes)
 
     def _seal(self) -> None:
         if self._active is None:
