@@ -274,22 +274,22 @@ class Delivery:
             if self._is_ended:
                 return
             self._is_ended = True
-        self._stopping.end()
-        self._exporter.shutdown()
-        if worker is not None and worker.is_alive():
-            worker.join(_ABORT_SECONDS)
-        self._queue.leave()
-        is_last = self._queue.release()
-        if self._queue.is_durable:  # another delivery of this name goes on with it after a reload
-            left, what = self._account.balance().queued if is_last else 0, "kept on disk for the next start"
-        else:
-            left, what = self._account.close(DropReason.SHUTDOWN), "dropped"
-        for gauge in self._gauges:
-            self._metrics.remove(gauge)
-        if left:
-            self._log.warning(
-                DropReason.SHUTDOWN, "exporter %s: %d items were not delivered %s; %s", self.name, left, when, what
-            )
+            self._stopping.end()
+            self._exporter.shutdown()
+            if worker is not None and worker.is_alive():
+                worker.join(_ABORT_SECONDS)
+            self._queue.leave()
+            is_last = self._queue.release()
+            if self._queue.is_durable:  # another delivery of this name goes on with it after a reload
+                left, what = self._account.balance().queued if is_last else 0, "kept on disk for the next start"
+            else:
+                left, what = self._account.close(DropReason.SHUTDOWN), "dropped"
+            for gauge in self._gauges:
+                self._metrics.remove(gauge)
+            if left:
+                self._log.warning(
+                    DropReason.SHUTDOWN, "exporter %s: %d items were not delivered %s; %s", self.name, left, when, what
+                )
 
     def _run(self) -> None:
         try:
