@@ -2,10 +2,11 @@
 
     python -m benchmarks.queue [--seconds 4] [--rounds 5] [--folder DIRECTORY]
 
-One gateway for each kind of queue, the same requests of 512 spans from the same sender over loopback HTTP, in turns, on
-to a sink in another process; a round ends when the queue is empty. Spans per second of wall time and CPU microseconds
-per span of the gateway, median of the rounds, and the ratio to the queue in memory in the same run. `--folder` says
-which disk is measured. What must not be concluded: how a disk behaves whose sync takes milliseconds; see the row `sync`.
+One gateway for each kind of queue, the same requests of 512 spans from the same sender over loopback HTTP, in turns,
+on to a sink in another process; a round ends when the queue is empty. Spans per second of wall time and CPU
+microseconds per span of the gateway, median of the rounds, and the ratio to the queue in memory in the same run.
+`--folder` says which disk is measured. What must not be concluded: how a disk behaves whose sync takes milliseconds;
+the first line says what it takes here.
 """
 
 from __future__ import annotations

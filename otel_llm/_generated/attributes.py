@@ -207,6 +207,8 @@ OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
 OTEL_LLM_QUALITY_UNKNOWN_TOOL: Final = "otel_llm.quality.unknown_tool"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
+OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
+OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
 OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
@@ -426,6 +428,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_QUALITY_UNKNOWN_TOOL: "boolean",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
+        OTEL_LLM_SHORTENED_BYTES: "int",
+        OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_STREAM_CHUNKS: "int",
         OTEL_LLM_STREAM_COMPLETE: "boolean",

@@ -47,14 +47,8 @@ class CursorFile:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        slots = [self._read(0), self._read(1)]
-        self._count, self.place = max(slots, key=lambda slot: slot[0])
+        self._count, self.place = _latest(self._file)
         self.id = self._read_id()
-
-    def _read(self, slot: int) -> tuple[int, Place]:
-        data = os.pread(self._file, _SLOT.size, slot * _SLOT_BYTES).ljust(_SLOT.size, b"\0")
-        count, following, batch_end, crc = _SLOT.unpack(data)
-        return (count, Place(following, batch_end)) if crc == zlib.crc32(data[:-4]) else (0, Place())
 
     def _read_id(self) -> str:
         id_: bytes
@@ -82,3 +76,26 @@ class CursorFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def read_place(path: Path) -> Place:
+    """The place in a cursor's file, which is left as it is; the beginning when there is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return Place()
+    try:
+        return _latest(file)[1]
+    finally:
+        os.close(file)
+
+
+def _latest(file: int) -> tuple[int, Place]:
+    """The counter and the place of the slot that was written last."""
+    return max((_slot(file, 0), _slot(file, 1)), key=lambda slot: slot[0])
+
+
+def _slot(file: int, slot: int) -> tuple[int, Place]:
+    data = os.pread(file, _SLOT.size, slot * _SLOT_BYTES).ljust(_SLOT.size, b"\0")
+    count, following, batch_end, crc = _SLOT.unpack(data)
+    return (count, Place(following, batch_end)) if crc == zlib.crc32(data[:-4]) else (0, Place())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_llm.clock import Clock
-from otel_llm.delivery.records import NOTE_BYTES, checksum, record_bytes
+from otel_llm.delivery.records import NOTE_BYTES, Record, checksum, record_bytes
 from otel_llm.delivery.segment_log import SegmentLog
 from otel_llm.signals import Payload
 from otel_llm.telemetry import LogLimiter
@@ -66,6 +66,16 @@ class DeadLetters:
                 self._limiter.warning("write", "%s cannot be written: %s", self._folder, error.strerror)
                 return False
         return True
+
+    def read(self) -> Record | None:
+        """The next one, oldest first; None when all were read."""
+        with self._lock:
+            return self._log.read()
+
+    def settle(self, record: Record) -> None:
+        """One that was read, and all before it, are needed no more."""
+        with self._lock:
+            self._log.discard(self._log.settle(record.sequence + 1))
 
     def items(self) -> int:
         """How many items are kept."""

@@ -27,11 +27,12 @@ from otel_llm.delivery.config import Config
 from otel_llm.delivery.dead_letters import DeadLetters
 from otel_llm.delivery.queue import MemoryQueue, Queue
 from otel_llm.delivery.sender import Attempts, GivenUpError, Sender
+from otel_llm.delivery.status import DeliveryStatus, signal_status
 from otel_llm.delivery.stopping import Stopping
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import RefusedError
 from otel_llm.exporters.exporter import Exporter
-from otel_llm.signals import Payload, Signal
+from otel_llm.signals import SIGNALS, Payload, Signal
 from otel_llm.telemetry import LogLimiter, Metrics
 
 _logger = logging.getLogger(__name__)
@@ -117,6 +118,8 @@ class Delivery:
         self._gauges = (
             metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_SIZE, labels, self._sizes),
             metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_CAPACITY, labels[:1], self._capacity),
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_ITEMS_PARKED, labels[:1], self._parked),
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_DAMAGED_FILES, labels[:1], self._damaged),
         )
 
     def _sizes(self) -> dict[tuple[str, ...], float]:
@@ -124,6 +127,18 @@ class Delivery:
 
     def _capacity(self) -> dict[tuple[str, ...], float]:
         return {(self.name,): self._queue.capacity_bytes}
+
+    def _parked(self) -> dict[tuple[str, ...], float]:
+        return {} if self._dead_letters is None else {(self.name,): self._dead_letters.items()}
+
+    def _damaged(self) -> dict[tuple[str, ...], float]:
+        return {(self.name,): self._queue.damaged_segments} if self._queue.is_durable else {}
+
+    def unregister(self) -> None:
+        """Show its gauges no more. Idempotent; takes no lock of its own, for after a fork one may be held for ever."""
+        self._account.retire()
+        for gauge in self._gauges:
+            self._metrics.remove(gauge)
 
     def start(self) -> None:
         """Begin to deliver. Nothing happens when it was started or shut down before."""
@@ -210,6 +225,23 @@ class Delivery:
         """What became of the items accepted so far, at one instant."""
         return self._account.balance(signal)
 
+    def status(self) -> DeliveryStatus:
+        """What there is to say about it now."""
+        trouble, now = self._sender.trouble, self._clock.monotonic()
+        balances = {signal: self._account.balance(signal) for signal in SIGNALS}
+        return DeliveryStatus(
+            name=self.name,
+            queue="disk" if self._queue.is_durable else "memory",
+            size_bytes=self._queue.size_bytes(),
+            capacity_bytes=self._queue.capacity_bytes,
+            signals={signal: signal_status(one) for signal, one in balances.items() if one.accepted},
+            failing_seconds=None if trouble is None else now - trouble.since,
+            problem=self._queue.problem() if trouble is None else trouble.problem,
+            retry_in_seconds=None if trouble is None else max(trouble.retry_at - now, 0.0),
+            dead_letter_items=0 if self._dead_letters is None else self._dead_letters.items(),
+            damaged_segments=self._queue.damaged_segments,
+        )
+
     def force_flush(self, timeout_seconds: float) -> bool:
         """Deliver what was accepted before this call; returns whether all of it was settled in time."""
         self._queue.flush()
@@ -242,22 +274,22 @@ class Delivery:
             if self._is_ended:
                 return
             self._is_ended = True
-        self._stopping.end()
-        self._exporter.shutdown()
-        if worker is not None and worker.is_alive():
-            worker.join(_ABORT_SECONDS)
-        self._queue.leave()
-        is_last = self._queue.release()
-        if self._queue.is_durable:  # another delivery of this name goes on with it after a reload
-            left, what = self._account.balance().queued if is_last else 0, "kept on disk for the next start"
-        else:
-            left, what = self._account.close(DropReason.SHUTDOWN), "dropped"
-        for gauge in self._gauges:
-            self._metrics.remove(gauge)
-        if left:
-            self._log.warning(
-                DropReason.SHUTDOWN, "exporter %s: %d items were not delivered %s; %s", self.name, left, when, what
-            )
+            self._stopping.end()
+            self._exporter.shutdown()
+            if worker is not None and worker.is_alive():
+                worker.join(_ABORT_SECONDS)
+            self._queue.leave()
+            is_last = self._queue.release()
+            if self._queue.is_durable:  # another delivery of this name goes on with it after a reload
+                left, what = self._account.balance().queued if is_last else 0, "kept on disk for the next start"
+            else:
+                left, what = self._account.close(DropReason.SHUTDOWN), "dropped"
+            for gauge in self._gauges:
+                self._metrics.remove(gauge)
+            if left:
+                self._log.warning(
+                    DropReason.SHUTDOWN, "exporter %s: %d items were not delivered %s; %s", self.name, left, when, what
+                )
 
     def _run(self) -> None:
         try:

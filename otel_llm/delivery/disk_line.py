@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_llm.delivery.config import BatchConfig
-from otel_llm.delivery.records import Record, checksum, read_record, record_bytes
+from otel_llm.delivery.records import Record, Spot, checksum, read_record, record_bytes
 from otel_llm.delivery.segment import HEADER_BYTES, Segment
 from otel_llm.delivery.segment_log import SealError, SegmentLog
 from otel_llm.errors import RefusedError
@@ -208,7 +208,11 @@ class DiskLine:
                 if not self._is_dirty or segment is None:
                     return
                 self._is_dirty = False
-            self.log.sync(segment)
+            try:
+                self.log.sync(segment)
+            except OSError:
+                self._is_dirty = True
+                raise
 
     def _sync(self) -> None:
         """Sync what was appended so far and show it, or take it back; without the lock, with `_syncing`."""
@@ -365,9 +369,9 @@ class DiskLine:
         self.unread_bytes = size - sum(one.size_bytes for one in self._unsynced)
 
 
-def _read(spot: tuple[int, int, int]) -> Record | None:
+def _read(spot: Spot) -> Record | None:
     try:
-        return read_record(*spot)
+        return read_record(spot)
     except OSError:
         return None
 

@@ -141,6 +141,7 @@ class DiskQueue:
 
     def __init__(self, shelf: Shelf, config: QueueConfig, disk: DiskConfig, released: Callable[[Shelf], None]) -> None:
         self.shelf = shelf
+        self.damaged_segments = shelf.damaged_segments
         self._changed = shelf.changed
         self._memory_bytes = config.size_bytes
         self._capacity = disk.size_bytes

@@ -21,9 +21,11 @@ class Queue(Protocol):
 
     Attributes:
         is_durable: what was put and not settled is there again after a restart.
+        damaged_segments: how many damaged files it found at the start.
     """
 
     is_durable: bool
+    damaged_segments: int
 
     def reserve(self, payload: Payload) -> bool:
         """Keep room free for one payload; false when there is none, or when the queue is closed."""
@@ -163,6 +165,7 @@ class MemoryQueue:
     """
 
     is_durable = False
+    damaged_segments = 0
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from otel_llm.delivery.records import Record, find_record, read_record
+from otel_llm.delivery.records import MAGIC_BYTES, Record, Spot, find_record, read_record
 from otel_llm.signals import Buffer
 
 HEADER_BYTES: Final = 128
@@ -37,7 +37,7 @@ class Segment:
     Attributes:
         path: the file.
         first_sequence: of its first record.
-        id: eight random bytes that tell it from every other segment, also from one of the same name.
+        id: eight random bytes, none of them 0, that tell it from every other segment, also from one of the same name.
         end: where its last record ends.
         allocated: bytes that the file takes, reserved ones included.
         records, items: what is in it.
@@ -86,13 +86,13 @@ class Segment:
         return segment
 
     @classmethod
-    def open(cls, path: Path) -> Segment:
+    def open(cls, path: Path, *, read_only: bool = False) -> Segment:
         """A file that was left behind; reads as much of it as is needed to know what is in it.
 
         Raises:
             OSError: it cannot be opened or read.
         """
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
         try:
             head = os.pread(file, HEADER_BYTES, 0).ljust(HEADER_BYTES, b"\0")
             size = os.fstat(file).st_size
@@ -101,6 +101,8 @@ class Segment:
             segment = cls(path, file, first if is_whole else int(path.stem), id_ if is_whole else bytes(8))
             segment.allocated = size
             segment.is_whole = is_whole
+            if not is_whole:  # its first record may be there all the same
+                segment.id = os.pread(file, MAGIC_BYTES, HEADER_BYTES).ljust(len(id_), b"\0")
             segment._measure(head, size)
         except (OSError, ValueError):
             os.close(file)
@@ -131,16 +133,26 @@ class Segment:
 
     def walk(self, offset: int, end: int) -> Iterator[tuple[int, Record]]:
         """Every whole record from `offset` on, with where it begins; what is damaged is passed over."""
+        start = self.spot(0, end)
         while offset < end:
-            record = read_record(self.file, offset, end)
+            record = read_record(start.at(offset))
             if record is None:
-                found = find_record(self.file, offset + 1, end)
+                found = find_record(start.at(offset + 1))
                 if found is None:
                     return
                 offset = found
                 continue
             yield offset, record
             offset += record.size_bytes
+
+    def spot(self, offset: int, end: int | None = None) -> Spot:
+        """A place among its records."""
+        return Spot(self.file, offset, self.end if end is None else end, self.magic)
+
+    @property
+    def magic(self) -> bytes:
+        """What each of its records begins with."""
+        return self.id[:MAGIC_BYTES]
 
     @property
     def free_bytes(self) -> int:
@@ -196,6 +208,11 @@ class Segment:
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
+
+
+def new_id() -> bytes:
+    """An id for a segment. Without zeros, so that no reserved room looks like the beginning of a record."""
+    return bytes(byte or 1 for byte in os.urandom(8))
 
 
 def segment_files(folder: Path) -> list[Path]:

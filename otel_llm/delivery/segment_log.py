@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from otel_llm.delivery.cursor import CursorFile, Place
-from otel_llm.delivery.records import Record, encode_header, find_record, read_record
-from otel_llm.delivery.segment import HEADER_BYTES, Segment, segment_files, sync_data, sync_folder
+from otel_llm.delivery.records import Record, Spot, encode_header, find_record, read_record
+from otel_llm.delivery.segment import HEADER_BYTES, Segment, new_id, segment_files, sync_data, sync_folder
 from otel_llm.signals import Payload
 
 _logger = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ class SegmentLog:
         if not self.growth(size_bytes):
             return
         self._drop_empty()
-        segment = Segment.create(self._folder, self.next_sequence, os.urandom(8), max(size_bytes, self._segment_bytes))
+        segment = self._create(size_bytes)
         try:
             if self._sync:
                 sync_folder(self._folder)
@@ -204,6 +204,16 @@ class SegmentLog:
             raise
         self._active = segment
         self._segments.append(segment)
+
+    def _create(self, size_bytes: int) -> Segment:
+        """A new segment of the usual length; on a disk that is nearly full, of the length that is needed."""
+        id_ = new_id()
+        try:
+            return Segment.create(self._folder, self.next_sequence, id_, max(size_bytes, self._segment_bytes))
+        except OSError:
+            if size_bytes >= self._segment_bytes:
+                raise
+            return Segment.create(self._folder, self.next_sequence, id_, size_bytes)
 
     def _seal(self) -> None:
         if self._active is None:
@@ -217,9 +227,11 @@ class SegmentLog:
         """Remove an active segment that nothing was put into: the next one would have its name."""
         empty = self._active
         if empty is not None and not empty.records:
-            if self._reader is not None and self._reader.segment is empty:
-                self._reader = None
             self._segments.remove(empty)
+            if self._reader is not None and self._reader.segment is empty:
+                # Back to the end of the one before, which was read to its end.
+                last = self._segments[-1] if self._segments else None
+                self._reader = None if last is None else _Reader(last, last.end, 0)
             self._remove(empty)
             self._active = None
 
@@ -233,7 +245,7 @@ class SegmentLog:
         if segment is None:
             raise OSError("no room was made")
         sequence = self.next_sequence
-        header = encode_header(payload, sequence, accepted_unix_nano, crc, note)
+        header = encode_header(segment.magic, payload, sequence, accepted_unix_nano, crc, note)
         size = len(header) + len(note) + payload.size_bytes
         segment.append((header, note, *payload.buffers), size, payload.items)
         if self._reader is not None and self._reader.segment is segment:
@@ -290,16 +302,16 @@ class SegmentLog:
             reader.offset += size_bytes
             reader.left_items -= items
 
-    def spot(self) -> tuple[int, int, int] | None:
-        """File, offset and end for `read_record` to read the next record; None when everything was read."""
+    def spot(self) -> Spot | None:
+        """Where `read_record` finds the next record; None when everything was read."""
         reader = self._readable()
-        return None if reader is None else (reader.segment.file, reader.offset, reader.segment.end)
+        return None if reader is None else reader.segment.spot(reader.offset)
 
     def read(self) -> Record | None:
         """The next record; None when there is none. Damage is passed over, and what it held counted as lost."""
         while (spot := self.spot()) is not None:
             with contextlib.suppress(OSError):
-                record = read_record(*spot)
+                record = read_record(spot)
                 if record is not None:
                     self.skip(record.size_bytes, record.payload.items)
                     return record
@@ -329,7 +341,7 @@ class SegmentLog:
         segment = reader.segment
         found = None
         with contextlib.suppress(OSError):
-            found = find_record(segment.file, reader.offset + 1, segment.end)
+            found = find_record(segment.spot(reader.offset + 1))
         self._quarantine(segment.path, f"no whole record at byte {reader.offset}")
         reader.offset = segment.end if found is None else found
         if found is None:
@@ -379,7 +391,7 @@ class SegmentLog:
                 with contextlib.suppress(OSError):
                     segment.seal(sync=self._sync)
             segment.close()
-        self._active = None
+        self._active = self._reader = None
         self._segments = []
         self._cursor.close()
 

@@ -14,6 +14,7 @@ from otel_llm.clock import Clock
 from otel_llm.delivery.account import Account
 from otel_llm.delivery.backoff import Backoff
 from otel_llm.delivery.config import Config
+from otel_llm.delivery.shorten import shorten
 from otel_llm.delivery.split import split
 from otel_llm.delivery.stopping import Stopping
 from otel_llm.errors import ExportError, MalformedError, PermanentError, RejectedError, RetryableError, TooLargeError
@@ -52,6 +53,7 @@ class Attempts:
         self._failed = metrics.counter(definitions.OTEL_LLM_EXPORTER_ATTEMPTS, (*with_outcome, keys.ERROR_TYPE))
         self._duration = metrics.histogram(definitions.OTEL_LLM_EXPORTER_DURATION, with_outcome)
         self._io = metrics.counter(definitions.OTEL_LLM_EXPORTER_IO, labels)
+        self._shortened = metrics.counter(definitions.OTEL_LLM_DELIVERY_ITEMS_SHORTENED, labels)
         self._rejected = metrics.counter(definitions.OTEL_LLM_EXPORTER_ITEMS_REJECTED, labels)
 
     def export(self, exporter: Exporter, payload: Payload, timeout_seconds: float) -> ExportResult:
@@ -74,6 +76,10 @@ class Attempts:
         if result.rejected:
             self._rejected.add(result.rejected, self._name, payload.signal)
         return result
+
+    def shortened(self, signal: Signal) -> None:
+        """An item was exported with its content cut."""
+        self._shortened.add(1, self._name, signal)
 
     def _count_failure(self, signal: Signal, outcome: str, error: Exception, start: float) -> None:
         self._failed.add(1, self._name, signal, outcome, type(error).__name__)
@@ -147,6 +153,7 @@ class Sender:
         # What of the batch is not settled, the part that is on its way last; and how often it was refused.
         self._parts: list[Payload] = []
         self._refusals = 0
+        self._shortened: Payload | None = None
         self.trouble: Trouble | None = None
 
     def send(self, batch: Payload) -> None:
@@ -159,20 +166,19 @@ class Sender:
         self._refusals = 0
         while self._parts:
             part = self._parts[-1]
-            halves = self._halves(part) if part.size_bytes > self._limits.max_size_bytes else None
-            if halves is None:
-                halves = self._deliver(part)
+            smaller = self._halves(part) if part.size_bytes > self._limits.max_size_bytes else ()
+            if not smaller:
+                smaller = self._deliver(part)
             self._parts.pop()
-            if halves is not None:
-                self._parts += reversed(halves)
+            self._parts += reversed(smaller)
 
     def abandon(self, reason: str) -> None:
         """Give up what `send` left unsettled when it failed."""
         while self._parts:
             self._give_up(self._parts.pop(), reason, reason)
 
-    def _deliver(self, part: Payload) -> tuple[Payload, Payload] | None:
-        """Try until the part is settled; its halves when the destination would take them better."""
+    def _deliver(self, part: Payload) -> tuple[Payload, ...]:
+        """Try until the part is settled; what to try in its place when the destination would take that better."""
         start = self._clock.monotonic()
         while True:
             self._pause()
@@ -181,7 +187,7 @@ class Sender:
             except RetryableError as error:
                 if not self._may_retry(error, start):
                     self._drop(part, DropReason.RETRIES_EXHAUSTED, error)
-                    return None
+                    return ()
             except TooLargeError as error:
                 return self._refused(part, DropReason.TOO_LARGE, error)
             except RejectedError as error:
@@ -189,23 +195,34 @@ class Sender:
             except PermanentError as error:
                 self._recovered()
                 self._drop(part, DropReason.PERMANENT_ERROR, error)
-                return None
+                return ()
             else:
                 self._recovered()
                 self._settle(part, result)
-                return None
+                return ()
 
-    def _refused(self, part: Payload, reason: str, error: ExportError) -> tuple[Payload, Payload] | None:
-        """The halves of a part that was refused for what is in it; without any it is given up.
+    def _refused(self, part: Payload, reason: str, error: ExportError) -> tuple[Payload, ...]:
+        """The halves of a part that was refused for what is in it, or a shorter one; without any it is given up.
 
         A destination that refuses everything is not asked about every single item.
         """
         self._recovered()
         self._refusals += 1
-        halves = self._halves(part) if self._refusals < _MOST_REFUSALS else None
-        if halves is None:
+        smaller: tuple[Payload, ...] = self._halves(part) if self._refusals < _MOST_REFUSALS else ()
+        if not smaller and reason == DropReason.TOO_LARGE:
+            smaller = self._shorter(part, error)
+        if not smaller:
             self._drop(part, reason, error)
-        return halves
+        return smaller
+
+    def _shorter(self, part: Payload, error: ExportError) -> tuple[Payload, ...]:
+        """A single item with its content cut: to our own limit at first, then to half each time."""
+        shorter = shorten(part, min(self._limits.max_size_bytes, part.size_bytes // 2))
+        if shorter is None:
+            return ()
+        self._shortened = shorter
+        self._log.warning("shortened", "exporter %s: %s; the content of an item was cut", self._name, error)
+        return (shorter,)
 
     def _attempt_seconds(self) -> float:
         if self._stopping.is_over:
@@ -251,13 +268,16 @@ class Sender:
         if delay > 0:
             self._stopping.wait(delay)
 
-    def _halves(self, part: Payload) -> tuple[Payload, Payload] | None:
+    def _halves(self, part: Payload) -> tuple[Payload, ...]:
+        """Two halves, or nothing when there are not two items."""
         try:
-            return split(part)
+            return split(part) or ()
         except MalformedError:  # what cannot be taken apart goes or stays as it is
-            return None
+            return ()
 
     def _settle(self, part: Payload, result: ExportResult) -> None:
+        if part is self._shortened:
+            self._attempts.shortened(part.signal)
         rejected = max(0, min(result.rejected, part.items))
         if part.items > rejected:
             self._account.export(part.signal, part.items - rejected)

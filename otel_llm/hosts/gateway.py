@@ -19,6 +19,7 @@ from otel_llm.codecs.metrics import encode_metrics
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
@@ -165,6 +166,7 @@ class Gateway:
     ) -> None:
         self._clock = clock or SystemClock()
         self._started_unix_nano = self._clock.unix_nano()
+        self._started = self._clock.monotonic()
         self._interval = metrics_interval_seconds
         self.metrics = Metrics()
         self._storage = Storage(self.metrics, self._clock)
@@ -217,7 +219,7 @@ class Gateway:
         if endpoint is None:
             return None
         address = parse_endpoint(endpoint, "service.admin.endpoint")
-        admin = admin_server(address.host, address.port, self.metrics, lambda: self._not_ready)
+        admin = admin_server(address.host, address.port, self.metrics, lambda: self._not_ready, self.status)
         try:
             admin.start()
         except OSError as error:
@@ -299,6 +301,12 @@ class Gateway:
         for thread, _ in self._retiring:
             thread.join(max(0.0, end - self._clock.monotonic()))
         return not any(thread.is_alive() for thread, _ in self._retiring)
+
+    def status(self) -> HostStatus:
+        """What there is to say about it now."""
+        up = self._clock.monotonic() - self._started
+        exporters = [delivery.status() for delivery in self._graph.deliveries.values()]
+        return HostStatus(__version__, up, self._not_ready, exporters)
 
     def abandon(self) -> None:
         """Stop at once: what is queued is counted, said and, in memory, dropped; nothing more is sent. Idempotent."""

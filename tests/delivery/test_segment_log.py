@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_llm.delivery.cursor import CursorFile, Place
-from otel_llm.delivery.records import checksum, encode_header, find_record, read_record, record_bytes
+from otel_llm.delivery.records import Spot, checksum, encode_header, find_record, read_record, record_bytes
 from otel_llm.delivery.segment import HEADER_BYTES, segment_files
 from otel_llm.delivery.segment_log import QUARANTINE, SegmentLog
 from otel_llm.signals import SIGNALS, Payload
 
 SEGMENT = 4096
+MAGIC = b"\xc5\x0eLR"
 
 
 def some(number: int, size: int = 100, items: int = 1) -> Payload:
@@ -210,6 +211,25 @@ def test_a_cursor_whose_writing_was_cut_off_is_the_one_before(tmp_path: Path, wr
     cursor.close()
 
 
+def test_a_segment_without_its_header_is_read_all_the_same(tmp_path: Path) -> None:
+    fill(tmp_path, 60)
+    with segment_files(tmp_path)[0].open("r+b") as file:
+        file.write(bytes(HEADER_BYTES))
+    with closing(opened(tmp_path)) as log:
+        assert numbers(log) == list(range(60))
+
+
+def test_a_record_too_long_for_an_empty_segment_is_read_once(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as log:
+        append(log, some(0, SEGMENT - 100))
+        log.make_room(SEGMENT)  # another segment, to which nothing comes
+        assert numbers(log) == [0]
+        append(log, some(1, 3 * SEGMENT))
+        assert numbers(log) == [1]
+        append(log, some(2))
+        assert numbers(log) == [2]
+
+
 def test_what_is_taken_back_is_never_read_and_its_numbers_not_used_again(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as log:
         append(log, some(0))
@@ -253,19 +273,19 @@ def test_records_are_read_as_they_were_written_and_found_behind_noise(
     with path.open("wb") as file:
         file.write(noise)
         for number, payload in enumerate(payloads):
-            file.write(encode_header(payload, number, 7, checksum(payload.buffers, note), note) + note)
+            file.write(encode_header(MAGIC, payload, number, 7, checksum(payload.buffers, note), note) + note)
             file.write(payload.join())
     handle = os.open(path, os.O_RDONLY)
     try:
-        end = os.fstat(handle).st_size
-        offset = find_record(handle, 0, end)
+        start = Spot(handle, 0, os.fstat(handle).st_size, MAGIC)
+        offset = find_record(start)
         for number, payload in enumerate(payloads):
             assert offset is not None
-            record = read_record(handle, offset, end)
+            record = read_record(start.at(offset))
             assert record is not None
             assert (record.sequence, record.payload, record.note) == (number, payload, note.decode())
             offset += record.size_bytes
-        assert find_record(handle, offset or end, end) is None
+        assert find_record(start.at(offset or start.end)) is None
     finally:
         os.close(handle)
 

@@ -4,9 +4,9 @@
 
 The gateway is `otel-llm run` with its queue on disk and `sync: always`. Four senders post requests of 1 to 20 spans,
 now and then of some hundred kilobytes, each span with a number of its own, and never send one again; a request counts
-as acknowledged when 200 came back. The destination answers 503 for a part of the time, so that there is a backlog. Kills
-come from the start of the process on, so that some hit the recovery. At last a gateway is left alone until the queue is
-empty. Then:
+as acknowledged when 200 came back. The destination answers 503 for a part of the time, so that there is a backlog.
+Kills come from the start of the process on, so that some hit the recovery. At last a gateway is left alone until the
+queue is empty. Then:
 
     lost          acknowledged spans that never arrived; must be 0
     duplicates    spans that arrived more than once, each time in a batch of the same id; from batches in flight
@@ -47,7 +47,7 @@ exporters:
     sending_queue:
       size_bytes: 1048576
       batch: {{max_size_bytes: 200000, flush_timeout_seconds: 0.01}}
-      disk: {{directory: {folder}, size_bytes: 268435456, sync: {sync}}}
+      disk: {disk}
 service:
   admin: {{endpoint: null}}
   telemetry: {{logs: {{level: error}}}}
@@ -189,7 +189,8 @@ def template(config: str) -> None:
     from otel_llm.config import load  # noqa: PLC0415
 
     load(config, {}, [])
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     child = 0
     for line in sys.stdin:
         if line == "start\n":
@@ -200,10 +201,11 @@ def template(config: str) -> None:
                     code = run.run(argparse.Namespace(config=config, overrides=[]))
                 finally:
                     os._exit(code)
-            print(child, flush=True)
+            sys.stdout.write(f"{child}\n")
         else:
             os.waitpid(child, 0)
-            print("reaped", flush=True)
+            sys.stdout.write("reaped\n")
+        sys.stdout.flush()
 
 
 def wait_until_up(port: int, seconds: float = 30.0) -> None:
@@ -223,7 +225,8 @@ def kill_at_random(kills: int, folder: Path, *, seed: int, spawn: bool = False, 
     result = Result()
     started = time.monotonic()
     with OtlpHttpSink(recorder) as sink:
-        text = CONFIG.format(port=port, sink=sink.endpoint, folder=folder / "queue", sync=sync)
+        disk = f"{{directory: {folder / 'queue'}, size_bytes: 268435456, sync: {sync}}}"
+        text = CONFIG.format(port=port, sink=sink.endpoint, disk="null" if sync == "memory" else disk)
         config.write_text(text)
         gateways = Spawned(config) if spawn else Forked(config)
         senders = Senders(port, seed)
@@ -259,7 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sync", choices=("always", "interval", "never"), default="always")
+    parser.add_argument("--sync", choices=("always", "interval", "never", "memory"), default="always")
     parser.add_argument("--spawn", action="store_true", help="start new processes instead of forking them")
     parser.add_argument("--folder", type=Path, help="where the queue is; a temporary folder by default")
     parser.add_argument("--template", help=argparse.SUPPRESS)
@@ -271,7 +274,7 @@ def main() -> int:
         place = options.folder or Path(folder)
         result = kill_at_random(options.kills, place, seed=options.seed, spawn=options.spawn, sync=options.sync)
     shown = {**vars(result), "lost": len(result.lost), "unmarked": len(result.unmarked)}
-    print(json.dumps({**shown, "seconds": round(result.seconds)}))
+    sys.stdout.write(json.dumps({**shown, "seconds": round(result.seconds)}) + "\n")
     return 1 if result.lost or result.unmarked else 0
 
 
