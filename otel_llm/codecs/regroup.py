@@ -17,6 +17,8 @@ from otel_llm.errors import MalformedError
 from otel_llm.signals import Buffer, Payload, Signal
 
 Key = TypeVar("Key")
+# The content of an item in place of what came; None for what came.
+Replacement = list[Buffer] | None
 # Indices of the tag, of the content, and after it.
 Borders = tuple[int, int, int]
 
@@ -215,6 +217,27 @@ def split_items(layout: Layout, keys: Sequence[Key], signal: Signal) -> dict[Key
         _add_around(view, layout.around, pieces)
         break
     return {key: Payload.of(signal, tuple(pieces), counts[key]) for key, pieces in parts.items()}
+
+
+def rewrite_items(layout: Layout, replacements: Sequence[Replacement], signal: Signal) -> Payload:
+    """The request with other content for some items, in the order of `Layout.items`."""
+    view = memoryview(layout.body)
+    request: list[Buffer] = []
+    position = 0
+    for holder in layout.holders:
+        groups: list[Buffer] = []
+        for group in holder.groups:
+            items: list[Buffer] = []
+            for start, _, end in group.items:
+                content = replacements[position]
+                items += [view[start:end]] if content is None else _message(b"\x12", content)
+                position += 1
+            _add_around(view, group.around, items)
+            groups += _message(b"\x12", items)
+        _add_around(view, holder.around, groups)
+        request += _message(b"\x0a", groups)
+    _add_around(view, layout.around, request)
+    return Payload.of(signal, tuple(request), position)
 
 
 def _message(tag: bytes, content: list[Buffer]) -> list[Buffer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -53,6 +53,10 @@ class SignalPipeline(Protocol):
         Raises:
             MalformedError: it is not a request of the signal.
         """
+        ...
+
+    def pass_on(self, payload: Payload) -> Processed:
+        """Process what another pipeline has made, and a connector has brought here."""
         ...
 
 
@@ -126,6 +130,13 @@ class TracePipeline:
         self._counts.request(batch.items, self._clock.monotonic() - started)
         return Processed(payload, batch.items, batch.unreadable)
 
+    def pass_on(self, payload: Payload) -> Processed:
+        """Process what a connector brings; without processors there is no use in taking it apart again."""
+        if self._pipeline.processors:
+            return self.process(payload.join())
+        self._counts.request(payload.items, 0.0)
+        return Processed(payload, payload.items)
+
 
 class LogPipeline:
     """Log records: GenAI events through the processors, the others as they are."""
@@ -155,6 +166,13 @@ class LogPipeline:
         self._counts.request(batch.items, self._clock.monotonic() - started)
         return Processed(payload, batch.items)
 
+    def pass_on(self, payload: Payload) -> Processed:
+        """As for spans."""
+        if self._pipeline.processors:
+            return self.process(payload.join())
+        self._counts.request(payload.items, 0.0)
+        return Processed(payload, payload.items)
+
 
 class MetricPipeline:
     """Metrics pass through."""
@@ -174,6 +192,11 @@ class MetricPipeline:
         self._counts.request(items, self._clock.monotonic() - started)
         return Processed(Payload.of("metrics", (body,), items), items)
 
+    def pass_on(self, payload: Payload) -> Processed:
+        """They were checked when they came in."""
+        self._counts.request(payload.items, 0.0)
+        return Processed(payload, payload.items)
+
 
 class ReceiverConsumer:
     """What a receiver hands requests to: all pipelines that name it, as one.
@@ -182,11 +205,19 @@ class ReceiverConsumer:
         receiver: its name in the configuration.
         pipelines: those that name it, by signal.
         metrics: where items are counted.
+        offers: what a pipeline's result becomes behind it.
     """
 
-    def __init__(self, receiver: str, pipelines: Mapping[Signal, Sequence[SignalPipeline]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        receiver: str,
+        pipelines: Mapping[Signal, Sequence[SignalPipeline]],
+        metrics: Metrics,
+        offers: Callable[[SignalPipeline, Payload], Iterable[tuple[FanOut, Payload]]],
+    ) -> None:
         self._receiver = receiver
         self._pipelines = pipelines
+        self._offers = offers
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
         self._accepted = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_ACCEPTED, keys)
@@ -207,11 +238,12 @@ class ReceiverConsumer:
                 f"receiver {self._receiver} is in no {signal} pipeline; add it to service.pipelines.{signal}"
             )
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
+        offers = [offer for pipeline, result in results for offer in self._offers(pipeline, result.payload)]
         received = results[0][1].received
         rejected = results[0][1].rejected
         self._received.add(received, self._receiver, signal)
         try:
-            offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
+            offer_all(offers)
         except RefusedError:
             self._refused.add(received, self._receiver, signal, RefusalReason.QUEUE_FULL)
             raise

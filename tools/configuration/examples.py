@@ -23,6 +23,20 @@ receivers:
     path: /var/lib/otelcol/traces.jsonl
     follow: true
 """,
+    ("connector", "routing"): """\
+connectors:
+  routing:
+    table:
+      - when: {otel_llm.tenant.id: acme}
+        pipelines: [traces/acme]
+    default_pipelines: [traces/quarantine]
+""",
+    ("connector", "tail_sampling"): """\
+connectors:
+  tail_sampling:
+    sampling_percentage: 10
+    keep_from_cost: 0.5           # and every trace with an error or a violation
+""",
     ("processor", "normalize"): """\
 processors:
   normalize:
