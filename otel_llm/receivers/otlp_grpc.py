@@ -270,6 +270,9 @@ def create(
         setting: path of the configuration, for error messages; `receivers.<name>` by default.
 
     Raises:
-        ConfigError: the endpoint is not host:port.
+        ConfigError: the endpoint is not host:port, or a TLS or key file cannot be used.
     """
-    return OtlpGrpcReceiver(config, Accounts(metrics or Metrics(), name), setting or f"receivers.{name}")
+    setting = setting or f"receivers.{name}"
+    if config.tls is not None:
+        server_context(config.tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
+    return OtlpGrpcReceiver(config, Accounts(metrics or Metrics(), name), setting)
