@@ -23,6 +23,7 @@ from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.overload import MemoryGuard
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
     MetricPipeline,
@@ -90,6 +91,8 @@ class _Graph:
             self._shutdown_at_once(self.deliveries.values(), 0)
             raise ConfigError(problems)
         self._stages = Stages(settings, self.pipelines, connectors)
+        limit = settings.service.overload.memory_limit_mib
+        self._guard = MemoryGuard(None if limit is None else limit * 1024 * 1024, clock.monotonic)
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
 
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
@@ -107,7 +110,14 @@ class _Graph:
         for settings, pipeline in zip(self.settings.pipelines, self.pipelines, strict=True):
             if receiver in settings.receivers:
                 by_signal.setdefault(pipeline.signal, []).append(pipeline)
-        return ReceiverConsumer(receiver.id, by_signal, self._metrics, self._stages.offers)
+        return ReceiverConsumer(
+            receiver.id,
+            by_signal,
+            self._metrics,
+            self._stages.offers,
+            guard=self._guard,
+            sheds=self.settings.service.overload.when_short == "shed",
+        )
 
     def start(self) -> None:
         self._stages.start()

@@ -12,17 +12,21 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm._generated.attributes import OtelLlmRefusalReasonValues as RefusalReason
 from otel_llm.clock import Clock
+from otel_llm.codecs.triage import keep_important
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
 from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.hosts.overload import Level, MemoryGuard
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.signals import ConsumeResult, Payload, Signal
 from otel_llm.telemetry import Metrics
 
 _NORMALIZE: Final = "normalize"
+# When a sender should ask again that was refused for lack of memory.
+_RECOVERY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class SignalPipeline(Protocol):
 
     def pass_on(self, payload: Payload) -> Processed:
         """Process what another pipeline has made, and a connector has brought here."""
+        ...
+
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least of a request."""
         ...
 
 
@@ -105,6 +113,13 @@ class _Counts:
         """Items that go no further."""
         self._dropped.add(items, self._name, self._signal, reason)
 
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        kept = keep_important(processed.payload)
+        if kept.items < processed.payload.items:
+            self.drop(processed.payload.items - kept.items, DropReason.OVERLOAD)
+        return Processed(kept, processed.received, processed.rejected)
+
 
 class TracePipeline:
     """Spans: GenAI ones through the processors, the others as they are."""
@@ -136,6 +151,10 @@ class TracePipeline:
             return self.process(payload.join())
         self._counts.request(payload.items, 0.0)
         return Processed(payload, payload.items)
+
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        return self._counts.shed(processed)
 
 
 class LogPipeline:
@@ -173,6 +192,10 @@ class LogPipeline:
         self._counts.request(payload.items, 0.0)
         return Processed(payload, payload.items)
 
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        return self._counts.shed(processed)
+
 
 class MetricPipeline:
     """Metrics pass through."""
@@ -197,6 +220,10 @@ class MetricPipeline:
         self._counts.request(payload.items, 0.0)
         return Processed(payload, payload.items)
 
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        return self._counts.shed(processed)
+
 
 class ReceiverConsumer:
     """What a receiver hands requests to: all pipelines that name it, as one.
@@ -206,6 +233,8 @@ class ReceiverConsumer:
         pipelines: those that name it, by signal.
         metrics: where items are counted.
         offers: what a pipeline's result becomes behind it.
+        guard: says how much memory is left.
+        sheds: whether to give up what matters least when that is short, and not to refuse.
     """
 
     def __init__(
@@ -214,8 +243,13 @@ class ReceiverConsumer:
         pipelines: Mapping[Signal, Sequence[SignalPipeline]],
         metrics: Metrics,
         offers: Callable[[SignalPipeline, Payload], Iterable[tuple[FanOut, Payload]]],
+        *,
+        guard: MemoryGuard,
+        sheds: bool,
     ) -> None:
         self._receiver = receiver
+        self._guard = guard
+        self._sheds = sheds
         self._pipelines = pipelines
         self._offers = offers
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
@@ -230,14 +264,19 @@ class ReceiverConsumer:
 
         Raises:
             MalformedError: it is not a request of that signal.
-            RefusedError: delivery has no room.
+            RefusedError: delivery has no room, or memory is short.
         """
         pipelines = self._pipelines.get(signal, ())
         if not pipelines:
             raise MalformedError(
                 f"receiver {self._receiver} is in no {signal} pipeline; add it to service.pipelines.{signal}"
             )
+        level = self._guard.level()
+        if level is Level.NONE or (level is Level.SHORT and not self._sheds):
+            raise RefusedError("the process is short of memory", _RECOVERY_SECONDS, "overload")
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
+        if level is Level.SHORT:
+            results = [(pipeline, pipeline.shed(result)) for pipeline, result in results]
         offers = [offer for pipeline, result in results for offer in self._offers(pipeline, result.payload)]
         received = results[0][1].received
         rejected = results[0][1].rejected
