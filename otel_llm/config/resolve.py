@@ -11,6 +11,7 @@ from otel_llm.components import KINDS, ComponentType, Kind, find_type
 from otel_llm.config.addresses import check_addresses
 from otel_llm.config.connections import check_connections
 from otel_llm.config.document import name_of
+from otel_llm.config.exposure import exposures, literal_secrets
 from otel_llm.config.service import PipelineConfig, ServiceConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.config.structs import convert_section
@@ -67,7 +68,11 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
         connectors=used["connector"],
         pipelines=tuple(pipelines),
         service=service,
-        warnings=tuple(_unused(components, used)),
+        warnings=(
+            *_unused(components, used),
+            *exposures(used["receiver"], service.admin),
+            *literal_secrets(document.get("exporters")),
+        ),
         source=source,
     )
 

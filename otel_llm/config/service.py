@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from otel_llm.receivers.auth import KeyConfig
+from otel_llm.receivers.endpoint import TlsConfig
+
 
 class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What flows from where to where. All names are those of sections of the configuration."""
@@ -49,6 +52,13 @@ class AdminConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     endpoint: str | None = "127.0.0.1:13133"
     """Where to listen, as host:port; `null` for nowhere."""
+
+    tls: TlsConfig | None = None
+    """Certificate and key for HTTPS. Plain HTTP without it."""
+
+    keys: tuple[KeyConfig, ...] = ()
+    """Who may see `/metrics`; everybody without any. The others say nothing that is worth hiding, and probes have no
+    keys."""
 
 
 class OverloadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from otel_llm import __version__
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.metrics import encode_metrics
+from otel_llm.config.service import AdminConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.connectors import Connector
 from otel_llm.delivery.delivery import Delivery
@@ -35,7 +36,6 @@ from otel_llm.hosts.stages import Stages, holder_deliveries, make_connectors
 from otel_llm.http.server import HttpServer
 from otel_llm.pipeline import Pipeline, Processor
 from otel_llm.receivers import Receiver
-from otel_llm.receivers.endpoint import parse_endpoint
 from otel_llm.signals import Consumer, ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 
@@ -233,7 +233,7 @@ class Gateway:
             ConfigError: a port cannot be had. What was started is stopped again.
         """
         try:
-            self._admin = self._started_admin(self.settings.service.admin.endpoint)
+            self._admin = self._started_admin(self.settings.service.admin)
             self._graph.start()
             for component in self.settings.receivers:
                 self._start_receiver(component)
@@ -244,11 +244,11 @@ class Gateway:
         self._reporter.start()
         self._not_ready = None
 
-    def _started_admin(self, endpoint: str | None) -> HttpServer | None:
+    def _started_admin(self, config: AdminConfig) -> HttpServer | None:
+        endpoint = config.endpoint
         if endpoint is None:
             return None
-        address = parse_endpoint(endpoint, "service.admin.endpoint")
-        admin = admin_server(address.host, address.port, self.metrics, lambda: self._not_ready)
+        admin = admin_server(config, self.metrics, lambda: self._not_ready)
         try:
             admin.start()
         except OSError as error:
@@ -281,19 +281,23 @@ class Gateway:
             ConfigError: it cannot be run; the one before goes on.
         """
         old = self._graph
-        endpoint = settings.service.admin.endpoint
-        is_moving = endpoint != old.settings.service.admin.endpoint
+        config, former = settings.service.admin, old.settings.service.admin
+        is_moving = config != former
         new = _Graph(settings, self.metrics, self._clock)
         new.start()
         self._graph = new
         admin = self._admin
         try:
-            admin = self._started_admin(endpoint) if is_moving else self._admin
+            if is_moving and self._admin is not None and config.endpoint == former.endpoint:
+                self._admin.shutdown(1.0)  # or the port would be taken
+            admin = self._started_admin(config) if is_moving else self._admin
             self._exchange_receivers(old.settings.receivers, settings.receivers)
         except ConfigError:
             self._graph = old
             if admin is not None and admin is not self._admin:
                 admin.shutdown(0.0)
+            if is_moving and self._admin is not None and config.endpoint == former.endpoint:
+                self._admin = self._started_admin(former)
             self._exchange_receivers(settings.receivers, old.settings.receivers)
             self._retire(new)
             raise

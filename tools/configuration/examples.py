@@ -14,6 +14,9 @@ receivers:
       grpc:                       # named and empty: with its defaults
       http:
         endpoint: 0.0.0.0:4318    # from other machines, too
+        auth:
+          keys:
+            - {token: "${env:ACME_KEY}", tenant: acme}
         cors:
           allowed_origins: ["https://*.example.com"]
 """,
