@@ -13,7 +13,14 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from otel_llm.codecs.lookup import CONFLICT, ITEM_TAGS, RESOURCE_ATTRIBUTES, Found, find_attributes, find_bytes
+from otel_llm.codecs.lookup import (
+    CONFLICT,
+    ITEM_ATTRIBUTES,
+    RESOURCE_ATTRIBUTES,
+    Found,
+    find_attributes,
+    find_trace_id,
+)
 from otel_llm.codecs.points import split_points
 from otel_llm.codecs.regroup import Layout, read_holders, read_layout, split_holders, split_items
 from otel_llm.components import Context
@@ -24,6 +31,7 @@ _DEFAULT: Final = -1
 # An item, or a trace, of which two rows could be right.
 _AMBIGUOUS: Final = -2
 _CACHED: Final = 4096
+_LONGEST_VALUE: Final = 1024
 _CACHED_RESOURCE_BYTES: Final = 4096
 
 
@@ -31,7 +39,8 @@ class RouteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A row of the table."""
 
     when: Annotated[dict[str, str | tuple[str, ...]], msgspec.Meta(min_length=1)]
-    """Attributes and their value, or a list of values of which one is enough. All of them must be right."""
+    """Attributes and their value, or a list of values of which one is enough. All of them must be right. Values of at
+    most 1024 characters."""
     pipelines: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     """Where matching items go: pipelines that have this connector among their receivers."""
 
@@ -62,6 +71,9 @@ class Routing:
         self._keys = {key.encode(): key for key in self._names}
         self._outputs: Mapping[str, Signal] = {}
         self._lock = threading.Lock()
+        self._ordered = sorted(self._names)
+        # What was decided for values, and for whole resources. Values are short: a longer one is in no row.
+        self._matches: dict[tuple[str | None, ...], int] = {}
         self._resources: dict[bytes, int] = {}
         self._traces: OrderedDict[bytes, int] = OrderedDict()
 
@@ -135,7 +147,7 @@ class Routing:
 
     def _item_routes(self, layout: Layout, signal: Signal) -> list[int]:
         """The route of each item; those that say nothing of themselves follow their trace."""
-        body, tags = layout.body, ITEM_TAGS[signal]
+        body, tag = layout.body, ITEM_ATTRIBUTES[signal]
         routes: list[int] = []
         silent: list[tuple[int, bytes]] = []
         spoken: dict[bytes, int] = {}
@@ -143,13 +155,13 @@ class Routing:
             resource = layout.resource(holder)
             of_resource = self._attributes(resource, 0, len(resource), RESOURCE_ATTRIBUTES)
             for _, payload, end in [item for group in holder.groups for item in group.items]:
-                own = self._attributes(body, payload, end, tags.attributes)
+                own = self._attributes(body, payload, end, tag)
                 if own or of_resource:
                     route = self._match({**of_resource, **own})
                     if own:
-                        _note(spoken, _trace(body, payload, end, tags.trace_id), route)
+                        _note(spoken, find_trace_id(body, payload, end, tag), route)
                 else:
-                    silent.append((len(routes), _trace(body, payload, end, tags.trace_id)))
+                    silent.append((len(routes), find_trace_id(body, payload, end, tag)))
                     route = _DEFAULT
                 routes.append(route)
         if silent or spoken:
@@ -177,8 +189,17 @@ class Routing:
             return dict.fromkeys(self._names, CONFLICT)
 
     def _match(self, values: Mapping[str, Found]) -> int:
+        texts = tuple([_text(values.get(key)) for key in self._ordered])
+        route = self._matches.get(texts)
+        if route is None:
+            route = self._first_row(dict(zip(self._ordered, texts, strict=True)))
+            if len(self._matches) < _CACHED:
+                self._matches[texts] = route
+        return route
+
+    def _first_row(self, texts: Mapping[str, str | None]) -> int:
         for index, (wanted, _) in enumerate(self._rows):
-            if all(_text(values.get(key)) in allowed for key, allowed in wanted.items()):
+            if all(texts[key] in allowed for key, allowed in wanted.items()):
                 return index
         return _DEFAULT
 
@@ -190,17 +211,10 @@ def _wanted(when: Mapping[str, str | tuple[str, ...]]) -> dict[str, frozenset[st
 def _text(value: Found) -> str | None:
     """A value as the table writes it; None for what can be in no table."""
     if isinstance(value, str):
-        return value
+        return value if len(value) <= _LONGEST_VALUE else None
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else None
-
-
-def _trace(body: bytes, start: int, end: int, tag: int) -> bytes:
-    try:
-        return find_bytes(body, start, end, tag)
-    except MalformedError:
-        return b""
 
 
 def _note(traces: dict[bytes, int], trace: bytes, route: int) -> None:

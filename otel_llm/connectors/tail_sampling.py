@@ -18,7 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -97,6 +97,20 @@ class _Decision:
     is_overflow: bool
 
 
+class _Part(NamedTuple):
+    """Spans of one request that belong to one trace.
+
+    Attributes:
+        body: a request of them alone.
+        items: how many.
+        is_plain: nothing is said about them when a rule keeps them: no root, and not sampled before.
+    """
+
+    body: bytes
+    items: int
+    is_plain: bool
+
+
 class _Trace:
     """A trace that is not decided on."""
 
@@ -105,7 +119,7 @@ class _Trace:
     def __init__(self, deadline: float, trace_state: bytes) -> None:
         self.deadline = deadline
         self.trace_state = trace_state
-        self.parts: list[bytes] = []
+        self.parts: list[_Part] = []
         self.spans = 0
         self.size_bytes = 0
         self.summary = Summary()
@@ -236,7 +250,7 @@ class TailSampling:
             self._wait(trace_id, trace, self._config.decision_wait_seconds)
         for one in facts:
             trace.summary.add(one, self._rules)
-        trace.parts.append(part.join())
+        trace.parts.append(_part(part, facts))
         trace.spans += part.items
         trace.size_bytes += part.size_bytes + _PART_BYTES
         self._held_bytes += part.size_bytes + _PART_BYTES
@@ -270,7 +284,7 @@ class TailSampling:
         self._counted_spans.add(trace.spans, self._name, _word(decision), decision.rule)
         if kept:
             for part in trace.parts:
-                self._leave(self._annotated(part, decision))
+                self._leave(_annotated(part, decision))
 
     def _remember(self, trace_id: bytes, decision: _Decision) -> None:
         self._decided[trace_id] = decision
@@ -289,15 +303,7 @@ class TailSampling:
                 self._remember(trace_id, decision)
         self._counted_spans.add(part.items, self._name, _word(decision), decision.rule)
         if decision.threshold is not None:
-            self._leave(self._annotated(part.join(), decision))
-
-    def _annotated(self, part: bytes, decision: _Decision) -> Payload:
-        """Kept spans with what is said about them."""
-        layout = read_layout(part)
-        annotations = [_annotation(read_facts(part, start, end), decision) for _, start, end in layout.items()]
-        if not any(annotations):
-            return Payload.of("traces", (part,), len(annotations))
-        return annotate(layout, annotations)
+            self._leave(_annotated(_part(part, facts), decision))
 
     def _leave(self, part: Payload) -> None:
         self._leaving.append(part)
@@ -345,6 +351,22 @@ class TailSampling:
             self._log.warning("shutdown", "connector %s: %d kept spans found no room; dropped", self._name, lost)
         for gauge in self._gauges:
             self._metrics.remove(gauge)
+
+
+def _part(part: Payload, facts: list[SpanFacts]) -> _Part:
+    is_plain = not any(one.is_root or one.trace_state for one in facts)
+    return _Part(part.join(), part.items, is_plain)
+
+
+def _annotated(part: _Part, decision: _Decision) -> Payload:
+    """Kept spans with what is said about them."""
+    if part.is_plain and not decision.threshold:
+        return Payload("traces", (part.body,), part.items, len(part.body))
+    layout = read_layout(part.body)
+    annotations = [_annotation(read_facts(part.body, start, end), decision) for _, start, end in layout.items()]
+    if not any(annotations):
+        return Payload("traces", (part.body,), part.items, len(part.body))
+    return annotate(layout, annotations)
 
 
 def _word(decision: _Decision) -> OtelLlmSamplingDecision:
