@@ -1,4 +1,4 @@
-"""Receivers, processors and exporters by the type name that stands in the configuration.
+"""Receivers, processors, exporters and connectors by the type name that stands in the configuration.
 
 A component type is a module (or any object) with two attributes:
 
@@ -7,7 +7,8 @@ A component type is a module (or any object) with two attributes:
     SIGNALS (optional)          the signals it can carry, a frozenset; all three when it does not say
 
 Ours stand in a table and are imported when the configuration first names them, so that nobody pays for what is not
-used. Others come from entry points in the groups `otel_llm.receivers`, `otel_llm.processors` and `otel_llm.exporters`.
+used. Others come from entry points in the groups `otel_llm.receivers`, `otel_llm.processors`, `otel_llm.exporters` and
+`otel_llm.connectors`.
 They may not take a name of ours or of each other: which of the two would run could depend on the order of installation.
 """
 
@@ -29,8 +30,8 @@ from otel_llm.nearest import hint
 from otel_llm.signals import SIGNALS, Signal
 from otel_llm.telemetry import Metrics
 
-Kind = Literal["receiver", "processor", "exporter"]
-KINDS: tuple[Kind, ...] = ("receiver", "processor", "exporter")
+Kind = Literal["receiver", "processor", "exporter", "connector"]
+KINDS: tuple[Kind, ...] = ("receiver", "processor", "exporter", "connector")
 
 # What a foreign module may raise while it is imported, short of what should stop the process anyway.
 _IMPORT_FAILURES = (
@@ -66,7 +67,7 @@ class ComponentType:
     """A kind of component that the configuration may name.
 
     Attributes:
-        kind: receiver, processor or exporter.
+        kind: receiver, processor, exporter or connector.
         name: its type name, never an alias.
         config: the struct of its section.
         create: makes one; takes an instance of `config`. The host knows from the kind what comes back.
@@ -110,6 +111,10 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "debug": _BuiltIn("otel_llm.exporters.debug"),
         "ledger": _BuiltIn("otel_llm.exporters.ledger", _TRACES),
     },
+    "connector": {
+        "routing": _BuiltIn("otel_llm.connectors.routing"),
+        "tail_sampling": _BuiltIn("otel_llm.connectors.tail_sampling", _TRACES),
+    },
 }
 
 # The names that the Collector's configurations in the field use.
@@ -117,6 +122,7 @@ _ALIASES: dict[Kind, dict[str, str]] = {
     "receiver": {},
     "processor": {},
     "exporter": {"otlp": "otlp_grpc", "otlphttp": "otlp_http"},
+    "connector": {},
 }
 
 

@@ -18,6 +18,7 @@ Start-up fails with these; running code turns them into counts, answers to the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 
 class OtelLlmError(Exception):
@@ -49,11 +50,18 @@ class RefusedError(OtelLlmError):
 
     Attributes:
         retry_after_seconds: when the sender should try again.
+        reason: what there is none of; the words of `otel_llm.refusal.reason`.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after_seconds: float = 1.0,
+        reason: Literal["queue_full", "over_quota", "overload"] = "queue_full",
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.reason: Literal["queue_full", "over_quota", "overload"] = reason
 
 
 class DeniedError(OtelLlmError):

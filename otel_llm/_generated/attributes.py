@@ -209,6 +209,10 @@ OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
 OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
 OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
+OTEL_LLM_SAMPLING_ADJUSTED_COUNT: Final = "otel_llm.sampling.adjusted_count"
+OTEL_LLM_SAMPLING_DECISION: Final = "otel_llm.sampling.decision"
+OTEL_LLM_SAMPLING_OVERFLOW: Final = "otel_llm.sampling.overflow"
+OTEL_LLM_SAMPLING_RULE: Final = "otel_llm.sampling.rule"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
 OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
@@ -430,6 +434,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
         OTEL_LLM_SHORTENED_BYTES: "int",
         OTEL_LLM_SHORTENED_KEYS: "string[]",
+        OTEL_LLM_SAMPLING_ADJUSTED_COUNT: "double",
+        OTEL_LLM_SAMPLING_DECISION: "string",
+        OTEL_LLM_SAMPLING_OVERFLOW: "boolean",
+        OTEL_LLM_SAMPLING_RULE: "string",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_STREAM_CHUNKS: "int",
         OTEL_LLM_STREAM_COMPLETE: "boolean",
@@ -560,7 +568,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OPENAI_API_TYPE: frozenset({"chat_completions", "responses"}),
         OPENAI_REQUEST_SERVICE_TIER: frozenset({"auto", "default"}),
-        OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter"}),
+        OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter", "connector"}),
         OTEL_LLM_COST_METER: frozenset(
             {
                 "input",
@@ -642,6 +650,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "timeout",
             }
         ),
+        OTEL_LLM_SAMPLING_DECISION: frozenset({"kept", "sampled_out"}),
+        OTEL_LLM_SAMPLING_RULE: frozenset({"violation", "error", "cost", "duration", "probability"}),
         OTEL_LLM_SIGNAL: frozenset({"traces", "metrics", "logs"}),
         OTEL_LLM_USAGE_INPUT_SEMANTICS: frozenset({"inclusive", "repaired", "unknown"}),
         OTEL_LLM_USAGE_PROCESSING: frozenset({"batch"}),
@@ -863,7 +873,7 @@ class OpenaiRequestServiceTierValues:
     DEFAULT: Final = "default"
 
 
-OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter"]
+OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter", "connector"]
 
 
 class OtelLlmComponentTypeValues:
@@ -874,6 +884,7 @@ class OtelLlmComponentTypeValues:
     PROCESSOR: Final = "processor"
     DELIVERY: Final = "delivery"
     EXPORTER: Final = "exporter"
+    CONNECTOR: Final = "connector"
 
 
 OtelLlmCostMeter: TypeAlias = Literal[
@@ -1187,6 +1198,29 @@ class OtelLlmRefusalReasonValues:
     OVERLOAD: Final = "overload"
     SHUTTING_DOWN: Final = "shutting_down"
     TIMEOUT: Final = "timeout"
+
+
+OtelLlmSamplingDecision: TypeAlias = Literal["kept", "sampled_out"]
+
+
+class OtelLlmSamplingDecisionValues:
+    """Listed values of otel_llm.sampling.decision; others may occur."""
+
+    KEPT: Final = "kept"
+    SAMPLED_OUT: Final = "sampled_out"
+
+
+OtelLlmSamplingRule: TypeAlias = Literal["violation", "error", "cost", "duration", "probability"]
+
+
+class OtelLlmSamplingRuleValues:
+    """Listed values of otel_llm.sampling.rule; others may occur."""
+
+    VIOLATION: Final = "violation"
+    ERROR: Final = "error"
+    COST: Final = "cost"
+    DURATION: Final = "duration"
+    PROBABILITY: Final = "probability"
 
 
 OtelLlmSignal: TypeAlias = Literal["traces", "metrics", "logs"]

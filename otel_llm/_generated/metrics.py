@@ -875,6 +875,42 @@ OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"),
     required=frozenset({"otel_llm.component.name", "otel_llm.refusal.reason"}),
 )
+OTEL_LLM_SAMPLING_HELD_SIZE: Final = Metric(
+    name="otel_llm.sampling.held_size",
+    instrument="updowncounter",
+    unit="By",
+    value_type="int",
+    description="Bytes of those spans.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_SAMPLING_HELD_SPANS: Final = Metric(
+    name="otel_llm.sampling.held_spans",
+    instrument="updowncounter",
+    unit="{span}",
+    value_type="int",
+    description="Spans of traces that are not decided on, or that nobody has taken yet.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_SAMPLING_SPANS: Final = Metric(
+    name="otel_llm.sampling.spans",
+    instrument="counter",
+    unit="{span}",
+    value_type="int",
+    description="Spans that tail sampling has decided on.",
+    attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
+)
+OTEL_LLM_SAMPLING_TRACES: Final = Metric(
+    name="otel_llm.sampling.traces",
+    instrument="counter",
+    unit="{trace}",
+    value_type="int",
+    description="Traces that tail sampling has decided on.",
+    attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
+)
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
@@ -944,5 +980,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.receiver.items.refused": OTEL_LLM_RECEIVER_ITEMS_REFUSED,
         "otel_llm.receiver.request.duration": OTEL_LLM_RECEIVER_REQUEST_DURATION,
         "otel_llm.receiver.requests.refused": OTEL_LLM_RECEIVER_REQUESTS_REFUSED,
+        "otel_llm.sampling.held_size": OTEL_LLM_SAMPLING_HELD_SIZE,
+        "otel_llm.sampling.held_spans": OTEL_LLM_SAMPLING_HELD_SPANS,
+        "otel_llm.sampling.spans": OTEL_LLM_SAMPLING_SPANS,
+        "otel_llm.sampling.traces": OTEL_LLM_SAMPLING_TRACES,
     }
 )

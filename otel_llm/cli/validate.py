@@ -13,7 +13,9 @@ from otel_llm.cli.options import add_config_options, load_settings
 from otel_llm.cli.tables import Column, is_rich, render_table
 from otel_llm.clock import SystemClock
 from otel_llm.config import PipelineSettings, Settings
+from otel_llm.config.paths import path_problems
 from otel_llm.errors import ConfigError
+from otel_llm.hosts.stages import make_connectors
 from otel_llm.pipeline import check_order
 from otel_llm.telemetry import Metrics
 
@@ -46,13 +48,13 @@ def run(options: argparse.Namespace) -> int:
 def check_components(settings: Settings) -> None:
     """Make what can be made without touching anything, and check the order of processors.
 
-    Exporters that open a file when they are made are left out, and those of others, who may.
+    Of exporters that open a file when they are made, the file is looked at; those of others, who may, are left out.
 
     Raises:
         ConfigError: with every problem.
     """
     metrics, clock = Metrics(), SystemClock()
-    problems: list[str] = []
+    problems = list(path_problems(settings))
     processors = {}
     for component in settings.processors:
         try:
@@ -71,6 +73,10 @@ def check_components(settings: Settings) -> None:
             component.create_exporter(metrics, clock).shutdown()
         except ConfigError as error:
             problems += error.problems
+    try:
+        make_connectors(settings, metrics, clock)
+    except ConfigError as error:
+        problems += error.problems
     for pipeline in settings.pipelines:
         try:
             check_order([processors[one.id] for one in pipeline.processors if one.id in processors])

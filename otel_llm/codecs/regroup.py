@@ -17,6 +17,8 @@ from otel_llm.errors import MalformedError
 from otel_llm.signals import Buffer, Payload, Signal
 
 Key = TypeVar("Key")
+# The content of an item in place of what came; None for what came.
+Replacement = list[Buffer] | None
 # Indices of the tag, of the content, and after it.
 Borders = tuple[int, int, int]
 
@@ -206,15 +208,46 @@ def split_items(layout: Layout, keys: Sequence[Key], signal: Signal) -> dict[Key
                 position += 1
             for key, items in chosen.items():
                 counts[key] = counts.get(key, 0) + len(items)
-                _add_around(view, group.around, items)
-                held.setdefault(key, []).extend(_message(b"\x12", items))
+                content = _surround(view, group.around, items, group.items[0][0])
+                held.setdefault(key, []).extend(_message(b"\x12", content))
         for key, groups in held.items():
-            _add_around(view, holder.around, groups)
-            parts.setdefault(key, []).extend(_message(b"\x0a", groups))
+            content = _surround(view, holder.around, groups, _first_item(holder))
+            parts.setdefault(key, []).extend(_message(b"\x0a", content))
     for pieces in parts.values():
         _add_around(view, layout.around, pieces)
         break
     return {key: Payload.of(signal, tuple(pieces), counts[key]) for key, pieces in parts.items()}
+
+
+def rewrite_items(layout: Layout, replacements: Sequence[Replacement], signal: Signal) -> Payload:
+    """The request with other content for some items, in the order of `Layout.items`."""
+    view = memoryview(layout.body)
+    request: list[Buffer] = []
+    position = 0
+    for holder in layout.holders:
+        groups: list[Buffer] = []
+        for group in holder.groups:
+            items: list[Buffer] = []
+            for start, _, end in group.items:
+                changed = replacements[position]
+                items += [view[start:end]] if changed is None else _message(b"\x12", changed)
+                position += 1
+            at = group.items[0][0] if group.items else 0
+            groups += _message(b"\x12", _surround(view, group.around, items, at))
+        request += _message(b"\x0a", _surround(view, holder.around, groups, _first_item(holder)))
+    _add_around(view, layout.around, request)
+    return Payload.of(signal, tuple(request), position)
+
+
+def _surround(view: memoryview, around: Sequence[Borders], pieces: list[Buffer], at: int) -> list[Buffer]:
+    """What stood before the index `at`, then the pieces, then the rest: everything keeps its place."""
+    before: list[Buffer] = [view[start:end] for start, _, end in around if start < at]
+    after: list[Buffer] = [view[start:end] for start, _, end in around if start >= at]
+    return [*before, *pieces, *after]
+
+
+def _first_item(holder: Holder) -> int:
+    return next((group.items[0][0] for group in holder.groups if group.items), 0)
 
 
 def _message(tag: bytes, content: list[Buffer]) -> list[Buffer]:

@@ -20,6 +20,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from otel_llm._generated import attributes as names
 from otel_llm.codecs import protobuf
 from otel_llm.codecs.genai import has_genai_key, key_prefixes
+from otel_llm.codecs.mending import mend
+from otel_llm.codecs.regroup import Replacement, read_layout, rewrite_items
 from otel_llm.errors import MalformedError
 from otel_llm.operation import REMOVED, AttributeValue, Event, Operation
 from otel_llm.signals import Payload
@@ -49,6 +51,8 @@ _STRUCTURED: Final = frozenset(
     }
 )
 _DEEPEST: Final = 24
+# The mark of a record whose text was not UTF-8; 50 is the tag of a record's attributes.
+_INVALID_TEXT: Final = protobuf.AttributeEncoder(50).encode(names.OTEL_LLM_PROCESSING_ERRORS, ("codec:invalid_utf8",))
 # Before event names had a field of their own.
 _EVENT_NAME_KEY: Final = "event.name"
 
@@ -219,7 +223,8 @@ class LogBatch:
         try:
             request = ExportLogsServiceRequest.FromString(body)
         except DecodeError:
-            raise MalformedError("ExportLogsServiceRequest: the bytes are not an OTLP log request") from None
+            body, request = _mended(body)
+            self._body = body
         self.items = sum(len(group.log_records) for holder in request.resource_logs for group in holder.scope_logs)
         if any(prefix.encode() in body for prefix in key_prefixes("")):
             self._request = request
@@ -281,6 +286,30 @@ class LogBatch:
             items += len(group.log_records)
         self._repeated.clear()
         return Payload.of("logs", (self._request.SerializeToString(),), items)
+
+
+def _mended(body: bytes) -> tuple[bytes, ExportLogsServiceRequest]:
+    """A request that protobuf refuses with its text made valid, and the records that were mended marked.
+
+    Raises:
+        MalformedError: that is not what is wrong with it.
+    """
+    try:
+        layout = read_layout(body)
+        records: list[Replacement] = [_mend_record(body[payload:end]) for _, payload, end in layout.items()]
+        # What is left may stand in resources and scopes.
+        mended = mend(rewrite_items(layout, records, "logs").join(), ExportLogsServiceRequest.DESCRIPTOR)
+        return mended, ExportLogsServiceRequest.FromString(mended)
+    except (DecodeError, MalformedError):
+        raise MalformedError("ExportLogsServiceRequest: the bytes are not an OTLP log request") from None
+
+
+def _mend_record(raw: bytes) -> Replacement:
+    try:
+        LogRecord.FromString(raw)
+    except DecodeError:
+        return [mend(raw, LogRecord.DESCRIPTOR), _INVALID_TEXT]
+    return None
 
 
 def decode_logs(body: bytes) -> LogBatch:

@@ -6,6 +6,9 @@
     defaults.py      what runs without a file; OTEL_EXPORTER_OTLP_*
     structs.py       plain values to a component's struct, all problems at once (types.py: what a type says to a person)
     resolve.py       sections to components, components to pipelines
+    connections.py   connectors stand between pipelines, and nothing goes round in circles
+    exposure.py      what is open to anybody, and secrets in the file itself
+    paths.py         files that components will open
     addresses.py     nothing listens twice, nothing feeds itself
     service.py       the section `service`
     settings.py      what comes out

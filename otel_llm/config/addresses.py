@@ -53,7 +53,7 @@ def check_addresses(
             if _same_listener(first.address, later.address)
         ]
     for exporter in exporters:
-        for path, endpoint in _endpoints(exporter.config, exporter.path):
+        for path, endpoint, _ in endpoints(exporter.config, exporter.path):
             _check_loop(path, endpoint, listeners, problems)
 
 
@@ -78,7 +78,7 @@ def _listeners(receivers: Iterable[Component], problems: list[str]) -> Iterator[
     for receiver in receivers:
         if not is_built_in("receiver", receiver.type.name):
             continue  # nobody knows what else an endpoint may be
-        for path, endpoint in _endpoints(receiver.config, receiver.path):
+        for path, endpoint, _ in endpoints(receiver.config, receiver.path):
             listener = _listener(path, endpoint, problems)
             if listener is not None:
                 yield listener
@@ -92,17 +92,17 @@ def _listener(path: str, endpoint: str, problems: list[str]) -> _Listener | None
         return None
 
 
-def _endpoints(config: object, path: str) -> Iterator[tuple[str, str]]:
-    """Every setting in a struct whose name says that it is an endpoint, with its path."""
+def endpoints(config: object, path: str) -> Iterator[tuple[str, str, msgspec.Struct]]:
+    """Every setting in a struct whose name says that it is an endpoint: path, value, and the struct it stands in."""
     if not isinstance(config, msgspec.Struct):
         return
     for field in msgspec.structs.fields(config):
         value: object = getattr(config, field.name)
         below = f"{path}.{field.encode_name}"
         if isinstance(value, str) and (field.name == "endpoint" or field.name.endswith("_endpoint")):
-            yield below, value
+            yield below, value, config
         else:
-            yield from _endpoints(_section(value, field.type), below)
+            yield from endpoints(_section(value, field.type), below)
 
 
 def _section(value: object, wanted: object) -> object:
@@ -143,19 +143,20 @@ def _reaches(host: str, listener: Address) -> bool:
     """Whether what is sent to a host arrives at the listener. Names are compared, never looked up."""
     own = listener.host.lower()
     if own in _ANY_INTERFACE:
-        return host in _ANY_INTERFACE or _is_loopback(host) or host == socket.gethostname().lower()
+        return host in _ANY_INTERFACE or is_loopback(host) or host == socket.gethostname().lower()
     if host in _ANY_INTERFACE:  # connecting to "all interfaces" connects to loopback
-        return _is_loopback(own)
+        return is_loopback(own)
     return _same_host(host, own)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host."""
     return host in _LOOPBACK or host.startswith("127.")
 
 
 def _same_host(one: str, other: str) -> bool:
     """Whether two hosts are one. `localhost` may be either loopback address; 127.0.0.1 and 127.0.0.2 are two."""
-    return one == other or ("localhost" in (one, other) and _is_loopback(one) and _is_loopback(other))
+    return one == other or ("localhost" in (one, other) and is_loopback(one) and is_loopback(other))
 
 
 def _same_listener(first: Address, second: Address) -> bool:

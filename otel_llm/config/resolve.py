@@ -9,7 +9,9 @@ import msgspec
 
 from otel_llm.components import KINDS, ComponentType, Kind, find_type
 from otel_llm.config.addresses import check_addresses
+from otel_llm.config.connections import check_connections
 from otel_llm.config.document import name_of
+from otel_llm.config.exposure import exposures, literal_secrets
 from otel_llm.config.service import PipelineConfig, ServiceConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.config.structs import convert_section
@@ -23,7 +25,6 @@ _SECTIONS: Final = (*(f"{kind}s" for kind in KINDS), "service")
 # What people who come from the Collector write, and what is there instead.
 _INSTEAD: Final = {
     "extensions": "there are no extensions; health, readiness and metrics are at service.admin.endpoint",
-    "connectors": "there are no connectors; list the same exporter in several pipelines",
 }
 _DELIVERY_KEYS: Final = tuple(one.encode_name for one in msgspec.structs.fields(DeliveryConfig))
 
@@ -46,9 +47,16 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
             remedy = f"; {_INSTEAD[key]}" if key in _INSTEAD else hint(key, _SECTIONS)
             problems.append(f"{key}: unknown section{remedy}")
     components: Components = {kind: _components(kind, document.get(f"{kind}s"), problems) for kind in KINDS}
+    problems += [
+        f"connectors.{id_}: {kind}s has one of that name too, so pipelines could mean either; name it otherwise"
+        for kind in ("receiver", "exporter")
+        for id_ in components["connector"]
+        if id_ in components[kind]
+    ]
     service = _service(document.get("service"), source, problems)
     pipelines = _pipelines(document.get("service"), components, problems)
     used = {kind: _used(kind, components[kind], pipelines) for kind in KINDS}
+    check_connections(pipelines, used["connector"], problems)
     if service is not None:
         check_addresses(used["receiver"], used["exporter"], service.admin.endpoint, problems)
     if problems or service is None:
@@ -57,9 +65,14 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
         receivers=used["receiver"],
         processors=used["processor"],
         exporters=used["exporter"],
+        connectors=used["connector"],
         pipelines=tuple(pipelines),
         service=service,
-        warnings=tuple(_unused(components, used)),
+        warnings=(
+            *_unused(components, used),
+            *exposures(used["receiver"], service.admin),
+            *literal_secrets(document.get("exporters")),
+        ),
         source=source,
     )
 
@@ -83,6 +96,11 @@ def _components(kind: Kind, value: Value, problems: list[str]) -> dict[str, Comp
     path = f"{kind}s"
     section = _section(value, path, problems)
     return {id_: _component(kind, id_, item, join(path, id_), problems) for id_, item in section.items()}
+
+
+def _ends(kind: Kind, components: Components) -> dict[str, Component | None]:
+    """What may stand in a pipeline's list of a kind: at both of its ends, connectors as well."""
+    return components[kind] if kind == "processor" else {**components[kind], **components["connector"]}
 
 
 def _component(kind: Kind, id_: str, value: Value, path: str, problems: list[str]) -> Component | None:
@@ -150,10 +168,13 @@ def _pipeline(id_: str, config: PipelineConfig, components: Components, problems
     }
     problems += [
         f"{path}.{kind}s: expected at least one {kind}, got none"
-        for kind in KINDS
-        if kind != "processor" and not names[kind]
+        for kind, listed in names.items()
+        if kind != "processor" and not listed
     ]
-    chosen = {kind: _named(kind, names[kind], components[kind], signal, f"{path}.{kind}s", problems) for kind in KINDS}
+    chosen = {
+        kind: _named(kind, listed, _ends(kind, components), signal, f"{path}.{kind}s", problems)
+        for kind, listed in names.items()
+    }
     return PipelineSettings(id_, signal, chosen["receiver"], chosen["processor"], chosen["exporter"])
 
 
@@ -186,12 +207,12 @@ def _named(
 def _used(
     kind: Kind, defined: dict[str, Component | None], pipelines: Iterable[PipelineSettings]
 ) -> tuple[Component, ...]:
-    lists = {
-        "receiver": [pipeline.receivers for pipeline in pipelines],
-        "processor": [pipeline.processors for pipeline in pipelines],
-        "exporter": [pipeline.exporters for pipeline in pipelines],
-    }
-    ids = {component.id for components in lists[kind] for component in components}
+    named = [
+        component
+        for pipeline in pipelines
+        for component in (*pipeline.receivers, *pipeline.processors, *pipeline.exporters)
+    ]
+    ids = {component.id for component in named if component.type.kind == kind}
     return tuple(component for component in defined.values() if component is not None and component.id in ids)
 
 

@@ -18,6 +18,7 @@ from otel_llm.config.service import ServiceConfig
 from otel_llm.config.types import members
 from otel_llm.delivery.config import Config as DeliveryConfig
 from otel_llm.errors import ConfigError
+from otel_llm.signals import SIGNALS
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 JsonObject: TypeAlias = dict[str, Json]
@@ -61,6 +62,7 @@ def configuration_schema(types: dict[Kind, list[ComponentType]] | None = None) -
         _add_delivery(_definition(one.config, references, definitions), references)
     properties: JsonObject = {f"{kind}s": _section(kind, types[kind], references) for kind in KINDS}
     properties["service"] = {"$ref": references[ServiceConfig]}
+    _name_pipelines(_definition(ServiceConfig, references, definitions))
     definitions.pop(references[DeliveryConfig].rpartition("/")[2])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -102,7 +104,10 @@ def _definitions(
         docs = field_docs(struct)
         properties = cast("dict[str, JsonObject]", definition["properties"])
         for field in msgspec.structs.fields(struct):
-            properties[field.encode_name] = _property(properties[field.encode_name], docs.get(field.name))
+            nothing = all(map(_may_be_empty, _structs_in(field.type)))
+            properties[field.encode_name] = _property(
+                properties[field.encode_name], docs.get(field.name), nothing=nothing
+            )
     return references, definitions
 
 
@@ -114,17 +119,32 @@ def _definition(
     return definitions[references[struct].rpartition("/")[2]]
 
 
-def _property(schema: JsonObject, doc: str | None) -> JsonObject:
-    """A field's schema that also takes a reference to a variable, with its docstring."""
+def _may_be_empty(struct: type[msgspec.Struct]) -> bool:
+    """Whether a section with nothing in it is one with all defaults."""
+    return not any(field.required for field in msgspec.structs.fields(struct))
+
+
+def _property(schema: JsonObject, doc: str | None, *, nothing: bool) -> JsonObject:
+    """A field's schema that also takes a reference to a variable, with its docstring; a section may be `nothing`."""
     outside: JsonObject = {"description": doc} if doc else {}
     if "default" in schema:
         outside["default"] = schema.pop("default")
     alternatives = cast("list[JsonObject]", schema.pop("anyOf", None) or [schema])
-    if any("$ref" in one for one in alternatives) and _NOTHING not in alternatives:
+    if nothing and any("$ref" in one for one in alternatives) and _NOTHING not in alternatives:
         alternatives.append(_NOTHING)  # a section with nothing in it
     if any(one.get("type") == "string" and "enum" not in one for one in alternatives):
         return {**outside, **(alternatives[0] if len(alternatives) == 1 else {"anyOf": cast("Json", alternatives)})}
     return {**outside, "anyOf": cast("Json", [*alternatives, _REFERENCE])}
+
+
+def _name_pipelines(service: JsonObject) -> None:
+    """The keys of `service.pipelines` are signals, with a name behind them for further ones of a signal."""
+    properties = cast("dict[str, JsonObject]", service["properties"])
+    for section in cast("list[JsonObject]", properties["pipelines"]["anyOf"]):
+        if "additionalProperties" in section:
+            pattern = f"^({'|'.join(SIGNALS)})(/.*\\S.*)?$"
+            section["patternProperties"] = {pattern: section["additionalProperties"]}
+            section["additionalProperties"] = False
 
 
 def _add_delivery(definition: JsonObject, references: dict[type[msgspec.Struct], str]) -> None:
@@ -144,5 +164,6 @@ def _section(kind: Kind, types: Iterable[ComponentType], references: dict[type[m
     for one in types:
         names = [one.name, *(alias for alias, name in aliases(kind).items() if name == one.name)]
         pattern = "|".join(map(re.escape, sorted(names)))
-        patterns[f"^({pattern})(/.+)?$"] = {"anyOf": [{"$ref": references[one.config]}, _NOTHING]}
+        section: JsonObject = {"$ref": references[one.config]}
+        patterns[f"^({pattern})(/.+)?$"] = {"anyOf": [section, _NOTHING]} if _may_be_empty(one.config) else section
     return {"type": ["object", "null"], "patternProperties": patterns, "additionalProperties": False}

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from otel_llm.receivers.auth import KeyConfig
+from otel_llm.receivers.endpoint import TlsConfig
+
 
 class PipelineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What flows from where to where. All names are those of sections of the configuration."""
@@ -50,6 +53,25 @@ class AdminConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     endpoint: str | None = "127.0.0.1:13133"
     """Where to listen, as host:port; `null` for nowhere."""
 
+    tls: TlsConfig | None = None
+    """Certificate and key for HTTPS. Plain HTTP without it."""
+
+    keys: tuple[KeyConfig, ...] = ()
+    """Who may see `/metrics`; everybody without any. The others say nothing that is worth hiding, and probes have no
+    keys."""
+
+
+class OverloadConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens when the process comes close to what memory it may use."""
+
+    memory_limit_mib: Annotated[int, msgspec.Meta(ge=64)] | None = None
+    """Resident memory of the process, in MiB. From 90 % of it on senders are told to come back (429,
+    RESOURCE_EXHAUSTED). Without it, only the queues and the receivers bound what is held. Linux only."""
+
+    when_short: Literal["refuse", "shed"] = "refuse"
+    """What happens from 90 % on: `refuse` everything, or `shed`: take roots, errors and spans with a cost or a verdict,
+    and give up the other spans, counted as dropped. At the limit everything is refused."""
+
 
 class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What runs, and how the process behaves."""
@@ -62,6 +84,9 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     admin: AdminConfig = AdminConfig()
     """Health, readiness and metrics."""
+
+    overload: OverloadConfig = OverloadConfig()
+    """What happens when memory gets short."""
 
     shutdown_timeout_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long a shutdown may take to deliver what was accepted, in seconds; the rest is counted as dropped."""

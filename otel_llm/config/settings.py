@@ -15,6 +15,7 @@ from otel_llm.signals import Signal
 from otel_llm.telemetry import Metrics
 
 if TYPE_CHECKING:
+    from otel_llm.connectors import Connector
     from otel_llm.exporters.exporter import Exporter
     from otel_llm.pipeline import Processor
     from otel_llm.receivers import Receiver
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One receiver, processor or exporter of the configuration.
+    """One receiver, processor, exporter or connector of the configuration.
 
     Attributes:
         id: as in the configuration: `otlp`, `otlp/second`.
@@ -58,6 +59,10 @@ class Component:
         """A new exporter; as create_receiver."""
         return cast("Exporter", self._create(metrics, clock))
 
+    def create_connector(self, metrics: Metrics, clock: Clock) -> Connector:
+        """A new connector; as create_receiver."""
+        return cast("Connector", self._create(metrics, clock))
+
     def _create(self, metrics: Metrics, clock: Clock) -> object:
         return self.type.create(self.config, Context(self.id, metrics, clock))
 
@@ -71,6 +76,9 @@ class PipelineSettings:
     Attributes:
         id: `traces`, `traces/second`.
         signal: what flows in it.
+        receivers: where it comes from; connectors may be among them.
+        processors: what is done to it.
+        exporters: where it goes; connectors may be among them.
     """
 
     id: str
@@ -85,7 +93,7 @@ class Settings:
     """Everything a host needs to run.
 
     Attributes:
-        receivers, processors, exporters: those that a pipeline names, in the order of the configuration.
+        receivers, processors, exporters, connectors: those that a pipeline names, in the order of the configuration.
         pipelines: in the order of the configuration.
         service: the section `service`.
         warnings: what is odd but not wrong, one line each.
@@ -95,6 +103,7 @@ class Settings:
     receivers: tuple[Component, ...]
     processors: tuple[Component, ...]
     exporters: tuple[Component, ...]
+    connectors: tuple[Component, ...]
     pipelines: tuple[PipelineSettings, ...]
     service: ServiceConfig
     warnings: tuple[str, ...]

@@ -14,6 +14,7 @@ import msgspec
 from otel_llm import __version__
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, ExportError, PermanentError, RejectedError, RetryableError, TooLargeError
+from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.otlp_answers import one_line, read_response, read_status
 from otel_llm.exporters.tls import TlsConfig, check_pair, read_pem
@@ -68,6 +69,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """How long one call may take, connecting included, in seconds."""
 
+    auth: AuthConfig | None = None
+    """Who we are: `authorization` metadata whose secret may change while we run."""
+
     tls: TlsConfig = TlsConfig()
     """Whom to trust, and who we are. TLS is on unless `insecure` is set or the endpoint begins with http://."""
 
@@ -77,14 +81,23 @@ class OtlpGrpcExporter:
 
     signals: frozenset[Signal] = frozenset(SIGNALS)
 
-    def __init__(self, channel: grpc.Channel, config: Config, label: str) -> None:
+    def __init__(
+        self, channel: grpc.Channel, config: Config, label: str, authorization: Authorization | None = None
+    ) -> None:
         self._channel = channel
         self._label = label
-        self._metadata = tuple((key.lower(), value) for key, value in config.headers.items())
+        self._headers = tuple((key.lower(), value) for key, value in config.headers.items())
+        self._authorization = authorization
         self._timeout_seconds = config.timeout_seconds
         # Without serializers, gRPC takes and gives bytes.
         self._calls = {signal: channel.unary_unary(method, None, None) for signal, method in _METHODS.items()}
         self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._authorization is None:
+            return self._headers
+        return (*self._headers, ("authorization", self._authorization.value()))
 
     def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:
         """Make one Export call.
@@ -139,6 +152,9 @@ def create(config: Config, context: Context) -> OtlpGrpcExporter:
     setting = f"exporters.{context.name}"
     target, is_plain = _target(config, f"{setting}.endpoint")
     _check_headers(config, f"{setting}.headers")
+    if config.auth is not None and any(key.lower() == "authorization" for key in config.headers):
+        raise ConfigError([f"{setting}.auth: headers hold authorization too; remove one of them"])
+    authorization = None if config.auth is None else Authorization(config.auth, f"{setting}.auth")
     options = list(_CHANNEL_OPTIONS)
     if is_plain:
         channel = grpc.insecure_channel(target, options=options)
@@ -146,7 +162,7 @@ def create(config: Config, context: Context) -> OtlpGrpcExporter:
         if config.tls.server_name_override is not None:
             options.append(("grpc.ssl_target_name_override", config.tls.server_name_override))
         channel = grpc.secure_channel(target, _credentials(config.tls, f"{setting}.tls"), options=options)
-    return OtlpGrpcExporter(channel, config, target)
+    return OtlpGrpcExporter(channel, config, target, authorization)
 
 
 def _target(config: Config, setting: str) -> tuple[str, bool]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -18,6 +18,7 @@ from otel_llm import __version__
 from otel_llm.clock import Clock
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, PermanentError, RejectedError, RetryableError, TooLargeError
+from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.compression import gzip_pieces
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.http_client import Answer, HttpClient
@@ -61,6 +62,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """How long one request may take, connecting included, in seconds."""
 
+    auth: AuthConfig | None = None
+    """Who we are: an `Authorization` field whose secret may change while we run."""
+
     tls: TlsConfig = TlsConfig()
     """Whom to trust when an endpoint begins with https://, and who we are."""
 
@@ -73,11 +77,13 @@ class _Target:
         client: the connections.
         head: request line and header fields but for those that depend on the body.
         label: the address as it may stand in messages: no query, no credentials.
+        authorization: who we are; None to nobody.
     """
 
     client: HttpClient
     head: bytes
     label: str
+    authorization: Authorization | None
 
 
 class OtlpHttpExporter:
@@ -129,6 +135,8 @@ class OtlpHttpExporter:
 
 
 def _post(target: _Target, head: bytes, body: tuple[Buffer, ...], timeout_seconds: float) -> Answer:
+    if target.authorization is not None:
+        head = b"%bauthorization: %b\r\n\r\n" % (head[:-2], target.authorization.value().encode("latin-1", "replace"))
     try:
         return target.client.post(head, body, timeout_seconds)
     except ssl.SSLCertVerificationError as error:
@@ -177,15 +185,22 @@ def create(config: Config, context: Context) -> OtlpHttpExporter:
         "metrics": config.metrics_endpoint,
         "logs": config.logs_endpoint,
     }
+    if config.auth is not None and any(name.lower() == "authorization" for name in config.headers):
+        raise ConfigError([f"{setting}.auth: headers hold an authorization field too; remove one of them"])
+    authorization = None if config.auth is None else Authorization(config.auth, f"{setting}.auth")
     headers = _header_lines(config.headers, f"{setting}.headers")
     targets: dict[Signal, _Target] = {}
     clients: dict[tuple[str, str, int], HttpClient] = {}
     for signal in SIGNALS:
         if own[signal] is not None:
-            targets[signal] = _target(own[signal] or "", f"{setting}.{signal}_endpoint", headers, config.tls, clients)
+            found = _target(own[signal] or "", f"{setting}.{signal}_endpoint", headers, config.tls, clients)
         elif config.endpoint is not None:
+            _check_endpoint(config.endpoint, f"{setting}.endpoint")  # so that a message shows it as it was written
             whole = _with_path(config.endpoint, signal)
-            targets[signal] = _target(whole, f"{setting}.endpoint", headers, config.tls, clients)
+            found = _target(whole, f"{setting}.endpoint", headers, config.tls, clients)
+        else:
+            continue
+        targets[signal] = replace(found, authorization=authorization)
     if not targets:
         raise ConfigError([f"{setting}.endpoint: expected an address, got none; set it, e.g. http://127.0.0.1:4318"])
     return OtlpHttpExporter(targets, config, context.clock)
@@ -205,6 +220,26 @@ def _target(
     clients: dict[tuple[str, str, int], HttpClient],
 ) -> _Target:
     """Where one signal goes; signals for the same server share its connections."""
+    address, host, port = _check_endpoint(endpoint, setting)
+    place = (address.scheme, host, port)
+    if place not in clients:
+        context = client_context(tls, setting.rpartition(".")[0] + ".tls") if address.scheme == "https" else None
+        clients[place] = HttpClient(host, port, context, tls.server_name_override)
+    path = address.path or "/"
+    target = f"{path}?{address.query}" if address.query else path
+    head = (
+        f"POST {target} HTTP/1.1\r\nhost: {address.netloc}\r\nuser-agent: otel-llm/{__version__}\r\n"
+        "content-type: application/x-protobuf\r\n"
+    )
+    return _Target(clients[place], head.encode() + headers, f"{address.scheme}://{address.netloc}{path}", None)
+
+
+def _check_endpoint(endpoint: str, setting: str) -> tuple[SplitResult, str, int]:
+    """A URL in its parts, its host, and its port.
+
+    Raises:
+        ConfigError: it is none that could be sent to.
+    """
     problem = ConfigError([f"{setting}: expected http://host:port or https://host, got {_shown(endpoint)}"])
     try:
         address = urlsplit(endpoint)
@@ -214,18 +249,8 @@ def _target(
     if not address.hostname or not endpoint.isascii() or any(c.isspace() or not c.isprintable() for c in endpoint):
         raise problem
     if address.username is not None:
-        raise ConfigError([f"{setting}: holds a user name; put credentials into headers, as Authorization"])
-    place = (address.scheme, address.hostname, port)
-    if place not in clients:
-        context = client_context(tls, setting.rpartition(".")[0] + ".tls") if address.scheme == "https" else None
-        clients[place] = HttpClient(address.hostname, port, context, tls.server_name_override)
-    path = address.path or "/"
-    target = f"{path}?{address.query}" if address.query else path
-    head = (
-        f"POST {target} HTTP/1.1\r\nhost: {address.netloc}\r\nuser-agent: otel-llm/{__version__}\r\n"
-        "content-type: application/x-protobuf\r\n"
-    )
-    return _Target(clients[place], head.encode() + headers, f"{address.scheme}://{address.netloc}{path}")
+        raise ConfigError([f"{setting}: holds a user name; put credentials into auth, or into headers"])
+    return address, address.hostname, port
 
 
 def _shown(endpoint: str) -> str:

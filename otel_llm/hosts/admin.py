@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from otel_llm.codecs.metrics import prometheus_text
+from otel_llm.config.service import AdminConfig
 from otel_llm.delivery.status import HostStatus
-from otel_llm.http.message import Request, Response, Route
+from otel_llm.http.message import HttpError, Request, Response, Route, admit_anybody
 from otel_llm.http.server import HttpServer, Settings
+from otel_llm.http.shared import Limits
+from otel_llm.receivers.auth import AuthConfig, Authenticator
+from otel_llm.receivers.endpoint import parse_endpoint, server_context
+from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.telemetry import Metrics
 
+_SETTING: Final = "service.admin"
 _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def admin_server(
-    host: str, port: int, metrics: Metrics, not_ready: Callable[[], str | None], status: Callable[[], HostStatus]
+    config: AdminConfig, metrics: Metrics, not_ready: Callable[[], str | None], status: Callable[[], HostStatus]
 ) -> HttpServer:
     """A server, not started yet.
 
@@ -31,12 +38,17 @@ def admin_server(
     | `/metrics` | everything it counts, in the Prometheus text format |
 
     Args:
-        host: where to listen.
-        port: 0 for any free one.
+        config: where to listen, and who may see metrics; its endpoint is not None.
         metrics: what to show.
         not_ready: why it takes no telemetry now, None when it does.
         status: what the host says about itself.
+
+    Raises:
+        ConfigError: the endpoint is not host:port, or a file of keys or TLS cannot be used.
     """
+    address = parse_endpoint(config.endpoint or "", f"{_SETTING}.endpoint")
+    tls = None if config.tls is None else server_context(config.tls, f"{_SETTING}.tls")
+    admit = _admission(config)
 
     def healthz(request: Request) -> Response:  # noqa: ARG001 - a handler's signature
         return Response(200, b"ok\n", _TEXT)
@@ -52,9 +64,33 @@ def admin_server(
         return Response(200, msgspec.json.encode(status()) + b"\n", _JSON)
 
     routes = {
-        ("GET", "/status"): Route(show_status, inline=lambda request: False),  # noqa: ARG005 - locks may be waited for
+        ("GET", "/status"): Route(show_status, lambda request: False, admit),  # noqa: ARG005 - locks may be waited for
         ("GET", "/healthz"): Route(healthz),
         ("GET", "/readyz"): Route(readyz),
-        ("GET", "/metrics"): Route(show_metrics, inline=lambda request: False),  # noqa: ARG005 - rendering takes time
+        ("GET", "/metrics"): Route(show_metrics, lambda request: False, admit),  # noqa: ARG005 - rendering takes time
     }
-    return HttpServer(routes, Settings(host=host, port=port, worker_threads=1, name="otel-llm-admin"))
+    settings = Settings(
+        host=address.host,
+        port=address.port,
+        tls=tls,
+        renewed_tls=None if config.tls is None else TlsRenewal(config.tls, f"{_SETTING}.tls").context,
+        worker_threads=1,
+        # Nobody has anything to send here.
+        limits=Limits(body_bytes=64 * 1024, in_flight_bytes=1024 * 1024, connections=64),
+        name="otel-llm-admin",
+    )
+    return HttpServer(routes, settings)
+
+
+def _admission(config: AdminConfig) -> Callable[[Mapping[str, str]], str]:
+    if not config.keys:
+        return admit_anybody
+    keys = Authenticator(AuthConfig(keys=config.keys), _SETTING, time.monotonic)
+
+    def admit(headers: Mapping[str, str]) -> str:
+        if keys.find(headers.get("authorization")) is None:
+            challenge = (("www-authenticate", keys.challenge),)
+            raise HttpError(401, "unauthorized", "the authorization field holds no key that is known here", challenge)
+        return ""
+
+    return admit

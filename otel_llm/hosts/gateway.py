@@ -1,6 +1,7 @@
 """The gateway host: a configuration, running.
 
     receivers -> ReceiverConsumer -> SignalPipeline (decode, processors, encode) -> FanOut -> Delivery -> exporter
+                                                      ^----------- connector <-----'
 
 Everything between receivers and exporters is one graph, made from one configuration. A reload makes a new graph and
 swaps it in when nothing is wrong with it; receivers whose section did not change keep their connections.
@@ -10,19 +11,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from otel_llm import __version__
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.metrics import encode_metrics
+from otel_llm.config.service import AdminConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
+from otel_llm.connectors import Connector
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.overload import MemoryGuard
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
     MetricPipeline,
@@ -30,10 +34,10 @@ from otel_llm.hosts.signal_pipelines import (
     SignalPipeline,
     TracePipeline,
 )
+from otel_llm.hosts.stages import Stages, holder_deliveries, make_connectors
 from otel_llm.http.server import HttpServer
 from otel_llm.pipeline import Pipeline, Processor
 from otel_llm.receivers import Receiver
-from otel_llm.receivers.endpoint import parse_endpoint
 from otel_llm.signals import Consumer, ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 
@@ -79,18 +83,27 @@ class _Graph:
                 self.deliveries[component.id] = Delivery(
                     component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
                 )
+        connectors: dict[str, Connector] = {}
+        with _collecting(problems):
+            connectors = make_connectors(settings, metrics, clock)
+        self._plain = tuple(self.deliveries)
+        self.deliveries.update(holder_deliveries(connectors, metrics, clock))
         self.pipelines: list[SignalPipeline] = []
         if not problems:
             for pipeline in settings.pipelines:
                 with _collecting(problems, f"service.pipelines.{pipeline.id}."):
                     self.pipelines.append(self._make_pipeline(pipeline))
         if problems:
-            self.shutdown(0)
+            self._shutdown_at_once(self.deliveries.values(), 0)
             raise ConfigError(problems)
+        self._stages = Stages(settings, self.pipelines, connectors)
+        limit = settings.service.overload.memory_limit_mib
+        self._guard = MemoryGuard(None if limit is None else limit * 1024 * 1024, clock.monotonic)
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
 
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
-        fan_out = FanOut([self.deliveries[exporter.id] for exporter in settings.exporters])
+        # A connector that splits has no delivery; what is behind it has.
+        fan_out = FanOut([self.deliveries[one.id] for one in settings.exporters if one.id in self.deliveries])
         if settings.signal == "metrics":
             return MetricPipeline(settings.id, fan_out, self._metrics, self._clock)
         processors = [self._processors[component.id] for component in settings.processors]
@@ -103,31 +116,55 @@ class _Graph:
         for settings, pipeline in zip(self.settings.pipelines, self.pipelines, strict=True):
             if receiver in settings.receivers:
                 by_signal.setdefault(pipeline.signal, []).append(pipeline)
-        return ReceiverConsumer(receiver.id, by_signal, self._metrics)
+        return ReceiverConsumer(
+            receiver.id,
+            by_signal,
+            self._metrics,
+            self._stages.offers,
+            guard=self._guard,
+            sheds=self.settings.service.overload.when_short == "shed",
+        )
 
     def start(self) -> None:
+        self._stages.start()
         for delivery in self.deliveries.values():
             delivery.start()
 
     def offer_metrics(self, resource: Mapping[str, str], start_unix_nano: int) -> None:
-        """Our own and derived metrics, to all metrics pipelines."""
-        pipelines = [pipeline for pipeline in self.pipelines if pipeline.signal == "metrics"]
+        """Our own and derived metrics, to all metrics pipelines that do not stand behind a connector.
+
+        A tenant's pipeline stands behind one; what is measured of everybody is not for it.
+        """
+        pipelines = [
+            pipeline
+            for settings, pipeline in zip(self.settings.pipelines, self.pipelines, strict=True)
+            if pipeline.signal == "metrics" and any(one.type.kind == "receiver" for one in settings.receivers)
+        ]
         if not pipelines:
             return
         payload = encode_metrics(self._metrics.collect(), resource, start_unix_nano, self._clock.unix_nano())
         for pipeline in pipelines:
             try:
-                pipeline.fan_out.offer(payload)
+                offer_all(self._stages.offers(pipeline, payload))
             except RefusedError as error:
                 # Cumulative: the next ones say everything that these would have said.
                 _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
 
     def shutdown(self, deadline_seconds: float) -> None:
-        """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others."""
-        if not self.deliveries:
+        """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others.
+
+        Before them the holders, which have something for them yet.
+        """
+        end = self._clock.monotonic() + deadline_seconds
+        for id_ in self._stages.holders_in_order():
+            self.deliveries[id_].shutdown(max(0.0, end - self._clock.monotonic()))
+        self._shutdown_at_once([self.deliveries[id_] for id_ in self._plain], max(0.0, end - self._clock.monotonic()))
+
+    def _shutdown_at_once(self, deliveries: Collection[Delivery], deadline_seconds: float) -> None:
+        if not deliveries:
             return
-        with ThreadPoolExecutor(len(self.deliveries), thread_name_prefix="otel-llm-shutdown") as pool:
-            for delivery in self.deliveries.values():
+        with ThreadPoolExecutor(len(deliveries), thread_name_prefix="otel-llm-shutdown") as pool:
+            for delivery in deliveries:
                 pool.submit(delivery.shutdown, deadline_seconds)
 
 
@@ -204,7 +241,7 @@ class Gateway:
             ConfigError: a port cannot be had. What was started is stopped again.
         """
         try:
-            self._admin = self._started_admin(self.settings.service.admin.endpoint)
+            self._admin = self._started_admin(self.settings.service.admin)
             self._graph.start()
             for component in self.settings.receivers:
                 self._start_receiver(component)
@@ -215,11 +252,11 @@ class Gateway:
         self._reporter.start()
         self._not_ready = None
 
-    def _started_admin(self, endpoint: str | None) -> HttpServer | None:
+    def _started_admin(self, config: AdminConfig) -> HttpServer | None:
+        endpoint = config.endpoint
         if endpoint is None:
             return None
-        address = parse_endpoint(endpoint, "service.admin.endpoint")
-        admin = admin_server(address.host, address.port, self.metrics, lambda: self._not_ready, self.status)
+        admin = admin_server(config, self.metrics, lambda: self._not_ready, self.status)
         try:
             admin.start()
         except OSError as error:
@@ -252,19 +289,23 @@ class Gateway:
             ConfigError: it cannot be run; the one before goes on.
         """
         old = self._graph
-        endpoint = settings.service.admin.endpoint
-        is_moving = endpoint != old.settings.service.admin.endpoint
+        config, former = settings.service.admin, old.settings.service.admin
+        is_moving = config != former
         new = _Graph(settings, self.metrics, self._clock, self._storage)
         new.start()
         self._graph = new
         admin = self._admin
         try:
-            admin = self._started_admin(endpoint) if is_moving else self._admin
+            if is_moving and self._admin is not None and config.endpoint == former.endpoint:
+                self._admin.shutdown(1.0)  # or the port would be taken
+            admin = self._started_admin(config) if is_moving else self._admin
             self._exchange_receivers(old.settings.receivers, settings.receivers)
         except ConfigError:
             self._graph = old
             if admin is not None and admin is not self._admin:
                 admin.shutdown(0.0)
+            if is_moving and self._admin is not None and config.endpoint == former.endpoint:
+                self._admin = self._started_admin(former)
             self._exchange_receivers(settings.receivers, old.settings.receivers)
             self._retire(new)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -12,17 +12,21 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm._generated.attributes import OtelLlmRefusalReasonValues as RefusalReason
 from otel_llm.clock import Clock
+from otel_llm.codecs.triage import keep_important
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
 from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.hosts.overload import Level, MemoryGuard
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.signals import ConsumeResult, Payload, Signal
 from otel_llm.telemetry import Metrics
 
 _NORMALIZE: Final = "normalize"
+# When a sender should ask again that was refused for lack of memory.
+_RECOVERY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class SignalPipeline(Protocol):
         Raises:
             MalformedError: it is not a request of the signal.
         """
+        ...
+
+    def pass_on(self, payload: Payload) -> Processed:
+        """Process what another pipeline has made, and a connector has brought here."""
+        ...
+
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least of a request."""
         ...
 
 
@@ -101,6 +113,13 @@ class _Counts:
         """Items that go no further."""
         self._dropped.add(items, self._name, self._signal, reason)
 
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        kept = keep_important(processed.payload)
+        if kept.items < processed.payload.items:
+            self.drop(processed.payload.items - kept.items, DropReason.OVERLOAD)
+        return Processed(kept, processed.received, processed.rejected)
+
 
 class TracePipeline:
     """Spans: GenAI ones through the processors, the others as they are."""
@@ -125,6 +144,17 @@ class TracePipeline:
             self._counts.drop(batch.unreadable, DropReason.UNREADABLE)
         self._counts.request(batch.items, self._clock.monotonic() - started)
         return Processed(payload, batch.items, batch.unreadable)
+
+    def pass_on(self, payload: Payload) -> Processed:
+        """Process what a connector brings; without processors there is no use in taking it apart again."""
+        if self._pipeline.processors:
+            return self.process(payload.join())
+        self._counts.request(payload.items, 0.0)
+        return Processed(payload, payload.items)
+
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        return self._counts.shed(processed)
 
 
 class LogPipeline:
@@ -155,6 +185,17 @@ class LogPipeline:
         self._counts.request(batch.items, self._clock.monotonic() - started)
         return Processed(payload, batch.items)
 
+    def pass_on(self, payload: Payload) -> Processed:
+        """As for spans."""
+        if self._pipeline.processors:
+            return self.process(payload.join())
+        self._counts.request(payload.items, 0.0)
+        return Processed(payload, payload.items)
+
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        return self._counts.shed(processed)
+
 
 class MetricPipeline:
     """Metrics pass through."""
@@ -174,6 +215,15 @@ class MetricPipeline:
         self._counts.request(items, self._clock.monotonic() - started)
         return Processed(Payload.of("metrics", (body,), items), items)
 
+    def pass_on(self, payload: Payload) -> Processed:
+        """They were checked when they came in."""
+        self._counts.request(payload.items, 0.0)
+        return Processed(payload, payload.items)
+
+    def shed(self, processed: Processed) -> Processed:
+        """Give up what matters least."""
+        return self._counts.shed(processed)
+
 
 class ReceiverConsumer:
     """What a receiver hands requests to: all pipelines that name it, as one.
@@ -182,14 +232,29 @@ class ReceiverConsumer:
         receiver: its name in the configuration.
         pipelines: those that name it, by signal.
         metrics: where items are counted.
+        offers: what a pipeline's result becomes behind it.
+        guard: says how much memory is left.
+        sheds: whether to give up what matters least when that is short, and not to refuse.
 
     Attributes:
         may_wait: consuming may wait for a disk.
     """
 
-    def __init__(self, receiver: str, pipelines: Mapping[Signal, Sequence[SignalPipeline]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        receiver: str,
+        pipelines: Mapping[Signal, Sequence[SignalPipeline]],
+        metrics: Metrics,
+        offers: Callable[[SignalPipeline, Payload], Iterable[tuple[FanOut, Payload]]],
+        *,
+        guard: MemoryGuard,
+        sheds: bool,
+    ) -> None:
         self._receiver = receiver
+        self._guard = guard
+        self._sheds = sheds
         self._pipelines = pipelines
+        self._offers = offers
         self.may_wait = any(one.fan_out.may_wait for several in pipelines.values() for one in several)
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
@@ -203,19 +268,25 @@ class ReceiverConsumer:
 
         Raises:
             MalformedError: it is not a request of that signal.
-            RefusedError: delivery has no room.
+            RefusedError: delivery has no room, or memory is short.
         """
         pipelines = self._pipelines.get(signal, ())
         if not pipelines:
             raise MalformedError(
                 f"receiver {self._receiver} is in no {signal} pipeline; add it to service.pipelines.{signal}"
             )
+        level = self._guard.level()
+        if level is Level.NONE or (level is Level.SHORT and not self._sheds):
+            raise RefusedError("the process is short of memory", _RECOVERY_SECONDS, "overload")
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
+        if level is Level.SHORT:
+            results = [(pipeline, pipeline.shed(result)) for pipeline, result in results]
+        offers = [offer for pipeline, result in results for offer in self._offers(pipeline, result.payload)]
         received = results[0][1].received
         rejected = results[0][1].rejected
         self._received.add(received, self._receiver, signal)
         try:
-            offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
+            offer_all(offers)
         except RefusedError:
             self._refused.add(received, self._receiver, signal, RefusalReason.QUEUE_FULL)
             raise

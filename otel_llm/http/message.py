@@ -12,7 +12,15 @@ import msgspec
 
 # Why a request was turned away before a handler saw it; the words of `otel_llm.refusal.reason`.
 Reason = Literal[
-    "malformed", "unsupported", "too_large", "queue_full", "unauthorized", "over_quota", "shutting_down", "timeout"
+    "malformed",
+    "unsupported",
+    "too_large",
+    "queue_full",
+    "unauthorized",
+    "over_quota",
+    "overload",
+    "shutting_down",
+    "timeout",
 ]
 
 _GZIP_WINDOW: Final = 31

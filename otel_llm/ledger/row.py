@@ -29,7 +29,7 @@ _TEXT_CHARACTERS: Final = 256
 OWNERSHIP_KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "owner": ("service.owner", "team"),
-        "tenant": ("tenant.id", "tenant"),
+        "tenant": (keys.OTEL_LLM_TENANT_ID, "tenant.id", "tenant"),
         "user": (keys.USER_ID, "enduser.id"),
         "feature": ("feature.name", "feature"),
     }

@@ -52,7 +52,7 @@ class Gatekeeper:
 
         Raises:
             UnauthorizedError: it holds no known key.
-            OverQuotaError: the tenant has had its share.
+            RefusedError: the tenant has had its share.
         """
         if self._authenticator is None:
             return ""

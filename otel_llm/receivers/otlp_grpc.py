@@ -32,7 +32,6 @@ from otel_llm.receivers.endpoint import (
 )
 from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
 from otel_llm.receivers.grpc_log import hush_grpc
-from otel_llm.receivers.quota import OverQuotaError
 from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import Consumer, Signal
 from otel_llm.telemetry import Metrics
@@ -160,8 +159,8 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no typ
             self._accounts.refused(signal, "unauthorized", str(error))
             status, code = grpc.StatusCode.UNAUTHENTICATED, answers.UNAUTHENTICATED
             return _refusing(status, code, str(error), None)
-        except OverQuotaError as error:
-            self._accounts.refused(signal, "over_quota", str(error))
+        except RefusedError as error:
+            self._accounts.refused(signal, error.reason, str(error))
             status, code = grpc.StatusCode.RESOURCE_EXHAUSTED, answers.RESOURCE_EXHAUSTED
             return _refusing(status, code, str(error), error.retry_after_seconds)
         return grpc.unary_unary_rpc_method_handler(partial(self._export, signal, tenant))
@@ -176,7 +175,7 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no typ
             accounts.refused(signal, "malformed", str(error))
             return _fail(context, grpc.StatusCode.INVALID_ARGUMENT, answers.INVALID_ARGUMENT, str(error), None)
         except RefusedError as error:
-            accounts.refused(signal, "queue_full", str(error))
+            accounts.refused(signal, error.reason, str(error))
             code = answers.RESOURCE_EXHAUSTED
             retry_after = error.retry_after_seconds
             return _fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, code, str(error), retry_after)
@@ -270,6 +269,9 @@ def create(
         setting: path of the configuration, for error messages; `receivers.<name>` by default.
 
     Raises:
-        ConfigError: the endpoint is not host:port.
+        ConfigError: the endpoint is not host:port, or a TLS or key file cannot be used.
     """
-    return OtlpGrpcReceiver(config, Accounts(metrics or Metrics(), name), setting or f"receivers.{name}")
+    setting = setting or f"receivers.{name}"
+    if config.tls is not None:
+        server_context(config.tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
+    return OtlpGrpcReceiver(config, Accounts(metrics or Metrics(), name), setting)

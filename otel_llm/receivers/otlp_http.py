@@ -24,7 +24,6 @@ from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
 from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
 from otel_llm.receivers.inflate import ACCEPTED, CODINGS, InflateLimitError, inflate
-from otel_llm.receivers.quota import OverQuotaError
 from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import SIGNALS, Consumer, Signal
 from otel_llm.telemetry import Metrics
@@ -172,9 +171,8 @@ class OtlpHttpReceiver:
         except UnauthorizedError as error:
             challenge = (("www-authenticate", self._gatekeeper.challenge),)
             raise HttpError(401, "unauthorized", str(error), challenge) from None
-        except OverQuotaError as error:
-            seconds = str(max(1, math.ceil(error.retry_after_seconds)))
-            raise HttpError(429, "over_quota", str(error), (("retry-after", seconds),)) from None
+        except RefusedError as error:
+            raise _refused(error) from None
 
     def _inline(self, request: Request) -> bool:
         if self._may_wait():
@@ -226,8 +224,7 @@ class _Export:
         except MalformedError as error:
             raise _malformed(error) from error
         except RefusedError as error:
-            seconds = max(1, math.ceil(error.retry_after_seconds))
-            raise HttpError(429, "queue_full", str(error), (("retry-after", str(seconds)),)) from error
+            raise _refused(error) from error
         if content_type == _JSON:
             return Response(200, answers.success_json(self._signal, result), _JSON)
         body = answers.success(self._signal, result)
@@ -256,6 +253,11 @@ _ACCEPTED: Final = Response(200, b"", _PROTOBUF)
 
 def _malformed(error: MalformedError) -> HttpError:
     return HttpError(400, "malformed", str(error))
+
+
+def _refused(error: RefusedError) -> HttpError:
+    seconds = max(1, math.ceil(error.retry_after_seconds))
+    return HttpError(429, error.reason, str(error), (("retry-after", str(seconds)),))
 
 
 def _error_response(error: HttpError, content_type: str) -> Response:
@@ -334,6 +336,9 @@ def create(
         setting: path of the configuration, for error messages; `receivers.<name>` by default.
 
     Raises:
-        ConfigError: the endpoint is not host:port.
+        ConfigError: the endpoint is not host:port, or a TLS or key file cannot be used.
     """
-    return OtlpHttpReceiver(config, Accounts(metrics or Metrics(), name), setting or f"receivers.{name}")
+    setting = setting or f"receivers.{name}"
+    if config.tls is not None:
+        server_context(config.tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
+    return OtlpHttpReceiver(config, Accounts(metrics or Metrics(), name), setting)

@@ -18,10 +18,6 @@ _BURST_SECONDS: Final = 10.0
 _MOST_TENANTS: Final = 100_000
 
 
-class OverQuotaError(RefusedError):
-    """A tenant has sent more than its share."""
-
-
 class Quota:
     """The buckets; thread-safe.
 
@@ -43,14 +39,14 @@ class Quota:
         """Ask before a request is read.
 
         Raises:
-            OverQuotaError: the bucket is overdrawn.
+            RefusedError: the bucket is overdrawn.
         """
         if self._rate is None or not tenant:
             return
         with self._lock:
             level = self._level(tenant, self._rate)
         if level < 0:
-            raise OverQuotaError("this tenant has sent more than its share", -level / self._rate)
+            raise RefusedError("this tenant has sent more than its share", -level / self._rate, "over_quota")
 
     def charge(self, tenant: str, size_bytes: int) -> None:
         """A request was read."""

@@ -92,3 +92,58 @@ def test_processors_in_the_wrong_order_are_refused(file: Path, capsys: pytest.Ca
 def test_overrides_are_checked_with_the_file(file: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["validate", "--config", str(file), "--set", "service.telemetry.metrics.interval_seconds=0"]) == 1
     assert "service.telemetry.metrics.interval_seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("tls: {cert_file: /no.pem, key_file: /no.key}", ["tls.cert_file: cannot read", "tls.key_file: cannot read"]),
+        ("auth: {keys_file: /no.keys}", ["auth.keys_file: cannot read /no.keys"]),
+        (
+            "auth: {keys: [{token: not-from-a-variable}]}",
+            ["auth.keys[0].token: expected ${env:NAME}, got a secret itself"],
+        ),
+    ],
+)
+def test_files_of_tls_and_keys_are_looked_into(
+    file: Path, capsys: pytest.CaptureFixture[str], section: str, said: list[str]
+):
+    file.write_text(SMALL.replace("otlp:\n", f"otlp: {{protocols: {{http: {{{section}}}}}}}\n", 1))
+    assert main(["validate", "--config", str(file)]) == 1
+    problems = capsys.readouterr().err
+    assert [line for line in said if f"receivers.otlp.protocols.http.{line}" not in problems] == []
+    assert "not-from-a-variable" not in problems
+
+
+def test_files_that_could_not_be_written_are_shown_and_none_is_made(file: Path, capsys: pytest.CaptureFixture[str]):
+    folder = file.parent
+    (folder / "notes.txt").write_text("no ledger at all")
+    paths = {"file": folder, "file/b": folder / "notes.txt" / "x", "ledger": folder / "notes.txt"}
+    exporters = "".join(f"  {id_}: {{path: {path}}}\n" for id_, path in paths.items())
+    text = SMALL.replace("exporters:\n", f"exporters:\n{exporters}  ledger/new: {{path: {folder}/a/b/new.db}}\n", 1)
+    file.write_text(text.replace("exporters: [otlp_http]", "exporters: [file, file/b, ledger, ledger/new]"))
+    before = sorted(folder.rglob("*"))
+    assert main(["validate", "--config", str(file)]) == 1
+    problems = capsys.readouterr().err
+    assert f"exporters.file.path: {folder} is a folder; give a file in it" in problems
+    assert f"exporters.file/b.path: {folder}/notes.txt is a file, so" in problems
+    assert f"exporters.ledger.path: {folder}/notes.txt is no SQLite file" in problems
+    assert "ledger/new.path" not in problems
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_file_to_be_read_that_is_not_there_is_shown(file: Path, capsys: pytest.CaptureFixture[str]):
+    text = SMALL.replace("receivers:\n", "receivers:\n  file: {path: /nowhere.jsonl}\n", 1)
+    file.write_text(text.replace("receivers: [otlp]", "receivers: [file]"))
+    assert main(["validate", "--config", str(file)]) == 1
+    assert "receivers.file.path: cannot read /nowhere.jsonl; give a file, or set follow" in capsys.readouterr().err
+
+
+def test_a_connector_that_does_not_fit_is_shown(file: Path, capsys: pytest.CaptureFixture[str]):
+    routing = (
+        "connectors:\n  routing: {table: [{when: {a: b}, pipelines: [traces/a]}], default_pipelines: [traces/b]}\n"
+    )
+    out = "    traces/a: {receivers: [routing], exporters: [otlp_http]}\n"
+    file.write_text(routing + SMALL.replace("exporters: [otlp_http]", "exporters: [routing]") + out)
+    assert main(["validate", "--config", str(file)]) == 1
+    assert "connectors.routing.default_pipelines: no pipeline 'traces/b' has 'routing'" in capsys.readouterr().err

@@ -138,3 +138,25 @@ def test_replaced_events_keep_the_attributes_of_all_of_them() -> None:
     batch.message_events()[0].replace({})
     ((_, attributes, _),) = records_of(batch.encode().join())
     assert attributes == {"gen_ai.system": "openai", "one": 1, "two": 2}
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xfe\xfd\xfc\xfb\xfa", b"\xed\xa0\x80\xc3\x28x"])
+def test_text_that_is_not_utf8_is_mended_and_marked_and_the_other_records_stay(bad: bytes) -> None:
+    body = request(
+        ("gen_ai.choice", {"gen_ai.system": "openai"}, {"content": "marker"}, 1),
+        ("", {"http.route": "marker"}, "a line", 0),
+        ("", {"http.route": "/x"}, "another line", 0),
+    ).replace(b"marker", bad)
+    batch = decode_logs(body)
+    assert (batch.items, len(batch.message_events())) == (3, 1)
+    first, second, third = records_of(batch.encode().join())
+    text = bad.decode("utf-8", "replace")
+    mark = {"otel_llm.processing.errors": ("codec:invalid_utf8",)}
+    assert (first[1], first[2]) == ({"gen_ai.system": "openai", **mark}, {"content": text})
+    assert second[1] == {"http.route": text, **mark}
+    assert third == ("", {"http.route": "/x"}, "another line")
+
+
+def test_a_scope_whose_name_is_not_utf8_does_not_cost_its_records() -> None:
+    body = request(("gen_ai.choice", {"gen_ai.system": "openai"}, "x", 1)).replace(b"openai_v2", b"openai_\xff2")
+    assert records_of(decode_logs(body).encode().join()) == [("gen_ai.choice", {"gen_ai.system": "openai"}, "x")]

@@ -32,6 +32,10 @@ FRAME: dict[Kind, str] = {
     "processor": "receivers: {otlp: }\nexporters: {otlp_http: {endpoint: https://e}}\n"
     "service: {pipelines: {traces: {receivers: [otlp], processors: [ID], exporters: [otlp_http]}}}\n",
     "exporter": "receivers: {otlp: }\nservice: {pipelines: {traces: {receivers: [otlp], exporters: [ID]}}}\n",
+    "connector": "receivers: {otlp: }\nexporters: {otlp_http: {endpoint: https://e}}\n"
+    "service: {pipelines: {traces: {receivers: [otlp], exporters: [ID]}, "
+    "traces/acme: {receivers: [ID], exporters: [otlp_http]}, "
+    "traces/quarantine: {receivers: [ID], exporters: [otlp_http]}}}\n",
 }
 
 
@@ -50,9 +54,10 @@ def is_valid(text: str) -> bool:
 )
 def test_every_example_of_the_documentation_loads_and_fits_the_schema(folder: Folder, key: tuple[Kind, str], text: str):
     whole = example(key[0], text)
-    settings = folder.load(whole, {"COLLECTOR_TOKEN": "abc"})
+    settings = folder.load(whole, {"COLLECTOR_TOKEN": "abc", "ACME_KEY": "0123456789abcdef"})
     assert settings.warnings == ()
-    assert {one.type.name for one in (*settings.receivers, *settings.processors, *settings.exporters)} >= {key[1]}
+    ends = (*settings.receivers, *settings.processors, *settings.exporters, *settings.connectors)
+    assert {one.type.name for one in ends} >= {key[1]}
     assert is_valid(whole)
 
 
@@ -70,6 +75,9 @@ def test_the_schema_is_a_schema_and_takes_the_defaults():
         ("on_full: drop", "on_full: dorp"),
         ("service:", "service:\n  shutdown_timeout_seconds: two"),
         ("[otlp]", "otlp"),
+        ("    traces:", "    trace:"),
+        ("    traces:", "    traces/:"),
+        ("exporters:\n", "exporters:\n  file:\n"),
     ],
 )
 def test_the_schema_refuses_what_loading_refuses(folder: Folder, old: str, new: str):

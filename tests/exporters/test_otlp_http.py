@@ -313,7 +313,7 @@ def test_the_name_in_the_certificate_may_be_another_than_the_host(context: Conte
         ({}, "exporters.test.endpoint: expected an address, got none; set it, e.g. http://127.0.0.1:4318"),
         (
             {"endpoint": "collector:4318"},
-            "exporters.test.endpoint: expected http://host:port or https://host, got 'collector:4318/v1/traces'",
+            "exporters.test.endpoint: expected http://host:port or https://host, got 'collector:4318'",
         ),
         (
             {"logs_endpoint": "http://host:99999/?key=secret"},
@@ -321,7 +321,7 @@ def test_the_name_in_the_certificate_may_be_another_than_the_host(context: Conte
         ),
         (
             {"endpoint": "http://me:secret@host"},
-            "exporters.test.endpoint: holds a user name; put credentials into headers, as Authorization",
+            "exporters.test.endpoint: holds a user name; put credentials into auth, or into headers",
         ),
         (
             {"endpoint": "http://host", "headers": {"x-key": "secret\r\nx: y"}},

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_llm.codecs.stamp import stamp_resources
-from otel_llm.errors import ConfigError
+from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.receivers import otlp_grpc, otlp_http
 from otel_llm.receivers.auth import AuthConfig, Authenticator, KeyConfig
 from otel_llm.receivers.gatekeeper import Gatekeeper
-from otel_llm.receivers.quota import OverQuotaError, Quota
+from otel_llm.receivers.quota import Quota
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
 from tests.receivers.otlp_client import refusals, send
@@ -224,7 +224,7 @@ def test_a_tenant_that_sends_more_than_its_share_waits_and_others_do_not() -> No
     quota = Quota(1000, clock.monotonic)
     quota.check("acme")
     quota.charge("acme", 12_000)  # ten seconds' worth, and two more
-    with pytest.raises(OverQuotaError) as caught:
+    with pytest.raises(RefusedError) as caught:
         quota.check("acme")
     assert caught.value.retry_after_seconds == pytest.approx(2.0)
     quota.check("globex")

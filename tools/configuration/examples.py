@@ -14,6 +14,9 @@ receivers:
       grpc:                       # named and empty: with its defaults
       http:
         endpoint: 0.0.0.0:4318    # from other machines, too
+        auth:
+          keys:
+            - {token: "${env:ACME_KEY}", tenant: acme}
         cors:
           allowed_origins: ["https://*.example.com"]
 """,
@@ -22,6 +25,20 @@ receivers:
   file:
     path: /var/lib/otelcol/traces.jsonl
     follow: true
+""",
+    ("connector", "routing"): """\
+connectors:
+  routing:
+    table:
+      - when: {otel_llm.tenant.id: acme}
+        pipelines: [traces/acme]
+    default_pipelines: [traces/quarantine]
+""",
+    ("connector", "tail_sampling"): """\
+connectors:
+  tail_sampling:
+    sampling_percentage: 10
+    keep_from_cost: 0.5           # and every trace with an error or a violation
 """,
     ("processor", "normalize"): """\
 processors:

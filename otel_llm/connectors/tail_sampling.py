@@ -1,0 +1,405 @@
+"""The connector that keeps whole traces: those worth looking at all, of the others a part that stands for them.
+
+The laws of this module:
+- A span that is worth keeping is kept, however late or early it comes and however little room there is.
+- What it holds is bounded in bytes; when that is not enough it decides early, and then it refuses. It never loses.
+- What was sampled out is known: each kept span says how many it stands for.
+Metrics and ledger stand before it, so they never notice it; the configuration is refused otherwise.
+Held spans are in memory: a crash loses those of traces that were not decided on.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OtelLlmComponentTypeValues as ComponentType
+from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
+from otel_llm._generated.attributes import OtelLlmErrorSiteValues as ErrorSite
+from otel_llm._generated.attributes import OtelLlmSamplingDecision, OtelLlmSamplingRule
+from otel_llm.codecs.annotate import Annotation, annotate
+from otel_llm.codecs.regroup import read_layout, split_items
+from otel_llm.codecs.span_facts import SpanFacts, read_facts
+from otel_llm.components import Context
+from otel_llm.connectors import Emit
+from otel_llm.connectors.threshold import adjusted_count, randomness, threshold_in, threshold_of, with_threshold
+from otel_llm.connectors.trace_rules import Rules, Summary
+from otel_llm.errors import MalformedError, PermanentError, RefusedError, RetryableError
+from otel_llm.exporters.exporter import ExportResult
+from otel_llm.operation import AttributeValue
+from otel_llm.signals import Payload, Signal
+from otel_llm.telemetry import LogLimiter
+
+_LOGGER: Final = logging.getLogger(__name__)
+_MEBIBYTE: Final = 1024 * 1024
+# What a held part costs beyond its bytes: objects and places in collections.
+_PART_BYTES: Final = 400
+# What is let go of is offered in pieces of about this size.
+_OFFER_BYTES: Final = 1024 * 1024
+
+Verdict = Literal["audit", "warn", "modify", "escalate", "deny", "error"]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keeps whole traces: those worth looking at all, of the others a part."""
+
+    sampling_percentage: Annotated[float, msgspec.Meta(ge=0, le=100)]
+    """How many of the traces that no rule keeps are kept, in percent. Decided by the trace's id, so that samplers
+    before and after this one agree; what a kept span stands for is in `otel_llm.sampling.adjusted_count`."""
+    keep_errors: bool = True
+    """Keep every trace with a span that ended with an error."""
+    keep_verdicts: tuple[Verdict, ...] = ("warn", "modify", "escalate", "deny", "error")
+    """Keep every trace with such a verdict of policy."""
+    keep_from_cost: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """Keep every trace whose calls cost at least this much together."""
+    cost_currency: str = "USD"
+    """The currency of that amount. Calls priced in another do not count."""
+    keep_from_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """Keep every trace that takes at least this long, from its first start to its last end."""
+    decision_wait_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """How long to wait for the rest of a trace, from its first span on. A rule that keeps it ends the wait."""
+    wait_after_root_seconds: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    """How long to wait when the root has come, which ends last."""
+    max_size_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 128 * _MEBIBYTE
+    """Bytes of spans that are held. When there are more, the oldest traces are decided on early; when those that were
+    kept find no room behind this connector either, it refuses."""
+    max_trace_spans: Annotated[int, msgspec.Meta(ge=1)] = 5_000
+    """Spans that are held of one trace. A larger one is decided on at once; what comes later follows."""
+    max_trace_size_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 * _MEBIBYTE
+    """The same in bytes."""
+    remembered_traces: Annotated[int, msgspec.Meta(ge=0)] = 100_000
+    """Decisions that are remembered for spans that come late, some 300 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What becomes of a trace.
+
+    Attributes:
+        rule: what decided.
+        threshold: of the probability it was kept with; 0 when a rule keeps it, None when it is not kept.
+        is_overflow: it was too large to wait for the rest.
+    """
+
+    rule: OtelLlmSamplingRule
+    threshold: int | None
+    is_overflow: bool
+
+
+class _Part(NamedTuple):
+    """Spans of one request that belong to one trace.
+
+    Attributes:
+        body: a request of them alone.
+        items: how many.
+        is_plain: nothing is said about them when a rule keeps them: no root, and not sampled before.
+    """
+
+    body: bytes
+    items: int
+    is_plain: bool
+
+
+class _Trace:
+    """A trace that is not decided on."""
+
+    __slots__ = ("deadline", "parts", "size_bytes", "spans", "summary", "trace_state")
+
+    def __init__(self, deadline: float, trace_state: bytes) -> None:
+        self.deadline = deadline
+        self.trace_state = trace_state
+        self.parts: list[_Part] = []
+        self.spans = 0
+        self.size_bytes = 0
+        self.summary = Summary()
+
+
+class TailSampling:
+    """The connector; see `create`. One lock guards everything."""
+
+    signals: frozenset[Signal] = frozenset({"traces"})
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self._config = config
+        self._name = context.name
+        self._monotonic = context.clock.monotonic
+        self._rules = _rules(config)
+        self._threshold = threshold_of(config.sampling_percentage / 100)
+        self._lock = threading.Lock()
+        self._traces: OrderedDict[bytes, _Trace] = OrderedDict()
+        self._deadlines: list[tuple[float, bytes]] = []
+        self._decided: OrderedDict[bytes, _Decision] = OrderedDict()
+        self._leaving: deque[Payload] = deque()
+        self._held_bytes = 0
+        self._held_spans = 0
+        self._emit: Emit | None = None
+        self._stopped = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self._log = LogLimiter(_LOGGER, self._monotonic)
+        metrics = context.metrics
+        name = names.OTEL_LLM_COMPONENT_NAME
+        keys = (name, names.OTEL_LLM_SAMPLING_DECISION, names.OTEL_LLM_SAMPLING_RULE)
+        self._counted_spans = metrics.counter(definitions.OTEL_LLM_SAMPLING_SPANS, keys)
+        self._counted_traces = metrics.counter(definitions.OTEL_LLM_SAMPLING_TRACES, keys)
+        self._dropped = metrics.counter(
+            definitions.OTEL_LLM_PIPELINE_ITEMS_DROPPED, (name, names.OTEL_LLM_SIGNAL, names.OTEL_LLM_DROP_REASON)
+        )
+        self._errors = metrics.counter(
+            definitions.OTEL_LLM_INTERNAL_ERRORS,
+            (names.OTEL_LLM_ERROR_SITE, names.ERROR_TYPE, names.OTEL_LLM_COMPONENT_TYPE, name),
+        )
+        self._metrics = metrics
+        self._gauges = (
+            metrics.gauge(definitions.OTEL_LLM_SAMPLING_HELD_SPANS, (name,), lambda: {(self._name,): self._held_spans}),
+            metrics.gauge(definitions.OTEL_LLM_SAMPLING_HELD_SIZE, (name,), lambda: {(self._name,): self._held_bytes}),
+        )
+
+    def check(self, inputs: frozenset[Signal], outputs: Mapping[str, Signal]) -> None:
+        """Anything fits: only traces can come, and they go to every pipeline behind."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of spans that are held."""
+        return self._held_bytes
+
+    def start(self, emit: Emit) -> None:
+        """Begin to decide."""
+        self._emit = emit
+        self._ticker = threading.Thread(target=self._tick, name=f"otel-llm-{self._name}", daemon=True)
+        self._ticker.start()
+
+    def _tick(self) -> None:
+        seconds = min(1.0, max(0.05, self._config.decision_wait_seconds / 8))
+        while not self._stopped.wait(seconds):
+            try:
+                self.decide_due()
+            except Exception as error:  # noqa: BLE001 - a worker loop's top: a defect must not end deciding
+                kind = type(error).__name__
+                self._errors.add(1, ErrorSite.WORKER, kind, ComponentType.CONNECTOR, self._name)
+                self._log.warning(kind, "connector %s: unexpected %s while deciding", self._name, kind)
+
+    def decide_due(self) -> None:
+        """Decide on the traces whose time has come, and let go of what was kept."""
+        with self._lock:
+            now = self._monotonic()
+            while self._deadlines and self._deadlines[0][0] <= now:
+                deadline, trace_id = heapq.heappop(self._deadlines)
+                trace = self._traces.get(trace_id)
+                if trace is not None and trace.deadline == deadline:
+                    self._decide(trace_id, trace)
+            self._let_go()
+
+    def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - the Exporter's call
+        """Take spans over.
+
+        Raises:
+            RetryableError: there is no room, and behind this connector neither.
+            PermanentError: it is not a trace request, which no pipeline lets through.
+        """
+        body = payload.join()
+        try:
+            layout = read_layout(body)
+        except MalformedError as error:
+            raise PermanentError(str(error)) from error
+        with self._lock:
+            self._make_room(len(body))
+            facts = [read_facts(body, start, end) for _, start, end in layout.items()]
+            # A span that nobody can assign is not held: it goes on by itself.
+            keys = [b"" if one is None else one.trace_id for one in facts]
+            by_trace: dict[bytes, list[SpanFacts]] = {}
+            for one in facts:
+                if one is not None:
+                    by_trace.setdefault(one.trace_id, []).append(one)
+            for trace_id, part in split_items(layout, keys, "traces").items():
+                self._take(trace_id, part, by_trace.get(trace_id, []))
+            self._let_go()
+        return ExportResult()
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Decide on the oldest traces until there is room, or refuse."""
+        while self._traces and self._held_bytes + size_bytes > self._config.max_size_bytes:
+            trace_id = next(iter(self._traces))
+            self._decide(trace_id, self._traces[trace_id])
+        self._let_go()
+        if self._leaving and self._held_bytes + size_bytes > self._config.max_size_bytes:
+            raise RetryableError(f"connector {self._name} holds all it may, and behind it there is no room", 1.0)
+
+    def _take(self, trace_id: bytes, part: Payload, facts: list[SpanFacts]) -> None:
+        """Spans of one trace."""
+        if not trace_id:
+            self._leave(part)
+            return
+        decision = self._decided.get(trace_id)
+        if decision is not None:
+            self._follow(trace_id, decision, part, facts)
+            return
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = self._traces[trace_id] = _Trace(math.inf, facts[0].trace_state)
+            self._wait(trace_id, trace, self._config.decision_wait_seconds)
+        for one in facts:
+            trace.summary.add(one, self._rules)
+        trace.parts.append(_part(part, facts))
+        trace.spans += part.items
+        trace.size_bytes += part.size_bytes + _PART_BYTES
+        self._held_bytes += part.size_bytes + _PART_BYTES
+        self._held_spans += part.items
+        if trace.summary.rule(self._rules) is not None or self._is_full(trace):
+            self._decide(trace_id, trace)
+        elif any(one.is_root for one in facts):
+            self._wait(trace_id, trace, self._config.wait_after_root_seconds)
+
+    def _is_full(self, trace: _Trace) -> bool:
+        config = self._config
+        return trace.spans >= config.max_trace_spans or trace.size_bytes >= config.max_trace_size_bytes
+
+    def _wait(self, trace_id: bytes, trace: _Trace, seconds: float) -> None:
+        deadline = self._monotonic() + seconds
+        if deadline < trace.deadline:
+            trace.deadline = deadline
+            heapq.heappush(self._deadlines, (deadline, trace_id))
+
+    def _decide(self, trace_id: bytes, trace: _Trace) -> None:
+        """Decide on a trace with what is known."""
+        del self._traces[trace_id]
+        self._held_bytes -= trace.size_bytes
+        self._held_spans -= trace.spans
+        rule = trace.summary.rule(self._rules)
+        kept = rule is not None or randomness(trace_id, trace.trace_state) >= self._threshold
+        threshold = None if not kept else 0 if rule is not None else self._threshold
+        decision = _Decision(rule or "probability", threshold, self._is_full(trace))
+        self._remember(trace_id, decision)
+        self._counted_traces.add(1, self._name, _word(decision), decision.rule)
+        self._counted_spans.add(trace.spans, self._name, _word(decision), decision.rule)
+        if kept:
+            for part in trace.parts:
+                self._leave(_annotated(part, decision))
+
+    def _remember(self, trace_id: bytes, decision: _Decision) -> None:
+        self._decided[trace_id] = decision
+        if len(self._decided) > self._config.remembered_traces:
+            self._decided.popitem(last=False)
+
+    def _follow(self, trace_id: bytes, decision: _Decision, part: Payload, facts: list[SpanFacts]) -> None:
+        """Late spans share the fate of their trace, unless they are worth keeping themselves."""
+        if decision.threshold is None:
+            late = Summary()
+            for one in facts:
+                late.add(one, self._rules)
+            rule = late.rule(self._rules)
+            if rule is not None:
+                decision = _Decision(rule, 0, decision.is_overflow)
+                self._remember(trace_id, decision)
+        self._counted_spans.add(part.items, self._name, _word(decision), decision.rule)
+        if decision.threshold is not None:
+            self._leave(_annotated(_part(part, facts), decision))
+
+    def _leave(self, part: Payload) -> None:
+        self._leaving.append(part)
+        self._held_bytes += part.size_bytes
+        self._held_spans += part.items
+
+    def _let_go(self) -> None:
+        """Offer what was kept, in pieces, as far as it is taken."""
+        while self._leaving and self._emit is not None:
+            number, size = 0, 0
+            for part in self._leaving:
+                number += 1
+                size += part.size_bytes
+                if size >= _OFFER_BYTES:
+                    break
+            parts = [self._leaving[position] for position in range(number)]
+            buffers = tuple(buffer for part in parts for buffer in part.buffers)
+            try:
+                self._emit(Payload.of("traces", buffers, sum(part.items for part in parts)))
+            except RefusedError as error:
+                self._log.warning("refused", "connector %s: what was kept finds no room: %s", self._name, error)
+                return
+            except MalformedError:
+                # Pipelines behind read what pipelines before have read already.
+                self._dropped.add(sum(part.items for part in parts), self._name, "traces", DropReason.UNREADABLE)
+            for part in parts:
+                self._leaving.popleft()
+                self._held_bytes -= part.size_bytes
+                self._held_spans -= part.items
+
+    def shutdown(self) -> None:
+        """Decide on everything and let go of it. What nobody takes then is counted as dropped."""
+        self._stopped.set()
+        with self._lock:
+            for trace_id, trace in list(self._traces.items()):
+                self._decide(trace_id, trace)
+            self._deadlines.clear()
+            self._let_go()
+            lost = sum(part.items for part in self._leaving)
+            self._held_spans -= lost
+            self._held_bytes -= sum(part.size_bytes for part in self._leaving)
+            self._leaving.clear()
+        if lost:
+            self._dropped.add(lost, self._name, "traces", DropReason.SHUTDOWN)
+            self._log.warning("shutdown", "connector %s: %d kept spans found no room; dropped", self._name, lost)
+        for gauge in self._gauges:
+            self._metrics.remove(gauge)
+
+
+def _part(part: Payload, facts: list[SpanFacts]) -> _Part:
+    is_plain = not any(one.is_root or one.trace_state for one in facts)
+    return _Part(part.join(), part.items, is_plain)
+
+
+def _annotated(part: _Part, decision: _Decision) -> Payload:
+    """Kept spans with what is said about them."""
+    if part.is_plain and not decision.threshold:
+        return Payload("traces", (part.body,), part.items, len(part.body))
+    layout = read_layout(part.body)
+    annotations = [_annotation(read_facts(part.body, start, end), decision) for _, start, end in layout.items()]
+    if not any(annotations):
+        return Payload("traces", (part.body,), part.items, len(part.body))
+    return annotate(layout, annotations)
+
+
+def _word(decision: _Decision) -> OtelLlmSamplingDecision:
+    return "sampled_out" if decision.threshold is None else "kept"
+
+
+def _annotation(facts: SpanFacts | None, decision: _Decision) -> Annotation | None:
+    if facts is None or decision.threshold is None:
+        return None
+    attributes: dict[str, AttributeValue] = {}
+    if facts.is_root:
+        attributes[names.OTEL_LLM_SAMPLING_RULE] = decision.rule
+        if decision.is_overflow:
+            attributes[names.OTEL_LLM_SAMPLING_OVERFLOW] = True
+    before = threshold_in(facts.trace_state)
+    threshold = max(before, decision.threshold)
+    if threshold:
+        attributes[names.OTEL_LLM_SAMPLING_ADJUSTED_COUNT] = adjusted_count(threshold)
+    if not attributes:
+        return None
+    return Annotation(attributes, with_threshold(facts.trace_state, threshold) if threshold > before else None)
+
+
+def _rules(config: Config) -> Rules:
+    return Rules(
+        errors=config.keep_errors,
+        verdicts=frozenset(config.keep_verdicts),
+        cost=None if config.keep_from_cost is None else Decimal(repr(config.keep_from_cost)),
+        currency=config.cost_currency,
+        duration_nanoseconds=None if config.keep_from_seconds is None else round(config.keep_from_seconds * 1e9),
+    )
+
+
+def create(config: Config, context: Context) -> TailSampling:
+    """The connector."""
+    return TailSampling(config, context)

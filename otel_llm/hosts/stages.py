@@ -1,0 +1,146 @@
+"""What happens to a payload behind its pipeline: its deliveries, and through connectors the pipelines behind those.
+
+receiver -> pipeline -> FanOut
+`-> Splitter -> pipelines -> FanOut ...         all of it offered as one
+`-> Delivery -> Holder ~~> pipelines -> FanOut  later, on a thread of the holder's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from otel_llm.clock import Clock
+from otel_llm.config.settings import Component, PipelineSettings, Settings
+from otel_llm.connectors import Connector, Emit, Holder, Splitter
+from otel_llm.delivery.config import BatchConfig, QueueConfig
+from otel_llm.delivery.config import Config as DeliveryConfig
+from otel_llm.delivery.delivery import Delivery
+from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.errors import ConfigError
+from otel_llm.hosts.signal_pipelines import SignalPipeline
+from otel_llm.signals import Payload, Signal
+from otel_llm.telemetry import Metrics
+
+# A holder takes what it gets at once: batches would only make its traces later.
+_HOLDER_DELIVERY = DeliveryConfig(sending_queue=QueueConfig(batch=BatchConfig(flush_timeout_seconds=0.0)))
+
+Offer = tuple[FanOut, Payload]
+
+
+def make_connectors(settings: Settings, metrics: Metrics, clock: Clock) -> dict[str, Connector]:
+    """The connectors of a configuration, by id, each checked against the pipelines around it.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    connectors: dict[str, Connector] = {}
+    problems: list[str] = []
+    for component in settings.connectors:
+        try:
+            connector = component.create_connector(metrics, clock)
+            connector.check(*_surroundings(component, settings.pipelines))
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            connectors[component.id] = connector
+    if problems:
+        for connector in connectors.values():
+            if isinstance(connector, Holder):
+                connector.shutdown()
+        raise ConfigError(problems)
+    return connectors
+
+
+def _surroundings(
+    connector: Component, pipelines: Sequence[PipelineSettings]
+) -> tuple[frozenset[Signal], dict[str, Signal]]:
+    """The signals that come to a connector, and the pipelines that it leads to."""
+    inputs = frozenset(pipeline.signal for pipeline in pipelines if connector in pipeline.exporters)
+    return inputs, {pipeline.id: pipeline.signal for pipeline in pipelines if connector in pipeline.receivers}
+
+
+def holder_deliveries(connectors: Mapping[str, Connector], metrics: Metrics, clock: Clock) -> dict[str, Delivery]:
+    """What stands in front of each holder: a queue, a thread, and accounts."""
+    return {
+        id_: Delivery(id_, connector, _HOLDER_DELIVERY, metrics, clock=clock)
+        for id_, connector in connectors.items()
+        if isinstance(connector, Holder)
+    }
+
+
+class Stages:
+    """The pipelines of one configuration and how connectors join them.
+
+    Args:
+        settings: of the configuration.
+        pipelines: in the order of its pipelines.
+        connectors: by id.
+    """
+
+    def __init__(
+        self, settings: Settings, pipelines: Sequence[SignalPipeline], connectors: Mapping[str, Connector]
+    ) -> None:
+        self._settings = settings
+        self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
+        self._connectors = connectors
+        self._splitters: dict[str, tuple[Splitter, ...]] = {
+            pipeline.id: tuple(
+                cast("Splitter", connectors[one.id])
+                for one in pipeline.exporters
+                if one.id in connectors and isinstance(connectors[one.id], Splitter)
+            )
+            for pipeline in settings.pipelines
+        }
+
+    def offers(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
+        """Everything that a pipeline's result becomes; to be accepted as one.
+
+        Raises:
+            MalformedError: a connector cannot take it apart.
+        """
+        yield pipeline.fan_out, payload
+        for splitter in self._splitters[pipeline.name]:
+            for ids, part in splitter.split(payload).items():
+                for id_ in ids:
+                    yield from self._pass_on(self._pipelines[id_], part)
+
+    def _pass_on(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
+        if payload.items:
+            yield from self.offers(pipeline, pipeline.pass_on(payload).payload)
+
+    def start(self) -> None:
+        """Let the holders begin."""
+        for id_, connector in self._connectors.items():
+            if isinstance(connector, Holder):
+                connector.start(self._emit(id_))
+
+    def _emit(self, connector: str) -> Emit:
+        targets = [
+            self._pipelines[pipeline.id]
+            for pipeline in self._settings.pipelines
+            if any(one.id == connector for one in pipeline.receivers)
+        ]
+
+        def emit(payload: Payload) -> None:
+            offer_all(offer for target in targets for offer in self._pass_on(target, payload))
+
+        return emit
+
+    def holders_in_order(self) -> list[str]:
+        """Ids of the holders, so that each comes before those that its pipelines lead to."""
+        ordered: list[str] = []
+
+        def visit(id_: str) -> None:
+            if id_ in ordered:
+                return
+            for pipeline in self._settings.pipelines:
+                if any(one.id == id_ for one in pipeline.receivers):
+                    for one in pipeline.exporters:
+                        if one.type.kind == "connector":
+                            visit(one.id)
+            ordered.append(id_)
+
+        for id_ in self._connectors:
+            visit(id_)
+        return [id_ for id_ in reversed(ordered) if isinstance(self._connectors[id_], Holder)]

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.config.documents import SMALL, Folder
+
+
+@pytest.mark.parametrize(
+    ("http", "warns"),
+    [
+        ("endpoint: 127.0.0.1:4318", False),
+        ('endpoint: "[::1]:4318"', False),
+        ("endpoint: localhost:4318", False),
+        ("endpoint: 0.0.0.0:4318", True),
+        ('endpoint: ":4318"', True),
+        ("endpoint: 10.0.0.1:4318, tls: {cert_file: c, key_file: k}", True),
+        ("endpoint: 0.0.0.0:4318, auth: {keys_file: k}", False),
+        ("endpoint: 0.0.0.0:4318, tls: {cert_file: c, key_file: k, client_ca_file: a}", False),
+    ],
+)
+def test_a_receiver_that_is_open_to_anybody_is_a_warning(folder: Folder, http: str, warns: bool):  # noqa: FBT001 - a parameter
+    text = SMALL.replace("  otlp:\n", f"  otlp: {{protocols: {{http: {{{http}}}}}}}\n", 1)
+    warnings = folder.load(text).warnings
+    assert [warning.partition(" takes")[0].rpartition(":")[0].partition(":")[0] for warning in warnings] == (
+        ["receivers.otlp.protocols.http.endpoint"] if warns else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("admin", "warns"),
+    [
+        ("endpoint: null", False),
+        ("endpoint: 0.0.0.0:1", True),
+        ("endpoint: 0.0.0.0:1, keys: [{token_file: t}]", False),
+    ],
+)
+def test_metrics_that_anybody_may_see_are_a_warning(folder: Folder, admin: str, warns: bool):  # noqa: FBT001 - as above
+    warnings = folder.load(SMALL.replace("service:\n", f"service:\n  admin: {{{admin}}}\n")).warnings
+    assert bool(warnings) is warns
+
+
+def test_a_secret_in_the_file_itself_is_a_warning_and_one_of_the_environment_is_none(folder: Folder):
+    headers = "endpoint: https://e\n    headers: {Authorization: Bearer hunter2, x-api-key: '${env:KEY}', x-team: a}"
+    (warning,) = folder.load(SMALL.replace("endpoint: https://otlp.example.com", headers), {"KEY": "k"}).warnings
+    assert warning.startswith("exporters.otlp_http.headers.Authorization: holds a secret itself")
+    assert "hunter2" not in warning
+
+
+@pytest.mark.parametrize("value", ["hunter2", "'${env:KEY}'", "'Bearer-${env:KEY}'"])
+def test_a_setting_for_a_secret_takes_a_variable_and_nothing_else(folder: Folder, value: str):
+    text = SMALL.replace("endpoint: https://otlp.example.com", f"endpoint: https://e\n    auth: {{token: {value}}}")
+    if "$" in value:
+        assert folder.load(text, {"KEY": "k"}).warnings == ()
+    else:
+        (problem,) = folder.problems(text)
+        assert problem.startswith("exporters.otlp_http.auth.token: expected ${env:NAME}, got a secret itself")
+        assert value not in problem
