@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 SIBLINGS = {
     ("delivery", "exporters"),  # delivery knows the Exporter protocol
     ("exporters", "ledger"),  # one of them writes it
+    ("receivers", "ledger"),  # feedback looks up what it is about
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
 PURE = ("cost", "quality")  # domain packages: no OpenTelemetry, nothing of ours
