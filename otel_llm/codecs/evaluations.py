@@ -83,6 +83,7 @@ def _record(evaluation: Evaluation) -> LogRecord:
         names.OTEL_LLM_EVALUATION_EVALUATOR_ID: evaluation.evaluator_id,
         names.OTEL_LLM_EVALUATION_EVALUATOR_VERSION: evaluation.evaluator_version,
         names.OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: evaluation.source,
+        names.OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY: evaluation.sampling_probability,
     }
     for key, value in attributes.items():
         if value not in (None, ""):
@@ -138,6 +139,7 @@ def _evaluation(record: LogRecord) -> Evaluation | None:
         cast("Source", source) if source in get_args(Source) else "",
         _text(values, names.ERROR_TYPE),
         record.time_unix_nano or record.observed_time_unix_nano,
+        _probability(values.get(names.OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY)),
     )
 
 
@@ -153,3 +155,8 @@ def _number(value: AttributeValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _probability(value: AttributeValue) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 < number <= 1 else None

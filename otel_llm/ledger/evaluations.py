@@ -36,9 +36,9 @@ _JOINED: Final = f"evaluations e LEFT JOIN operations o ON o.rowid = {_OPERATION
 
 _COLUMNS: Final = (
     "id", "trace_id", "span_id", "response_id", "name", "evaluator_id", "evaluator_version", "source", "score", "label",
-    "error_type", "time_unix_nano",
+    "error_type", "time_unix_nano", "sampling_probability",
 )  # fmt: skip
-_CHANGED: Final = ("response_id", "source", "score", "label", "error_type", "time_unix_nano")
+_CHANGED: Final = ("response_id", "source", "score", "label", "error_type", "time_unix_nano", "sampling_probability")
 _UPSERT: Final = (
     f"INSERT INTO evaluations VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
     f"{', '.join(f'{name} = excluded.{name}' for name in _CHANGED)} "
@@ -131,7 +131,7 @@ def _values(one: Evaluation) -> tuple[object, ...]:
     values = (
         one.id, target.trace_id or None, target.span_id or None, target.response_id or None, one.name, one.evaluator_id,
         one.evaluator_version, one.source or None, one.score, one.label or None, one.error_type or None,
-        min(one.time_unix_nano, _INT64_MAX),
+        min(one.time_unix_nano, _INT64_MAX), one.sampling_probability,
     )  # fmt: skip
     # SQLite takes only what UTF-8 can hold.
     return tuple(value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for value in values)
@@ -160,6 +160,7 @@ def _stored(values: Sequence[object]) -> StoredEvaluation:
         source=row["source"] or "",  # type: ignore[arg-type] # as above
         error_type=row["error_type"] or "",  # type: ignore[arg-type] # as above
         time_unix_nano=row["time_unix_nano"],  # type: ignore[arg-type] # as above
+        sampling_probability=row["sampling_probability"],  # type: ignore[arg-type] # as above
     )
     trace_id = row["operation_trace_id"] or target.trace_id
     span_id = row["operation_span_id"] or target.span_id

@@ -81,7 +81,8 @@ _EVALUATIONS: Final = (
         score REAL,
         label TEXT,
         error_type TEXT,
-        time_unix_nano INTEGER NOT NULL
+        time_unix_nano INTEGER NOT NULL,
+        sampling_probability REAL
     )
     """,
     "CREATE INDEX evaluations_by_time ON evaluations (time_unix_nano)",

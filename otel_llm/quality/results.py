@@ -49,6 +49,8 @@ class Evaluation:
         source: whether that was code, a model or a person; empty when it is not known.
         error_type: why the evaluator failed; empty when it did not.
         time_unix_nano: when.
+        sampling_probability: with which the operation was chosen for it, above 0 and at most 1; None when it was not
+            chosen at random.
     """
 
     target: Target
@@ -61,6 +63,7 @@ class Evaluation:
     source: Source | Literal[""] = ""
     error_type: str = ""
     time_unix_nano: int = 0
+    sampling_probability: float | None = None
 
     @property
     def id(self) -> str:

@@ -24,6 +24,7 @@ EVALUATIONS = st.builds(
     st.sampled_from(["code", "model", "human", ""]),
     st.just("") | NAMES,
     st.integers(0, 2**62),
+    st.none() | st.floats(0.001, 1),
 )
 
 
