@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "otel_llm"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("demo",),
-    ("hosts", "loopback"),
+    ("hosts", "loopback", "review"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
     ("receivers", "exporters", "delivery", "processors", "ledger"),
