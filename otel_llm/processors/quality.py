@@ -23,7 +23,7 @@ from otel_llm.operation import AttributeValue, Operation
 from otel_llm.processors.quality_config import MAX_SCHEMA_BYTES, Config
 from otel_llm.processors.quality_reading import Reader, documents_of, failed_result
 from otel_llm.processors.seen import SeenSpans
-from otel_llm.quality.signals import outliers, retrieval, support
+from otel_llm.quality.signals import completeness, outliers, retrieval, support
 from otel_llm.quality.signals.checks import Asked, Checks, Findings, Signal
 from otel_llm.quality.signals.exchange import Answer, last_question, read_answer, step_of, steps_of
 from otel_llm.quality.signals.tool_calls import ToolCall
@@ -170,9 +170,8 @@ class Quality:
 
     def _without_content(self, operation: Operation, findings: Findings) -> None:
         """What the numbers alone tell."""
-        reasons = operation.finish_reasons
-        if reasons and "truncated" in self._on:
-            findings.note("truncated", "length" in reasons or "max_tokens" in reasons)
+        if "truncated" in self._on:
+            findings.note("truncated", completeness.is_truncated(operation.finish_reasons))
         if "empty" in self._on and operation.output_tokens == 0:
             findings.note("empty", raised=True)
 

@@ -16,7 +16,7 @@ class Signals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The answer holds no text, no tool call and nothing else."""
 
     truncated: bool = True
-    """The finish reason says that the answer was cut off, or there is none and the text stops in mid-sentence."""
+    """The finish reason says that the answer was cut off."""
 
     refusal: bool = True
     """The model declined to answer. English; hedged and clarifying answers are told apart."""

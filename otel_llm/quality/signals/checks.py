@@ -135,8 +135,8 @@ class Checks:
         if "empty" in on:
             is_text_only = not answer.tool_calls and not answer.has_more
             findings.note("empty", is_text_only and completeness.is_empty(answer.text))
-        if "truncated" in on and (reasons or answer.text):
-            findings.note("truncated", completeness.is_truncated(answer.text, reasons))
+        if "truncated" in on:
+            findings.note("truncated", completeness.is_truncated(reasons))
 
     def _text(self, text: str, asked: Asked, findings: Findings) -> None:
         on = self.enabled
