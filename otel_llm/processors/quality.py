@@ -190,7 +190,7 @@ class Quality:
             tools=self._reader.tools(operation) if answer.tool_calls else None,
             wants_json=operation.get(names.GEN_AI_OUTPUT_TYPE) == "json",
             schema=schema,
-            documents=self._traces.documents(operation.trace_id),
+            words=self._traces.words(operation.trace_id),
             steps=steps_of(messages, answer) if wants_loops else (),
         )
 
@@ -199,7 +199,7 @@ class Quality:
         if found is None:
             return
         documents, metadata = found
-        self._traces.retrieved(operation.trace_id, documents)
+        self._traces.retrieved(operation.trace_id, documents.all_words)
         if "empty_retrieval" in self._on:
             findings.note("empty_retrieval", not metadata)
         if "stale_retrieval" in self._on and self._stale_nano is not None and operation.start_unix_nano:
@@ -228,14 +228,16 @@ class Quality:
         target = operation.text(names.GEN_AI_TOOL_NAME) or operation.request_model
         if "retry_storm" in self._on and target is not None:
             storm = self._traces.called(operation.trace_id, operation.span_id, target, failed=failed)
-            if failed:
-                findings.note("retry_storm", storm)
+            findings.note("retry_storm", storm)
         if failed or not is_new or operation.operation_name == "execute_tool":
             return
         seconds = (operation.end_unix_nano - operation.start_unix_nano) / _NANO
         if seconds <= 0 or not operation.start_unix_nano:
             return
-        kind = (operation.operation_name, operation.provider_name, operation.response_model or operation.request_model)
+        model = operation.response_model or operation.request_model
+        kind = tuple(
+            (one or "")[:_VALUE_LENGTH_LIMIT] for one in (operation.operation_name, operation.provider_name, model)
+        )
         if "slow" in self._on:
             findings.note("slow", outliers.is_slow(self._levels.update((*kind, "seconds"), seconds)))
         rate = _tokens_a_second(operation, seconds)
@@ -261,9 +263,9 @@ class _Levels:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._levels: OrderedDict[tuple[str | None, ...], outliers.Level] = OrderedDict()
+        self._levels: OrderedDict[tuple[str, ...], outliers.Level] = OrderedDict()
 
-    def update(self, kind: tuple[str | None, ...], value: float) -> float | None:
+    def update(self, kind: tuple[str, ...], value: float) -> float | None:
         with self._lock:
             level = self._levels.get(kind)
             if level is None:
