@@ -39,6 +39,7 @@ _RESULT_KEYS: Final = (
     names.GEN_AI_PROMPT_VERSION,
     names.SERVICE_NAME,
 )
+_SCORE_KEYS: Final = tuple(key for key in _RESULT_KEYS if key != names.GEN_AI_EVALUATION_SCORE_LABEL)
 _Result = TypeVar("_Result")
 
 SIGNALS: Final[frozenset[Signal]] = frozenset({"traces", "logs"})
@@ -83,6 +84,7 @@ class LedgerExporter:
         self._clock = context.clock
         self._next_clean_up = self._clock.monotonic()
         self._results = context.metrics.counter(definitions.OTEL_LLM_EVALUATION_RESULTS, _RESULT_KEYS)
+        self._scores = context.metrics.histogram(definitions.OTEL_LLM_EVALUATION_SCORE, _SCORE_KEYS)
 
     def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - SQLite waits as opened
         """Record the operations or the evaluation results of a payload, all or none.
@@ -112,7 +114,10 @@ class LedgerExporter:
         evaluations, unreadable = read_evaluations(payload.join())
         for recorded in self._written(lambda: self.ledger.record_evaluations(evaluations)) if evaluations else ():
             if recorded.is_new:
-                self._results.add(1, *_series(recorded))
+                name, label, *rest = _series(recorded)
+                self._results.add(1, name, label, *rest)
+                if recorded.evaluation.score is not None:
+                    self._scores.record(recorded.evaluation.score, name, *rest)
         self._clean_up()
         return ExportResult(unreadable, "evaluation results need a name and a target" if unreadable else "")
 

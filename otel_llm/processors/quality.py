@@ -6,9 +6,7 @@ signal that is raised, and scores. A span that another otel_llm before this one 
 
 from __future__ import annotations
 
-import threading
 from collections import Counter as Tally
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, get_args
@@ -38,7 +36,6 @@ _NANO: Final = 10**9
 _DAY: Final = 86_400 * _NANO
 # Fewer tokens say little about the rate.
 _FEWEST_TOKENS: Final = 32
-_LEVELS: Final = 2000
 _VALUE_LENGTH_LIMIT: Final = 128
 # Counted only: see friction.py.
 _RATE_ONLY: Final = frozenset({"user_friction"})
@@ -100,7 +97,7 @@ class Quality:
         self._schemas = schemas
         self._reader = Reader(config.max_content_size)
         self._traces = Traces(config.remembered_traces)
-        self._levels = _Levels()
+        self._levels = outliers.Levels()
         self._seen = SeenSpans(config.remembered_spans)
         keys = (names.OTEL_LLM_QUALITY_SIGNAL, *_SEGMENT, names.SERVICE_NAME)
         metrics, limit = context.metrics, config.series_limit
@@ -254,27 +251,6 @@ class Quality:
             counts[segment, signal, True] += 1
         for signal, score in findings.scores.items():
             self._scores.record(score, signal, *segment)
-
-
-class _Levels:
-    """What durations and rates have been of late, by kind of call. Thread-safe."""
-
-    __slots__ = ("_levels", "_lock")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._levels: OrderedDict[tuple[str, ...], outliers.Level] = OrderedDict()
-
-    def update(self, kind: tuple[str, ...], value: float) -> float | None:
-        with self._lock:
-            level = self._levels.get(kind)
-            if level is None:
-                level = self._levels[kind] = outliers.Level()
-                if len(self._levels) > _LEVELS:
-                    self._levels.popitem(last=False)
-            else:
-                self._levels.move_to_end(kind)
-            return level.update(value)
 
 
 def _is_done(operation: Operation) -> bool:

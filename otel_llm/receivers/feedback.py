@@ -18,7 +18,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal, cast, get_args
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 
@@ -33,21 +33,17 @@ from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
 from otel_llm.ledger.row import Row
 from otel_llm.ledger.store import Ledger
-from otel_llm.quality.results import USER_FEEDBACK, Evaluation, Source, Target
+from otel_llm.quality.results import Evaluation, Target
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
+from otel_llm.receivers.feedback_body import read_piece
 from otel_llm.signals import Consumer, Signal
 
 SIGNALS: Final[frozenset[Signal]] = frozenset({"logs"})
 
 _PATH: Final = "/v1/feedback"
 _JSON: Final = "application/json"
-_TRACE_DIGITS: Final = 32
-_SPAN_DIGITS: Final = 16
-_NAME_CHARACTERS: Final = 256
-_COMMENT_CHARACTERS: Final = 8192
 _MOST_RESULTS: Final = 100
-_LARGEST_SCORE: Final = 1e12
 
 TargetState = Literal["known", "unknown", "unchecked"]
 
@@ -167,7 +163,7 @@ class FeedbackReceiver:
         try:
             given = msgspec.json.decode(request.body)
             items = given if isinstance(given, list) else [given]
-            found = [_evaluation(item, f"[{n}]." if item is not given else "") for n, item in enumerate(items)]
+            found = [read_piece(item, f"[{n}]." if item is not given else "") for n, item in enumerate(items)]
         except (msgspec.DecodeError, RecursionError):
             self._count(1, "invalid")
             return _problem(400, "expected a JSON object, or a list of them")
@@ -274,74 +270,6 @@ class _Known:
 
 def _content(evaluation: Evaluation) -> int:
     return hash((evaluation.score, evaluation.label, evaluation.explanation))
-
-
-_FIELDS: Final = frozenset(
-    {
-        "trace_id", "span_id", "response_id", "name", "score", "label", "comment", "evaluator_id", "evaluator_version",
-        "source",
-    }
-)  # fmt: skip
-
-
-def _evaluation(item: object, path: str) -> Evaluation | str:
-    """A piece of feedback, or what is wrong with it. Never quotes what it was given."""
-    if not isinstance(item, dict):
-        return f"{path.rstrip('.') or 'feedback'}: expected an object"
-    unknown = sorted(item.keys() - _FIELDS)
-    if unknown:
-        return f"{path}{unknown[0][:40]}: unknown field; expected some of {', '.join(sorted(_FIELDS))}"
-    for key, value in item.items():
-        limit = _COMMENT_CHARACTERS if key == "comment" else _NAME_CHARACTERS
-        if key != "score" and not (isinstance(value, str) and 0 < len(value) <= limit):
-            return f"{path}{key}: expected text of 1 to {limit} characters"
-    score = item.get("score")
-    if score is not None and (
-        isinstance(score, bool) or not isinstance(score, int | float) or abs(score) > _LARGEST_SCORE
-    ):
-        return f"{path}score: expected a number"
-    if score is None and "label" not in item:
-        return f"{path}score: expected a score, a label, or both"
-    target = _target(item)
-    if isinstance(target, str):
-        return path + target
-    source = item.get("source", "human")
-    if source not in get_args(Source):
-        return f"{path}source: expected one of {', '.join(get_args(Source))}"
-    return Evaluation(
-        target,
-        item.get("name", USER_FEEDBACK),
-        None if score is None else float(score),
-        item.get("label", ""),
-        item.get("comment", ""),
-        item.get("evaluator_id", "user"),
-        item.get("evaluator_version", ""),
-        source,
-    )
-
-
-def _target(item: dict[str, str]) -> Target | str:
-    trace_id = _hex(item.get("trace_id", ""), _TRACE_DIGITS)
-    span_id = _hex(item.get("span_id", ""), _SPAN_DIGITS)
-    if trace_id is None or ("trace_id" in item and not any(trace_id)):
-        return f"trace_id: expected {_TRACE_DIGITS} hex digits, not all of them 0"
-    if span_id is None or ("span_id" in item and not (any(span_id) and trace_id)):
-        return f"span_id: expected {_SPAN_DIGITS} hex digits, not all of them 0, and trace_id beside it"
-    if not trace_id and "response_id" not in item:
-        return "response_id: expected trace_id, trace_id and span_id, or response_id"
-    return Target(trace_id, span_id, item.get("response_id", ""))
-
-
-def _hex(text: str, digits: int) -> bytes | None:
-    """The bytes of hex digits, empty for none; None when it is something else."""
-    if not text:
-        return b""
-    if len(text) != digits or not text.isascii() or not text.isalnum():
-        return None
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return None
 
 
 def _problem(status: int, text: str, *headers: tuple[str, str]) -> Response:

@@ -181,6 +181,8 @@ def test_60_feedback_a_judge_and_a_re_score_join_the_call_they_speak_of(tmp_path
         spans = [received for received in through.destination.accepted if received.signal == "traces"]
         through.destination.wait_for(lambda: len(results_at(through.destination)) >= 5)
         arrived = results_at(through.destination)
+        through.gateway.delivery("ledger").force_flush(10)
+        counted = through.own_metric("otel_llm_evaluation_score_count", gen_ai_response_model="gpt-4o")
     assert [one["outcome"] for one in (first, second, again)] == ["accepted", "duplicate", "accepted"]
     assert [one["target"] for one in (first, forged)] == ["known", "unknown"]
     assert {one.target for one in arrived} == {target, Target(response_id="nobody-knows")}
@@ -194,6 +196,7 @@ def test_60_feedback_a_judge_and_a_re_score_join_the_call_they_speak_of(tmp_path
     kept = len(ledger.evaluations())
     ledger.close()
     assert kept == 3
+    assert counted == 2
     assert dict(totals["user_feedback"].group) == {"name": "user_feedback", "model": "gpt-4o", "prompt_version": "7"}
     assert (totals["user_feedback"].results, totals["user_feedback"].mean_score) == (1, 1.0)
     assert (totals["helpful"].results, totals["helpful"].mean_score) == (1, 0.25)

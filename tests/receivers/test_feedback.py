@@ -16,6 +16,7 @@ from otel_llm.ledger.row import row_of
 from otel_llm.ledger.store import Ledger
 from otel_llm.quality.results import Evaluation
 from otel_llm.receivers import feedback
+from otel_llm.receivers.feedback_body import read_piece
 from otel_llm.signals import ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
@@ -189,4 +190,4 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_an_evaluation_or_a_sentence(item: object) -> None:
-    assert isinstance(feedback._evaluation(item, ""), Evaluation | str)
+    assert isinstance(read_piece(item, ""), Evaluation | str)
