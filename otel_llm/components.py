@@ -90,12 +90,14 @@ class _BuiltIn:
 
 
 _TRACES: frozenset[Signal] = frozenset({"traces"})
+_LOGS: frozenset[Signal] = frozenset({"logs"})
 _TRACES_AND_LOGS: frozenset[Signal] = frozenset({"traces", "logs"})
 
 _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
     "receiver": {
         "otlp": _BuiltIn("otel_llm.receivers.otlp"),
         "file": _BuiltIn("otel_llm.receivers.file"),
+        "feedback": _BuiltIn("otel_llm.receivers.feedback", _LOGS),
     },
     "processor": {
         "normalize": _BuiltIn("otel_llm.processors.normalize", _TRACES_AND_LOGS),
@@ -109,7 +111,9 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "otlp_http": _BuiltIn("otel_llm.exporters.otlp_http"),
         "file": _BuiltIn("otel_llm.exporters.file"),
         "debug": _BuiltIn("otel_llm.exporters.debug"),
-        "ledger": _BuiltIn("otel_llm.exporters.ledger", _TRACES),
+        "ledger": _BuiltIn("otel_llm.exporters.ledger", _TRACES_AND_LOGS),
+        "langfuse_scores": _BuiltIn("otel_llm.exporters.langfuse_scores", _LOGS),
+        "phoenix_annotations": _BuiltIn("otel_llm.exporters.phoenix_annotations", _LOGS),
     },
     "connector": {
         "routing": _BuiltIn("otel_llm.connectors.routing"),

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "otel_llm"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("demo",),
-    ("hosts", "loopback"),
+    ("hosts", "loopback", "review"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
     ("receivers", "exporters", "delivery", "processors", "ledger", "connectors", "instrumentation"),
@@ -31,6 +31,7 @@ SIBLINGS = {
     ("delivery", "exporters"),  # delivery knows the Exporter protocol
     ("exporters", "ledger"),  # one of them writes it
     ("connectors", "exporters"),  # one that holds what it gets is an Exporter to its delivery
+    ("receivers", "ledger"),  # feedback looks up what it is about
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
 PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours

@@ -164,6 +164,7 @@ OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
 OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: Final = "otel_llm.evaluation.evaluator.source"
 OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.version"
 OTEL_LLM_EVALUATION_ID: Final = "otel_llm.evaluation.id"
+OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY: Final = "otel_llm.evaluation.sampling_probability"
 OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
@@ -389,6 +390,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_VERSION: "string",
         OTEL_LLM_EVALUATION_ID: "string",
+        OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_EVALUATION_TARGET: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEEDBACK_OUTCOME: "string",

@@ -595,6 +595,26 @@ OTEL_LLM_EVALUATION_RESULTS: Final = Metric(
     ),
     required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
 )
+OTEL_LLM_EVALUATION_SCORE: Final = Metric(
+    name="otel_llm.evaluation.score",
+    instrument="histogram",
+    unit="1",
+    value_type="double",
+    description="Scores of evaluation results new to the ledger; the sum divided by the count is the mean.",
+    attributes=(
+        "gen_ai.evaluation.name",
+        "otel_llm.evaluation.evaluator.source",
+        "otel_llm.evaluation.target",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
+    buckets=(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10),
+)
 OTEL_LLM_EXPORTER_ATTEMPTS: Final = Metric(
     name="otel_llm.exporter.attempts",
     instrument="counter",
@@ -953,6 +973,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,
         "otel_llm.evaluation.results": OTEL_LLM_EVALUATION_RESULTS,
+        "otel_llm.evaluation.score": OTEL_LLM_EVALUATION_SCORE,
         "otel_llm.exporter.attempts": OTEL_LLM_EXPORTER_ATTEMPTS,
         "otel_llm.exporter.duration": OTEL_LLM_EXPORTER_DURATION,
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,

@@ -43,7 +43,7 @@ service:
     logs:
       receivers: [otlp]
       processors: [normalize]
-      exporters: [debug]
+      exporters: [debug, ledger]
 """
 
 # Every variable that is read: its name after OTEL_EXPORTER_OTLP_ (or OTEL_EXPORTER_OTLP_TRACES_ and so on), and what it

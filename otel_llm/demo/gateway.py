@@ -37,6 +37,7 @@ receivers:
 processors:
   normalize:
   cost:
+  quality:
   metrics:
 exporters:
   ledger:
@@ -46,7 +47,7 @@ exporters:
 service:
   shutdown_timeout_seconds: 3
   pipelines:
-    traces: {receivers: [otlp], processors: [normalize, cost, metrics], exporters: [ledger, file]}
+    traces: {receivers: [otlp], processors: [normalize, cost, quality, metrics], exporters: [ledger, file]}
     metrics: {receivers: [otlp], exporters: [file]}
     logs: {receivers: [otlp], processors: [normalize], exporters: [file]}
 """

@@ -157,6 +157,8 @@ def notes(rows: Iterable[Row], totals: Totals | None) -> Iterator[str]:
     written = sum(row.cache_write_tokens or 0 for row in rows)
     if written:
         yield f"{written:,} of the tokens in were written to the provider's cache, which has a price of its own"
+    for flags, number in sorted(Counter(row.quality_flags for row in rows if row.quality_flags).items()):
+        yield f"quality signals on {_calls(number)}: {flags.replace(',', ', ')}"
     for convention, number in sorted(Counter(row.dialect for row in rows if row.dialect).items()):
         yield f"{_calls(number)} came in the convention '{convention}'; all leave in OpenTelemetry's current one"
 

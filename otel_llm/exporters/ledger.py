@@ -1,31 +1,52 @@
-"""Writes each GenAI operation into the ledger, a SQLite file; see otel_llm/ledger. Other spans are passed over."""
+"""Writes each GenAI operation and each evaluation result into the ledger, a SQLite file; see otel_llm/ledger.
+
+Other spans and log records are passed over.
+"""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from otel_llm.clock import Clock
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm.codecs.evaluations import read_evaluations
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.components import Context
 from otel_llm.errors import MalformedError, PermanentError, RetryableError
 from otel_llm.exporters.exporter import ExportResult
+from otel_llm.ledger.evaluations import Recorded
 from otel_llm.ledger.row import OWNERSHIP_KEYS, Row, row_of
 from otel_llm.ledger.store import Ledger, may_pass
 from otel_llm.signals import Payload, Signal
 
 _logger = logging.getLogger(__name__)
 _CLEAN_UP_SECONDS: Final = 3600.0
+_VALUE_LENGTH_LIMIT: Final = 128
+_RESULT_KEYS: Final = (
+    names.GEN_AI_EVALUATION_NAME,
+    names.GEN_AI_EVALUATION_SCORE_LABEL,
+    names.OTEL_LLM_EVALUATION_EVALUATOR_SOURCE,
+    names.OTEL_LLM_EVALUATION_TARGET,
+    names.GEN_AI_OPERATION_NAME,
+    names.GEN_AI_REQUEST_MODEL,
+    names.GEN_AI_RESPONSE_MODEL,
+    names.GEN_AI_PROMPT_NAME,
+    names.GEN_AI_PROMPT_VERSION,
+    names.SERVICE_NAME,
+)
+_SCORE_KEYS: Final = tuple(key for key in _RESULT_KEYS if key != names.GEN_AI_EVALUATION_SCORE_LABEL)
+_Result = TypeVar("_Result")
 
-SIGNALS: Final[frozenset[Signal]] = frozenset({"traces"})
+SIGNALS: Final[frozenset[Signal]] = frozenset({"traces", "logs"})
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ledger: one row for each GenAI operation, in a SQLite file."""
+    """The ledger: one row for each GenAI operation, and evaluation results beside them, in a SQLite file."""
 
     path: str = "otel-llm-ledger.db"
     """The file; made when it is not there. `~` is the home folder."""
@@ -54,23 +75,27 @@ class LedgerExporter:
     """
 
     def __init__(
-        self, ledger: Ledger, ownership: Mapping[str, Sequence[str]], retention_days: float | None, clock: Clock
+        self, ledger: Ledger, ownership: Mapping[str, Sequence[str]], retention_days: float | None, context: Context
     ) -> None:
         self.signals = SIGNALS
         self.ledger = ledger
         self._ownership = ownership
         self._retention_days = retention_days
-        self._clock = clock
-        self._next_clean_up = clock.monotonic()
+        self._clock = context.clock
+        self._next_clean_up = self._clock.monotonic()
+        self._results = context.metrics.counter(definitions.OTEL_LLM_EVALUATION_RESULTS, _RESULT_KEYS)
+        self._scores = context.metrics.histogram(definitions.OTEL_LLM_EVALUATION_SCORE, _SCORE_KEYS)
 
     def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - SQLite waits as opened
-        """Record the operations of a payload, all or none.
+        """Record the operations or the evaluation results of a payload, all or none.
 
         Raises:
             RetryableError: the file is locked or the disk full, for now.
             PermanentError: the payload cannot be read, or the file is broken.
         """
         try:
+            if payload.signal == "logs":
+                return self._export_evaluations(payload)
             operations = decode_traces(payload.join()).operations
         except MalformedError as error:
             raise PermanentError(f"ledger: {error}") from None
@@ -85,11 +110,24 @@ class LedgerExporter:
         """Close the file."""
         self.ledger.close()
 
+    def _export_evaluations(self, payload: Payload) -> ExportResult:
+        evaluations, unreadable = read_evaluations(payload.join())
+        for recorded in self._written(lambda: self.ledger.record_evaluations(evaluations)) if evaluations else ():
+            if recorded.is_new:
+                name, label, *rest = _series(recorded)
+                self._results.add(1, name, label, *rest)
+                if recorded.evaluation.score is not None:
+                    self._scores.record(recorded.evaluation.score, name, *rest)
+        self._clean_up()
+        return ExportResult(unreadable, "evaluation results need a name and a target" if unreadable else "")
+
     def _record(self, rows: list[Row]) -> None:
-        if not rows:
-            return
+        if rows:
+            self._written(lambda: self.ledger.record(rows))
+
+    def _written(self, write: Callable[[], _Result]) -> _Result:
         try:
-            self.ledger.record(rows)
+            return write()
         except sqlite3.Error as error:
             problem = f"ledger {self.ledger.path}: {error}"
             if may_pass(error):
@@ -108,6 +146,16 @@ class LedgerExporter:
             _logger.warning("ledger %s: old rows were not deleted: %s", self.ledger.path, error)
 
 
+def _series(recorded: Recorded) -> tuple[str, ...]:
+    one, row = recorded.evaluation, recorded.operation
+    known = (None,) * 6 if row is None else (
+        row.operation, row.request_model, row.response_model, row.prompt_name, row.prompt_version, row.service
+    )  # fmt: skip
+    target = "unknown" if row is None else "known"
+    values = (one.name, one.label, one.source, target, *known)
+    return tuple((value or "")[:_VALUE_LENGTH_LIMIT] for value in values)
+
+
 def create(config: Config, context: Context) -> LedgerExporter:
     """Make the exporter and open the file.
 
@@ -121,4 +169,4 @@ def create(config: Config, context: Context) -> LedgerExporter:
         "feature": config.feature_keys,
     }
     ledger = Ledger(config.path, clock=context.clock)
-    return LedgerExporter(ledger, ownership, config.retention_days, context.clock)
+    return LedgerExporter(ledger, ownership, config.retention_days, context)

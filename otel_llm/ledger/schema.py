@@ -66,7 +66,30 @@ _FIRST: Final = (
     "CREATE INDEX operations_by_start ON operations (start_unix_nano)",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+# Results of evaluations: ids of what they are about, which may never come.
+_EVALUATIONS: Final = (
+    """
+    CREATE TABLE evaluations (
+        id TEXT PRIMARY KEY,
+        trace_id BLOB,
+        span_id BLOB,
+        response_id TEXT,
+        name TEXT NOT NULL,
+        evaluator_id TEXT NOT NULL,
+        evaluator_version TEXT NOT NULL,
+        source TEXT,
+        score REAL,
+        label TEXT,
+        error_type TEXT,
+        time_unix_nano INTEGER NOT NULL,
+        sampling_probability REAL
+    )
+    """,
+    "CREATE INDEX evaluations_by_time ON evaluations (time_unix_nano)",
+    "CREATE INDEX operations_by_response ON operations (response_id) WHERE response_id IS NOT NULL",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _EVALUATIONS)
 
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_unix_nano INTEGER NOT NULL)"

@@ -15,9 +15,20 @@ from typing import Final, get_args
 
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.errors import ConfigError
+from otel_llm.ledger.evaluations import (
+    EvaluationDimension,
+    EvaluationTotals,
+    Recorded,
+    StoredEvaluation,
+    find_operation,
+    read_evaluation_totals,
+    read_evaluations,
+    record_evaluations,
+)
 from otel_llm.ledger.row import COLUMNS, Row
 from otel_llm.ledger.schema import migrate
 from otel_llm.ledger.totals import Dimension, Totals, read_totals
+from otel_llm.quality.results import Evaluation, Target
 
 _INT64_MAX: Final = 2**63 - 1
 _DAY_NANO: Final = 86_400 * 10**9
@@ -28,6 +39,9 @@ _INSERT: Final = f"INSERT OR REPLACE INTO operations VALUES ({', '.join('?' * le
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM operations WHERE start_unix_nano >= ? ORDER BY start_unix_nano"  # noqa: S608 - constants
 _DELETE: Final = (
     "DELETE FROM operations WHERE rowid IN (SELECT rowid FROM operations WHERE start_unix_nano < ? LIMIT ?)"
+)
+_DELETE_EVALUATIONS: Final = (
+    "DELETE FROM evaluations WHERE rowid IN (SELECT rowid FROM evaluations WHERE time_unix_nano < ? LIMIT ?)"
 )
 
 # Conditions that can end by themselves or by a person's hand, after which the same rows are taken.
@@ -103,15 +117,63 @@ class Ledger:
         with self._lock:
             return read_totals(self._connection, by, since_unix_nano, until_unix_nano)
 
+    def record_evaluations(self, evaluations: Sequence[Evaluation]) -> list[Recorded]:
+        """Write results of evaluations in one transaction; one that came before is replaced unless it is newer.
+
+        Raises:
+            sqlite3.Error: see `may_pass`.
+        """
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                return record_evaluations(self._connection, evaluations)
+
+    def evaluations(self, since_unix_nano: int = 0, limit: int = 1000) -> list[StoredEvaluation]:
+        """Results that came at or after a time, the newest first."""
+        with self._lock:
+            return read_evaluations(self._connection, since_unix_nano, limit)
+
+    def evaluation_totals(
+        self, by: Sequence[EvaluationDimension] = (), since_unix_nano: int = 0
+    ) -> list[EvaluationTotals]:
+        """Sums of the results since a time, for each combination of the dimensions' values.
+
+        Raises:
+            ValueError: a dimension that does not exist.
+        """
+        unknown = [name for name in by if name not in get_args(EvaluationDimension)]
+        if unknown:
+            raise ValueError(
+                f"by: expected some of {', '.join(get_args(EvaluationDimension))}; got {', '.join(unknown)}"
+            )
+        with self._lock:
+            return read_evaluation_totals(self._connection, by, since_unix_nano)
+
+    def find(self, target: Target) -> Row | None:
+        """The operation that a target means; of a whole trace, the call that answered last.
+
+        Raises:
+            sqlite3.Error: see `may_pass`.
+        """
+        with self._lock:
+            return find_operation(self._connection, target)
+
     def forget(self, older_than_days: float) -> int:
-        """Delete rows that started longer ago than this; returns how many. Their space is used again."""
+        """Delete rows that started, and results that came, longer ago than this; returns how many rows.
+
+        Their space is used again.
+        """
         limit = self._clock.unix_nano() - int(older_than_days * _DAY_NANO)
+        self._delete(_DELETE_EVALUATIONS, limit)
+        return self._delete(_DELETE, limit)
+
+    def _delete(self, statement: str, limit: int) -> int:
         total = 0
         while True:
             with self._lock:
                 self._connection.execute("BEGIN IMMEDIATE")
                 with self._connection:
-                    deleted = self._connection.execute(_DELETE, (limit, _DELETE_ROWS)).rowcount
+                    deleted = self._connection.execute(statement, (limit, _DELETE_ROWS)).rowcount
             total += deleted
             if deleted < _DELETE_ROWS:
                 return total

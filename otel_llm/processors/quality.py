@@ -6,9 +6,7 @@ signal that is raised, and scores. A span that another otel_llm before this one 
 
 from __future__ import annotations
 
-import threading
 from collections import Counter as Tally
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, get_args
@@ -23,7 +21,7 @@ from otel_llm.operation import AttributeValue, Operation
 from otel_llm.processors.quality_config import MAX_SCHEMA_BYTES, Config
 from otel_llm.processors.quality_reading import Reader, documents_of, failed_result
 from otel_llm.processors.seen import SeenSpans
-from otel_llm.quality.signals import outliers, retrieval, support
+from otel_llm.quality.signals import completeness, outliers, retrieval, support
 from otel_llm.quality.signals.checks import Asked, Checks, Findings, Signal
 from otel_llm.quality.signals.exchange import Answer, last_question, read_answer, step_of, steps_of
 from otel_llm.quality.signals.tool_calls import ToolCall
@@ -38,7 +36,6 @@ _NANO: Final = 10**9
 _DAY: Final = 86_400 * _NANO
 # Fewer tokens say little about the rate.
 _FEWEST_TOKENS: Final = 32
-_LEVELS: Final = 2000
 _VALUE_LENGTH_LIMIT: Final = 128
 # Counted only: see friction.py.
 _RATE_ONLY: Final = frozenset({"user_friction"})
@@ -100,7 +97,7 @@ class Quality:
         self._schemas = schemas
         self._reader = Reader(config.max_content_size)
         self._traces = Traces(config.remembered_traces)
-        self._levels = _Levels()
+        self._levels = outliers.Levels()
         self._seen = SeenSpans(config.remembered_spans)
         keys = (names.OTEL_LLM_QUALITY_SIGNAL, *_SEGMENT, names.SERVICE_NAME)
         metrics, limit = context.metrics, config.series_limit
@@ -170,9 +167,8 @@ class Quality:
 
     def _without_content(self, operation: Operation, findings: Findings) -> None:
         """What the numbers alone tell."""
-        reasons = operation.finish_reasons
-        if reasons and "truncated" in self._on:
-            findings.note("truncated", "length" in reasons or "max_tokens" in reasons)
+        if "truncated" in self._on:
+            findings.note("truncated", completeness.is_truncated(operation.finish_reasons))
         if "empty" in self._on and operation.output_tokens == 0:
             findings.note("empty", raised=True)
 
@@ -191,7 +187,7 @@ class Quality:
             tools=self._reader.tools(operation) if answer.tool_calls else None,
             wants_json=operation.get(names.GEN_AI_OUTPUT_TYPE) == "json",
             schema=schema,
-            documents=self._traces.documents(operation.trace_id),
+            words=self._traces.words(operation.trace_id),
             steps=steps_of(messages, answer) if wants_loops else (),
         )
 
@@ -200,7 +196,7 @@ class Quality:
         if found is None:
             return
         documents, metadata = found
-        self._traces.retrieved(operation.trace_id, documents)
+        self._traces.retrieved(operation.trace_id, documents.all_words)
         if "empty_retrieval" in self._on:
             findings.note("empty_retrieval", not metadata)
         if "stale_retrieval" in self._on and self._stale_nano is not None and operation.start_unix_nano:
@@ -229,14 +225,16 @@ class Quality:
         target = operation.text(names.GEN_AI_TOOL_NAME) or operation.request_model
         if "retry_storm" in self._on and target is not None:
             storm = self._traces.called(operation.trace_id, operation.span_id, target, failed=failed)
-            if failed:
-                findings.note("retry_storm", storm)
+            findings.note("retry_storm", storm)
         if failed or not is_new or operation.operation_name == "execute_tool":
             return
         seconds = (operation.end_unix_nano - operation.start_unix_nano) / _NANO
         if seconds <= 0 or not operation.start_unix_nano:
             return
-        kind = (operation.operation_name, operation.provider_name, operation.response_model or operation.request_model)
+        model = operation.response_model or operation.request_model
+        kind = tuple(
+            (one or "")[:_VALUE_LENGTH_LIMIT] for one in (operation.operation_name, operation.provider_name, model)
+        )
         if "slow" in self._on:
             findings.note("slow", outliers.is_slow(self._levels.update((*kind, "seconds"), seconds)))
         rate = _tokens_a_second(operation, seconds)
@@ -253,27 +251,6 @@ class Quality:
             counts[segment, signal, True] += 1
         for signal, score in findings.scores.items():
             self._scores.record(score, signal, *segment)
-
-
-class _Levels:
-    """What durations and rates have been of late, by kind of call. Thread-safe."""
-
-    __slots__ = ("_levels", "_lock")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._levels: OrderedDict[tuple[str | None, ...], outliers.Level] = OrderedDict()
-
-    def update(self, kind: tuple[str | None, ...], value: float) -> float | None:
-        with self._lock:
-            level = self._levels.get(kind)
-            if level is None:
-                level = self._levels[kind] = outliers.Level()
-                if len(self._levels) > _LEVELS:
-                    self._levels.popitem(last=False)
-            else:
-                self._levels.move_to_end(kind)
-            return level.update(value)
 
 
 def _is_done(operation: Operation) -> bool:

@@ -16,7 +16,7 @@ class Signals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The answer holds no text, no tool call and nothing else."""
 
     truncated: bool = True
-    """The finish reason says that the answer was cut off, or there is none and the text stops in mid-sentence."""
+    """The finish reason says that the answer was cut off."""
 
     refusal: bool = True
     """The model declined to answer. English; hedged and clarifying answers are told apart."""
@@ -108,8 +108,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Characters of the largest message attribute that is read; operations with larger ones are counted as skipped."""
 
     remembered_traces: Annotated[int, msgspec.Meta(ge=1)] = 5_000
-    """How many traces are remembered for what spans operations: retrieved documents, tool calls, failures. Up to some
-    300 KB each where documents are long."""
+    """How many traces are remembered for what spans operations: words of retrieved documents, tool calls, failures.
+    Some 50 KB each at most, and 100 MB in all for words: where documents are long, fewer traces."""
 
     remembered_spans: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     """How many spans are remembered to count each of them once when senders retry; some 150 bytes each."""

@@ -18,6 +18,7 @@ from otel_llm.quality.signals.tool_calls import Tools, read_tools
 SkipReason = Literal["too_large", "not_messages"]
 
 _REMEMBERED: Final = 64
+_REMEMBERED_CHARACTERS: Final = 4 * 1024 * 1024
 _MAX_JSON: Final = 512 * 1024
 _Value = TypeVar("_Value")
 
@@ -25,11 +26,12 @@ _Value = TypeVar("_Value")
 class _Remembered(Generic[_Value]):
     """What texts that recur in every call mean: instructions, tool definitions. By hash, not to keep the texts."""
 
-    __slots__ = ("_known", "_read")
+    __slots__ = ("_characters", "_known", "_read")
 
     def __init__(self, read: Callable[[AttributeValue], _Value]) -> None:
         self._read = read
         self._known: dict[int, _Value] = {}
+        self._characters = 0
 
     def get(self, value: AttributeValue) -> _Value:
         if not isinstance(value, str):
@@ -38,8 +40,9 @@ class _Remembered(Generic[_Value]):
         known = self._known.get(key)
         if known is None:
             known = self._read(value)
-            if len(self._known) >= _REMEMBERED:
-                self._known = {}
+            self._characters += len(value)
+            if len(self._known) >= _REMEMBERED or self._characters > _REMEMBERED_CHARACTERS:
+                self._known, self._characters = {}, len(value)
             self._known[key] = known
         return known
 

@@ -8,7 +8,7 @@ import pytest
 from otel_llm import __version__
 from otel_llm.cli.main import main
 
-COMMANDS = ["run", "validate", "price", "demo", "config-schema", "version"]
+COMMANDS = ["run", "validate", "price", "review", "demo", "config-schema", "version"]
 
 
 def imported_by(code: str) -> set[str]:

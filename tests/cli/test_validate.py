@@ -28,7 +28,7 @@ def test_the_defaults_are_right_and_nothing_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     assert main(["validate"]) == 0
-    assert "traces    otlp       normalize, cost, metrics  debug, ledger\n" in capsys.readouterr().out
+    assert "traces    otlp       normalize, cost, quality, metrics  debug, ledger\n" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

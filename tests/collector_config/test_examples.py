@@ -58,8 +58,11 @@ def test_every_variable_an_example_names_is_read(path: Path):
         ]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/gateway.md"])
-def test_complete_configurations_in_a_document_are_valid(document: str, tmp_path: Path):
+@pytest.mark.parametrize("document", ["README.md", "docs/gateway.md", "docs/quality.md"])
+def test_complete_configurations_in_a_document_are_valid(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)  # a ledger is opened where it stands
     complete = [block for block in yaml_blocks(document) if "\nservice:" in block]
     assert complete
     for number, block in enumerate(complete):

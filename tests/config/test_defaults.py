@@ -31,7 +31,7 @@ def test_without_a_file_otlp_comes_in_on_loopback_and_goes_to_the_ledger_and_the
     assert settings.warnings == ()
     assert [one.id for one in settings.receivers] == ["otlp"]
     assert [one.id for one in settings.pipelines[0].processors] == ["normalize", "cost", "quality", "metrics"]
-    assert exporters(settings) == {"traces": ["debug", "ledger"], "metrics": ["debug"], "logs": ["debug"]}
+    assert exporters(settings) == {"traces": ["debug", "ledger"], "metrics": ["debug"], "logs": ["debug", "ledger"]}
 
 
 def test_neither_screen_nor_ledger_holds_up_what_goes_to_a_backend():
@@ -52,7 +52,7 @@ def test_an_endpoint_for_all_signals_adds_one_exporter_to_all_pipelines():
     assert exporters(settings) == {
         "traces": ["debug", "ledger", "otlp_http"],
         "metrics": ["debug", "otlp_http"],
-        "logs": ["debug", "otlp_http"],
+        "logs": ["debug", "ledger", "otlp_http"],
     }
     config = settings.exporters[-1].config
     assert config.endpoint == "https://otlp.example.com/base"
@@ -63,7 +63,11 @@ def test_an_endpoint_for_all_signals_adds_one_exporter_to_all_pipelines():
 
 def test_an_endpoint_for_one_signal_is_for_that_signal_only():
     settings = defaults(TRACES_ENDPOINT="http://jaeger.example.com:4318/v1/traces")
-    assert exporters(settings) == {"traces": ["debug", "ledger", "otlp_http"], "metrics": ["debug"], "logs": ["debug"]}
+    assert exporters(settings) == {
+        "traces": ["debug", "ledger", "otlp_http"],
+        "metrics": ["debug"],
+        "logs": ["debug", "ledger"],
+    }
     assert settings.exporters[-1].config.traces_endpoint == "http://jaeger.example.com:4318/v1/traces"
     assert settings.exporters[-1].config.endpoint is None
 
@@ -72,7 +76,7 @@ def test_signals_that_differ_in_their_address_only_share_an_exporter():
     settings = defaults(ENDPOINT="http://a.example.com", LOGS_ENDPOINT="http://b.example.com/logs")
     config = settings.exporters[-1].config
     assert (config.endpoint, config.logs_endpoint) == ("http://a.example.com", "http://b.example.com/logs")
-    assert exporters(settings)["logs"] == ["debug", "otlp_http"]
+    assert exporters(settings)["logs"] == ["debug", "ledger", "otlp_http"]
 
 
 def test_signals_that_differ_in_more_have_exporters_of_their_own():
@@ -80,14 +84,14 @@ def test_signals_that_differ_in_more_have_exporters_of_their_own():
     assert exporters(settings) == {
         "traces": ["debug", "ledger", "otlp_http/traces"],
         "metrics": ["debug", "otlp_http/traces"],
-        "logs": ["debug", "otlp_http/logs"],
+        "logs": ["debug", "ledger", "otlp_http/logs"],
     }
 
 
 def test_a_signal_of_another_protocol_has_an_exporter_of_its_own():
     settings = defaults(ENDPOINT="http://a.example.com:4000", TRACES_PROTOCOL="grpc")
     assert exporters(settings)["traces"] == ["debug", "ledger", "otlp_grpc"]
-    assert exporters(settings)["logs"] == ["debug", "otlp_http"]
+    assert exporters(settings)["logs"] == ["debug", "ledger", "otlp_http"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from otel_llm.components import Kind
+from otel_llm.components import Kind, find_type
 from otel_llm.config.defaults import DEFAULT_CONFIGURATION
 from otel_llm.config.fields import field_docs
 from otel_llm.config.schema import configuration_schema, installed_types, structs_below
@@ -39,10 +39,15 @@ FRAME: dict[Kind, str] = {
 }
 
 
+VARIABLES = ("COLLECTOR_TOKEN", "FEEDBACK_TOKEN", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+
+
 def example(kind: Kind, text: str) -> str:
     """A component's example with what it takes to be a whole configuration."""
     (id_,) = yaml.safe_load(text)[f"{kind}s"]
-    return text + FRAME[kind].replace("ID", id_)
+    signals = find_type(kind, id_.partition("/")[0]).signals
+    frame = FRAME[kind] if "traces" in signals else FRAME[kind].replace("traces:", "logs:")
+    return text + frame.replace("ID", id_)
 
 
 def is_valid(text: str) -> bool:
@@ -54,7 +59,7 @@ def is_valid(text: str) -> bool:
 )
 def test_every_example_of_the_documentation_loads_and_fits_the_schema(folder: Folder, key: tuple[Kind, str], text: str):
     whole = example(key[0], text)
-    settings = folder.load(whole, {"COLLECTOR_TOKEN": "abc", "ACME_KEY": "0123456789abcdef"})
+    settings = folder.load(whole, dict.fromkeys(VARIABLES, "abc") | {"ACME_KEY": "0123456789abcdef"})
     assert settings.warnings == ()
     ends = (*settings.receivers, *settings.processors, *settings.exporters, *settings.connectors)
     assert {one.type.name for one in ends} >= {key[1]}

@@ -26,6 +26,13 @@ receivers:
     path: /var/lib/otelcol/traces.jsonl
     follow: true
 """,
+    ("receiver", "feedback"): """\
+receivers:
+  feedback:
+    endpoint: 0.0.0.0:4320
+    token: ${env:FEEDBACK_TOKEN}
+    ledger: /var/lib/otel-llm/ledger.db   # that of the ledger exporter
+""",
     ("connector", "routing"): """\
 connectors:
   routing:
@@ -98,5 +105,17 @@ exporters:
 exporters:
   ledger:
     path: /var/lib/otel-llm/ledger.db
+""",
+    ("exporter", "langfuse_scores"): """\
+exporters:
+  langfuse_scores:
+    endpoint: https://cloud.langfuse.com
+    public_key: ${env:LANGFUSE_PUBLIC_KEY}
+    secret_key: ${env:LANGFUSE_SECRET_KEY}
+""",
+    ("exporter", "phoenix_annotations"): """\
+exporters:
+  phoenix_annotations:
+    endpoint: http://127.0.0.1:6006
 """,
 }

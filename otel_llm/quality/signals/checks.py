@@ -15,7 +15,6 @@ from otel_llm.quality.signals import completeness, friction, language, leakage, 
 from otel_llm.quality.signals.exchange import Answer
 from otel_llm.quality.signals.json_schema import breaks
 from otel_llm.quality.signals.loops import Step, is_loop
-from otel_llm.quality.signals.support import Documents
 from otel_llm.quality.signals.tool_calls import Tools, fault
 
 Signal = Literal[
@@ -88,7 +87,7 @@ class Asked:
         tools: that were offered.
         wants_json: whether the answer is to be JSON.
         schema: that the answer is to follow.
-        documents: what was retrieved for it.
+        words: of the documents that were retrieved for it.
         steps: the agent's last tool calls, those of the answer last.
     """
 
@@ -99,7 +98,7 @@ class Asked:
     tools: Tools | None = None
     wants_json: bool = False
     schema: object = None
-    documents: Documents | None = None
+    words: frozenset[str] | None = None
     steps: Sequence[Step] = ()
 
 
@@ -122,8 +121,8 @@ class Checks:
         self._completeness(answer, asked, findings)
         if answer.text:
             self._text(answer.text, asked, findings)
-            if asked.documents is not None and asked.documents.words:
-                self._documents(answer.text, asked, asked.documents, findings)
+            if asked.words:
+                self._documents(answer.text, asked, asked.words, findings)
         if answer.tool_calls:
             self._tool_calls(answer, asked, findings)
         if "user_friction" in self.enabled and asked.question:
@@ -135,8 +134,8 @@ class Checks:
         if "empty" in on:
             is_text_only = not answer.tool_calls and not answer.has_more
             findings.note("empty", is_text_only and completeness.is_empty(answer.text))
-        if "truncated" in on and (reasons or answer.text):
-            findings.note("truncated", completeness.is_truncated(answer.text, reasons))
+        if "truncated" in on:
+            findings.note("truncated", completeness.is_truncated(reasons))
 
     def _text(self, text: str, asked: Asked, findings: Findings) -> None:
         on = self.enabled
@@ -154,10 +153,10 @@ class Checks:
         if "prompt_leak" in on and asked.pieces:
             findings.note("prompt_leak", leakage.is_leak(text, asked.pieces))
 
-    def _documents(self, text: str, asked: Asked, documents: Documents, findings: Findings) -> None:
+    def _documents(self, text: str, asked: Asked, words: frozenset[str], findings: Findings) -> None:
         on = self.enabled
         if "lexical_support" in on and findings.answer_type in (None, "answered"):
-            findings.score("lexical_support", support.lexical_support(text, documents.all_words), self.least_support)
+            findings.score("lexical_support", support.lexical_support(text, words), self.least_support)
         if "missing_citation" in on and asked.wants_citations and findings.answer_type in (None, "answered"):
             findings.note("missing_citation", not retrieval.has_citation(text))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +13,7 @@ _WEIGHT: Final = 0.02
 _SIGMAS: Final = 4.0
 # Of the logarithm: what varies less than this is not told apart more finely.
 _LEAST_SPREAD: Final = 0.1
+_LEVELS: Final = 2000
 # An outlier moves the mean by no more than a value at this distance.
 _CLIP: Final = 3.0
 
@@ -43,6 +46,28 @@ class Level:
         self.mean += weight * step
         self.variance = (1 - weight) * (self.variance + weight * step * step)
         return distance if warm else None
+
+
+class Levels:
+    """Levels by kind of value, the last 2000 kinds. Thread-safe."""
+
+    __slots__ = ("_levels", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._levels: OrderedDict[tuple[str, ...], Level] = OrderedDict()
+
+    def update(self, kind: tuple[str, ...], value: float) -> float | None:
+        """As Level.update, for the level of that kind."""
+        with self._lock:
+            level = self._levels.get(kind)
+            if level is None:
+                level = self._levels[kind] = Level()
+                if len(self._levels) > _LEVELS:
+                    self._levels.popitem(last=False)
+            else:
+                self._levels.move_to_end(kind)
+            return level.update(value)
 
 
 def is_slow(distance: float | None) -> bool | None:

@@ -20,7 +20,7 @@ _NANO: Final = 10**9
 
 # [1], [2, 3], 【4†source】, (source: ...), a link, a footnote. A numbered list is none.
 _CITATION: Final = re.compile(
-    r"\[\^?\d{1,3}(?:\s?[,–-]\s?\d{1,3})*\]|【\d+[^】]{0,40}】|https?://|\]\(|\[(?:source|doc|ref)[^\]]{0,60}\]"
+    r"\[\^?\d{1,3}(?:\s?[,–-]\s?\d{1,3})*\]|【\d{1,4}[^】]{0,40}】|https?://|\]\(|\[(?:source|doc|ref)[^\]]{0,60}\]"
     r"|\b(?:source|sources|reference|references|according to)\b\s*[:\"“]?",
     re.IGNORECASE,
 )

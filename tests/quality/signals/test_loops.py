@@ -5,7 +5,6 @@ from __future__ import annotations
 from otel_llm.quality.signals.exchange import Answer, step_of, steps_of
 from otel_llm.quality.signals.loops import Step, is_loop, is_polling
 from otel_llm.quality.signals.outliers import Level, is_low, is_slow
-from otel_llm.quality.signals.support import Documents
 from otel_llm.quality.signals.tool_calls import ToolCall
 from otel_llm.quality.signals.traces import DEEPEST, Traces
 
@@ -55,18 +54,26 @@ def test_calls_and_results_are_read_from_the_history() -> None:
     assert not is_loop(steps_of([*turn(1, "page 1"), *turn(2, "page 2")], answer))
 
 
+def span(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def trace(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
 def test_a_trace_remembers_its_steps_once_each() -> None:
     traces = Traces(2)
-    assert [traces.stepped(b"t", bytes([n]), A) for n in (1, 2, 2, 2)] == [False, False, False, False]
-    assert traces.stepped(b"t", b"\x03", A)
-    assert not traces.stepped(b"other", b"\x01", A)
+    assert [traces.stepped(trace(1), span(n), A) for n in (1, 2, 2, 2)] == [False, False, False, False]
+    assert traces.stepped(trace(1), span(3), A)
+    assert not traces.stepped(trace(2), span(1), A)
 
 
 def test_four_failures_in_a_row_are_a_storm() -> None:
     traces = Traces(10)
     outcomes = [True, True, False, True, True, True, True]
-    found = [traces.called(b"t", bytes([n]), "gpt", failed=failed) for n, failed in enumerate(outcomes)]
-    assert found == [False] * 6 + [True]
+    found = [traces.called(trace(1), span(n), "gpt", failed=failed) for n, failed in enumerate(outcomes)]
+    assert found == [False, False, None, False, False, False, True]
 
 
 def test_agents_upon_each_other_are_counted_as_their_spans_end() -> None:
@@ -74,19 +81,38 @@ def test_agents_upon_each_other_are_counted_as_their_spans_end() -> None:
     heights = []
     for number in range(2 * DEEPEST, 0, -1):  # agents and the tools between them, children first
         is_agent = number % 2 == 1
-        heights.append(traces.height(b"t", bytes([number]), bytes([number - 1]), is_agent=is_agent))
+        heights.append(traces.height(trace(1), span(number), span(number - 1), is_agent=is_agent))
     assert max(heights) == DEEPEST
 
 
 def test_memory_of_traces_is_bounded() -> None:
     traces = Traces(5)
     for number in range(100):
-        trace = number.to_bytes(16, "big")
-        traces.retrieved(trace, Documents.of(["some text"]))
-        for span in range(600):
-            traces.height(trace, span.to_bytes(8, "big"), b"p", is_agent=True)
+        traces.retrieved(trace(number), frozenset({"some", "text"}))
+        for child in range(600):
+            traces.height(trace(number), span(child), span(10_000), is_agent=True)
     assert len(traces) == 5
-    assert traces.documents(bytes(16)) is None
+    assert traces.words(trace(0)) is None
+    assert traces.words(trace(99)) == {"some", "text"}
+
+
+def test_long_documents_make_fewer_traces_be_remembered() -> None:
+    traces = Traces(1000)
+    words = frozenset(f"word{n}" for n in range(40_000))
+    for number in range(100):
+        traces.retrieved(trace(number), words)
+    assert len(traces) == 25
+    assert traces.words(trace(99)) == words
+
+
+def test_ids_of_other_lengths_are_not_remembered() -> None:
+    traces = Traces(10)
+    long = bytes(100_000)
+    traces.retrieved(long, frozenset({"a"}))
+    assert traces.stepped(long, span(1), A) is None
+    assert traces.called(trace(1), long, "gpt", failed=True) is None
+    assert traces.height(long, span(1), span(2), is_agent=True) == 1
+    assert len(traces) == 0
 
 
 def test_an_outlier_is_far_from_the_level_and_nothing_is_while_it_is_young() -> None:

@@ -1,0 +1,187 @@
+"""Evaluation results beside the operations: what people, judges and users thought of them, whenever it comes.
+
+A result says what it is about by ids and is kept whether or not the operation is there: it is joined when it is read,
+so that feedback may come before the span, or days after. Explanations are not kept: they may hold content.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from otel_llm.ledger.row import COLUMNS, Row
+from otel_llm.quality.results import Evaluation, Target
+
+EvaluationDimension = Literal[
+    "name", "label", "evaluator_id", "evaluator_version", "source", "service", "model", "prompt_name", "prompt_version"
+]  # fmt: skip
+
+_INT64_MAX: Final = 2**63 - 1
+
+# The operation that a result is about: by its span; by the id of its answer; of a trace, the call that answered last.
+_OPERATION: Final = """(
+    SELECT o.rowid FROM operations o WHERE e.span_id IS NOT NULL AND o.trace_id = e.trace_id AND o.span_id = e.span_id
+    UNION ALL
+    SELECT o.rowid FROM operations o WHERE e.span_id IS NULL AND e.response_id IS NOT NULL
+        AND o.response_id = e.response_id
+    UNION ALL
+    SELECT * FROM (SELECT o.rowid FROM operations o WHERE e.span_id IS NULL AND o.trace_id = e.trace_id
+        AND o.operation IN ('chat', 'generate_content', 'text_completion') ORDER BY o.start_unix_nano DESC LIMIT 1)
+    LIMIT 1
+)"""
+_JOINED: Final = f"evaluations e LEFT JOIN operations o ON o.rowid = {_OPERATION}"
+
+_COLUMNS: Final = (
+    "id", "trace_id", "span_id", "response_id", "name", "evaluator_id", "evaluator_version", "source", "score", "label",
+    "error_type", "time_unix_nano", "sampling_probability",
+)  # fmt: skip
+_CHANGED: Final = ("response_id", "source", "score", "label", "error_type", "time_unix_nano", "sampling_probability")
+_UPSERT: Final = (
+    f"INSERT INTO evaluations VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
+    f"{', '.join(f'{name} = excluded.{name}' for name in _CHANGED)} "
+    "WHERE excluded.time_unix_nano >= evaluations.time_unix_nano"
+)
+_FIND: Final[Mapping[str, str]] = {
+    "span": "trace_id = ? AND span_id = ?",
+    "response": "response_id = ? ORDER BY start_unix_nano DESC",
+    "trace": "trace_id = ? AND operation IN ('chat', 'generate_content', 'text_completion') "
+    "ORDER BY start_unix_nano DESC",
+}
+_EXPRESSIONS: Final[Mapping[str, str]] = {
+    "model": "coalesce(o.response_model, o.request_model)",
+    "service": "o.service",
+    "prompt_name": "o.prompt_name",
+    "prompt_version": "o.prompt_version",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a result.
+
+    Attributes:
+        evaluation: the result.
+        is_new: whether it was not there before: one that takes the place of an earlier one is not new.
+        operation: what it is about; None when that is not in the ledger (yet).
+    """
+
+    evaluation: Evaluation
+    is_new: bool
+    operation: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationTotals:
+    """Sums over a group of results; those whose evaluator failed are counted apart.
+
+    Attributes:
+        group: the group's value of each dimension, None where results or operations have none.
+        results: results, failed ones left out.
+        failed: results whose evaluator failed.
+        scored: results with a score.
+        mean_score: of those, None when there are none.
+        unknown_targets: results, of both kinds, whose operation is not in the ledger.
+    """
+
+    group: Mapping[str, str | None]
+    results: int
+    failed: int
+    scored: int
+    mean_score: float | None
+    unknown_targets: int
+
+
+class StoredEvaluation(NamedTuple):
+    """A result as the ledger has it, with the operation it is about: its span when that is known."""
+
+    evaluation: Evaluation
+    trace_id: bytes
+    span_id: bytes
+
+
+def find_operation(connection: sqlite3.Connection, target: Target) -> Row | None:
+    """The operation that a target means; of a whole trace, the call that answered last."""
+    select = f"SELECT {', '.join(COLUMNS)} FROM operations WHERE"  # noqa: S608 - constants
+    found = None
+    if target.span_id:
+        found = connection.execute(f"{select} {_FIND['span']}", (target.trace_id, target.span_id)).fetchone()
+        return None if found is None else Row._make(found)
+    if target.response_id:
+        found = connection.execute(f"{select} {_FIND['response']} LIMIT 1", (target.response_id,)).fetchone()
+    if found is None and target.trace_id:
+        found = connection.execute(f"{select} {_FIND['trace']} LIMIT 1", (target.trace_id,)).fetchone()
+    return None if found is None else Row._make(found)
+
+
+def record_evaluations(connection: sqlite3.Connection, evaluations: Iterable[Evaluation]) -> list[Recorded]:
+    """Write results, within a transaction of the caller's; a later one takes the place of an earlier one."""
+    recorded = []
+    for one in evaluations:
+        is_new = connection.execute("SELECT 1 FROM evaluations WHERE id = ?", (one.id,)).fetchone() is None
+        connection.execute(_UPSERT, _values(one))
+        recorded.append(Recorded(one, is_new, find_operation(connection, one.target)))
+    return recorded
+
+
+def _values(one: Evaluation) -> tuple[object, ...]:
+    target = one.target
+    values = (
+        one.id, target.trace_id or None, target.span_id or None, target.response_id or None, one.name, one.evaluator_id,
+        one.evaluator_version, one.source or None, one.score, one.label or None, one.error_type or None,
+        min(one.time_unix_nano, _INT64_MAX), one.sampling_probability,
+    )  # fmt: skip
+    # SQLite takes only what UTF-8 can hold.
+    return tuple(value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for value in values)
+
+
+def read_evaluations(connection: sqlite3.Connection, since_unix_nano: int, limit: int) -> list[StoredEvaluation]:
+    """Results that came at or after a time, the newest first."""
+    columns = ", ".join(f"e.{name}" for name in _COLUMNS)
+    statement = (
+        f"SELECT {columns}, o.trace_id, o.span_id FROM {_JOINED} WHERE e.time_unix_nano >= ? "  # noqa: S608 - constants
+        "ORDER BY e.time_unix_nano DESC LIMIT ?"
+    )
+    return [_stored(values) for values in connection.execute(statement, (since_unix_nano, limit))]
+
+
+def _stored(values: Sequence[object]) -> StoredEvaluation:
+    row = dict(zip((*_COLUMNS, "operation_trace_id", "operation_span_id"), values, strict=True))
+    target = Target(row["trace_id"] or b"", row["span_id"] or b"", row["response_id"] or "")  # type: ignore[arg-type] # as the table has them
+    evaluation = Evaluation(
+        target,
+        name=row["name"],  # type: ignore[arg-type] # as above
+        score=row["score"],  # type: ignore[arg-type] # as above
+        label=row["label"] or "",  # type: ignore[arg-type] # as above
+        evaluator_id=row["evaluator_id"],  # type: ignore[arg-type] # as above
+        evaluator_version=row["evaluator_version"],  # type: ignore[arg-type] # as above
+        source=row["source"] or "",  # type: ignore[arg-type] # as above
+        error_type=row["error_type"] or "",  # type: ignore[arg-type] # as above
+        time_unix_nano=row["time_unix_nano"],  # type: ignore[arg-type] # as above
+        sampling_probability=row["sampling_probability"],  # type: ignore[arg-type] # as above
+    )
+    trace_id = row["operation_trace_id"] or target.trace_id
+    span_id = row["operation_span_id"] or target.span_id
+    return StoredEvaluation(evaluation, trace_id, span_id)  # type: ignore[arg-type] # as above
+
+
+def read_evaluation_totals(
+    connection: sqlite3.Connection, by: Sequence[EvaluationDimension], since_unix_nano: int
+) -> list[EvaluationTotals]:
+    """Totals for each combination of the dimensions' values, the largest first."""
+    groups = [_EXPRESSIONS.get(name, f"e.{name}") for name in by]
+    sums = (
+        "sum(e.error_type IS NULL)", "sum(e.error_type IS NOT NULL)", "sum(e.score IS NOT NULL)", "avg(e.score)",
+        "sum(o.rowid IS NULL)",
+    )  # fmt: skip
+    statement = (
+        f"SELECT {', '.join([*groups, *sums])} FROM {_JOINED} WHERE e.time_unix_nano >= ?"  # noqa: S608 - checked names
+        f"{' GROUP BY ' + ', '.join(groups) if groups else ''} ORDER BY count(*) DESC"
+    )
+    return [
+        EvaluationTotals(MappingProxyType(dict(zip(by, values, strict=False))), *values[len(by) :])
+        for values in connection.execute(statement, (since_unix_nano,))
+        if values[len(by)] is not None
+    ]
