@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("receivers", "exporters", "delivery", "processors", "ledger"),
     ("http", "codecs", "dialects", "components"),
     ("pipeline", "admission"),
-    ("operation", "telemetry", "signals", "clock", "errors", "nearest"),
+    ("operation", "telemetry", "signals", "log_records", "clock", "errors", "nearest"),
     ("cost", "quality"),
     ("_generated",),
 )

@@ -131,6 +131,13 @@ OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
+OTEL_LLM_COMPARISON_ATTRIBUTE: Final = "otel_llm.comparison.attribute"
+OTEL_LLM_COMPARISON_CANARY: Final = "otel_llm.comparison.canary"
+OTEL_LLM_COMPARISON_CLAIM: Final = "otel_llm.comparison.claim"
+OTEL_LLM_COMPARISON_CONTROL: Final = "otel_llm.comparison.control"
+OTEL_LLM_COMPARISON_NAME: Final = "otel_llm.comparison.name"
+OTEL_LLM_COMPARISON_SIGNAL: Final = "otel_llm.comparison.signal"
+OTEL_LLM_COMPARISON_VERDICT: Final = "otel_llm.comparison.verdict"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -155,6 +162,14 @@ OTEL_LLM_COST_STATUS: Final = "otel_llm.cost.status"
 OTEL_LLM_COST_TOTAL: Final = "otel_llm.cost.total"
 OTEL_LLM_COST_WEB_SEARCH: Final = "otel_llm.cost.web_search"
 OTEL_LLM_DIALECT: Final = "otel_llm.dialect"
+OTEL_LLM_DRIFT_AFTER: Final = "otel_llm.drift.after"
+OTEL_LLM_DRIFT_BEFORE: Final = "otel_llm.drift.before"
+OTEL_LLM_DRIFT_CATEGORY: Final = "otel_llm.drift.category"
+OTEL_LLM_DRIFT_DIRECTION: Final = "otel_llm.drift.direction"
+OTEL_LLM_DRIFT_OBSERVATIONS: Final = "otel_llm.drift.observations"
+OTEL_LLM_DRIFT_SIGNAL: Final = "otel_llm.drift.signal"
+OTEL_LLM_DRIFT_SINCE: Final = "otel_llm.drift.since"
+OTEL_LLM_DRIFT_STATISTIC: Final = "otel_llm.drift.statistic"
 OTEL_LLM_DROP_REASON: Final = "otel_llm.drop.reason"
 OTEL_LLM_ERROR_SITE: Final = "otel_llm.error.site"
 OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
@@ -322,6 +337,13 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OPENAI_RESPONSE_SERVICE_TIER: "string",
         OPENAI_RESPONSE_SYSTEM_FINGERPRINT: "string",
         OTEL_METRIC_OVERFLOW: "boolean",
+        OTEL_LLM_COMPARISON_ATTRIBUTE: "string",
+        OTEL_LLM_COMPARISON_CANARY: "string",
+        OTEL_LLM_COMPARISON_CLAIM: "string",
+        OTEL_LLM_COMPARISON_CONTROL: "string",
+        OTEL_LLM_COMPARISON_NAME: "string",
+        OTEL_LLM_COMPARISON_SIGNAL: "string",
+        OTEL_LLM_COMPARISON_VERDICT: "string",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",
@@ -346,6 +368,14 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_COST_TOTAL: "double",
         OTEL_LLM_COST_WEB_SEARCH: "double",
         OTEL_LLM_DIALECT: "string",
+        OTEL_LLM_DRIFT_AFTER: "double",
+        OTEL_LLM_DRIFT_BEFORE: "double",
+        OTEL_LLM_DRIFT_CATEGORY: "string",
+        OTEL_LLM_DRIFT_DIRECTION: "string",
+        OTEL_LLM_DRIFT_OBSERVATIONS: "int",
+        OTEL_LLM_DRIFT_SIGNAL: "string",
+        OTEL_LLM_DRIFT_SINCE: "string",
+        OTEL_LLM_DRIFT_STATISTIC: "string",
         OTEL_LLM_DROP_REASON: "string",
         OTEL_LLM_ERROR_SITE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_ID: "string",
@@ -500,6 +530,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OPENAI_API_TYPE: frozenset({"chat_completions", "responses"}),
         OPENAI_REQUEST_SERVICE_TIER: frozenset({"auto", "default"}),
+        OTEL_LLM_COMPARISON_CLAIM: frozenset({"worse", "safe"}),
+        OTEL_LLM_COMPARISON_VERDICT: frozenset({"promote", "roll_back", "keep_watching"}),
         OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter"}),
         OTEL_LLM_COST_METER: frozenset(
             {
@@ -539,6 +571,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OTEL_LLM_COST_SOURCE: frozenset({"catalogue", "overlay", "user", "provider"}),
         OTEL_LLM_COST_STATUS: frozenset({"priced", "unpriced", "partial", "not_billable", "error"}),
+        OTEL_LLM_DRIFT_DIRECTION: frozenset({"up", "down", "different"}),
+        OTEL_LLM_DRIFT_STATISTIC: frozenset({"rate", "median", "p90", "p10"}),
         OTEL_LLM_DROP_REASON: frozenset(
             {
                 "retries_exhausted",
@@ -551,6 +585,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "unreadable",
                 "queue_full",
                 "internal_error",
+                "no_pipeline",
             }
         ),
         OTEL_LLM_ERROR_SITE: frozenset({"pipeline", "instrumentation", "worker"}),
@@ -784,6 +819,27 @@ class OpenaiRequestServiceTierValues:
     DEFAULT: Final = "default"
 
 
+OtelLlmComparisonClaim: TypeAlias = Literal["worse", "safe"]
+
+
+class OtelLlmComparisonClaimValues:
+    """Listed values of otel_llm.comparison.claim; others may occur."""
+
+    WORSE: Final = "worse"
+    SAFE: Final = "safe"
+
+
+OtelLlmComparisonVerdict: TypeAlias = Literal["promote", "roll_back", "keep_watching"]
+
+
+class OtelLlmComparisonVerdictValues:
+    """Listed values of otel_llm.comparison.verdict; others may occur."""
+
+    PROMOTE: Final = "promote"
+    ROLL_BACK: Final = "roll_back"
+    KEEP_WATCHING: Final = "keep_watching"
+
+
 OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter"]
 
 
@@ -896,6 +952,29 @@ class OtelLlmCostStatusValues:
     ERROR: Final = "error"
 
 
+OtelLlmDriftDirection: TypeAlias = Literal["up", "down", "different"]
+
+
+class OtelLlmDriftDirectionValues:
+    """Listed values of otel_llm.drift.direction; others may occur."""
+
+    UP: Final = "up"
+    DOWN: Final = "down"
+    DIFFERENT: Final = "different"
+
+
+OtelLlmDriftStatistic: TypeAlias = Literal["rate", "median", "p90", "p10"]
+
+
+class OtelLlmDriftStatisticValues:
+    """Listed values of otel_llm.drift.statistic; others may occur."""
+
+    RATE: Final = "rate"
+    MEDIAN: Final = "median"
+    P90: Final = "p90"
+    P10: Final = "p10"
+
+
 OtelLlmDropReason: TypeAlias = Literal[
     "retries_exhausted",
     "permanent_error",
@@ -907,6 +986,7 @@ OtelLlmDropReason: TypeAlias = Literal[
     "unreadable",
     "queue_full",
     "internal_error",
+    "no_pipeline",
 ]
 
 
@@ -923,6 +1003,7 @@ class OtelLlmDropReasonValues:
     UNREADABLE: Final = "unreadable"
     QUEUE_FULL: Final = "queue_full"
     INTERNAL_ERROR: Final = "internal_error"
+    NO_PIPELINE: Final = "no_pipeline"
 
 
 OtelLlmErrorSite: TypeAlias = Literal["pipeline", "instrumentation", "worker"]

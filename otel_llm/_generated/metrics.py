@@ -442,6 +442,24 @@ MCP_SERVER_SESSION_DURATION: Final = Metric(
     attributes=("error.type", "jsonrpc.protocol.version", "mcp.protocol.version", "network.protocol.name"),
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
 )
+OTEL_LLM_COMPARISON_EVIDENCE: Final = Metric(
+    name="otel_llm.comparison.evidence",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Evidence about a canary as a share of what decides.",
+    attributes=("otel_llm.comparison.name", "otel_llm.comparison.signal", "otel_llm.comparison.claim"),
+    required=frozenset({"otel_llm.comparison.name", "otel_llm.comparison.signal", "otel_llm.comparison.claim"}),
+)
+OTEL_LLM_COMPARISON_VERDICTS: Final = Metric(
+    name="otel_llm.comparison.verdicts",
+    instrument="counter",
+    unit="{verdict}",
+    value_type="int",
+    description="Comparisons that were decided.",
+    attributes=("otel_llm.comparison.name", "otel_llm.comparison.verdict"),
+    required=frozenset({"otel_llm.comparison.name", "otel_llm.comparison.verdict"}),
+)
 OTEL_LLM_COST_CATALOGUE_AGE: Final = Metric(
     name="otel_llm.cost.catalogue.age",
     instrument="gauge",
@@ -545,6 +563,66 @@ OTEL_LLM_DERIVED_OVERFLOWS: Final = Metric(
     unit="{measurement}",
     value_type="int",
     description="Measurements of derived metrics counted in the overflow series for lack of room.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_DRIFT_CHANGES: Final = Metric(
+    name="otel_llm.drift.changes",
+    instrument="counter",
+    unit="{change}",
+    value_type="int",
+    description="Alarms about a signal that has moved.",
+    attributes=(
+        "otel_llm.drift.signal",
+        "otel_llm.drift.direction",
+        "service.name",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+    ),
+    required=frozenset({"otel_llm.drift.signal", "otel_llm.drift.direction"}),
+)
+OTEL_LLM_DRIFT_EVICTIONS: Final = Metric(
+    name="otel_llm.drift.evictions",
+    instrument="counter",
+    unit="{segment}",
+    value_type="int",
+    description="Segments that had to make room for others.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_DRIFT_EVIDENCE: Final = Metric(
+    name="otel_llm.drift.evidence",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Evidence of the detectors that hold most of it; an alarm is raised at 1.",
+    attributes=(
+        "otel_llm.drift.signal",
+        "service.name",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+    ),
+    required=frozenset({"otel_llm.drift.signal"}),
+)
+OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS: Final = Metric(
+    name="otel_llm.drift.expected_false_alarms",
+    instrument="gauge",
+    unit="{alarm}",
+    value_type="double",
+    description="False alarms that are to be expected, at most, from all that was seen.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_DRIFT_SEGMENTS: Final = Metric(
+    name="otel_llm.drift.segments",
+    instrument="gauge",
+    unit="{segment}",
+    value_type="int",
+    description="Segments that are watched.",
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
 )
@@ -723,6 +801,22 @@ OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"),
     required=frozenset({"otel_llm.component.name", "otel_llm.refusal.reason"}),
 )
+OTEL_LLM_RECORDS_DROPPED: Final = Metric(
+    name="otel_llm.records.dropped",
+    instrument="counter",
+    unit="{record}",
+    value_type="int",
+    description="Log records of our own that no logs pipeline got.",
+    attributes=("otel_llm.drop.reason",),
+    required=frozenset({"otel_llm.drop.reason"}),
+)
+OTEL_LLM_RECORDS_EMITTED: Final = Metric(
+    name="otel_llm.records.emitted",
+    instrument="counter",
+    unit="{record}",
+    value_type="int",
+    description="Log records of our own.",
+)
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
@@ -751,6 +845,8 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.client.session.duration": MCP_CLIENT_SESSION_DURATION,
         "mcp.server.operation.duration": MCP_SERVER_OPERATION_DURATION,
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
+        "otel_llm.comparison.evidence": OTEL_LLM_COMPARISON_EVIDENCE,
+        "otel_llm.comparison.verdicts": OTEL_LLM_COMPARISON_VERDICTS,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,
@@ -761,6 +857,11 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.delivery.queue.capacity": OTEL_LLM_DELIVERY_QUEUE_CAPACITY,
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,
+        "otel_llm.drift.changes": OTEL_LLM_DRIFT_CHANGES,
+        "otel_llm.drift.evictions": OTEL_LLM_DRIFT_EVICTIONS,
+        "otel_llm.drift.evidence": OTEL_LLM_DRIFT_EVIDENCE,
+        "otel_llm.drift.expected_false_alarms": OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS,
+        "otel_llm.drift.segments": OTEL_LLM_DRIFT_SEGMENTS,
         "otel_llm.exporter.attempts": OTEL_LLM_EXPORTER_ATTEMPTS,
         "otel_llm.exporter.duration": OTEL_LLM_EXPORTER_DURATION,
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,
@@ -780,5 +881,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.receiver.items.refused": OTEL_LLM_RECEIVER_ITEMS_REFUSED,
         "otel_llm.receiver.request.duration": OTEL_LLM_RECEIVER_REQUEST_DURATION,
         "otel_llm.receiver.requests.refused": OTEL_LLM_RECEIVER_REQUESTS_REFUSED,
+        "otel_llm.records.dropped": OTEL_LLM_RECORDS_DROPPED,
+        "otel_llm.records.emitted": OTEL_LLM_RECORDS_EMITTED,
     }
 )

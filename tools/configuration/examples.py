@@ -41,6 +41,23 @@ processors:
   presets:
     presets: [langfuse, logfire]
 """,
+    ("processor", "drift"): """\
+processors:
+  drift:
+    state_file: /var/lib/otel-llm/drift.json
+    baselines: {error: 0.02}        # what is promised; everything else is learnt
+""",
+    ("processor", "compare"): """\
+processors:
+  compare:
+    comparisons:
+      - name: answer-prompt
+        attribute: gen_ai.prompt.version
+        control: "7"
+        canary: "8"
+        where: {gen_ai.prompt.name: answer}
+        guardrails: {error: 0.01, refusal: 0.02, duration: 0.1}
+""",
     ("exporter", "otlp_grpc"): """\
 exporters:
   otlp_grpc:
