@@ -106,6 +106,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),
         "drift": _BuiltIn("otel_llm.processors.drift", _TRACES),
         "compare": _BuiltIn("otel_llm.processors.compare", _TRACES),
+        "judge": _BuiltIn("otel_llm.processors.judge", _TRACES),
     },
     "exporter": {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),

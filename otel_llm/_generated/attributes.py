@@ -176,6 +176,9 @@ OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
 OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: Final = "otel_llm.evaluation.evaluator.source"
 OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.version"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
+OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
+OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
+OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
@@ -382,6 +385,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_VERSION: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
+        OTEL_LLM_JUDGE_CALIBRATION: "string",
+        OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
+        OTEL_LLM_JUDGE_SKIP_REASON: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
@@ -591,6 +597,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_ERROR_SITE: frozenset({"pipeline", "instrumentation", "worker"}),
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
+        OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
+        OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
@@ -1038,6 +1046,29 @@ class OtelLlmExportOutcomeValues:
     RETRYABLE: Final = "retryable"
     PERMANENT: Final = "permanent"
     TOO_LARGE: Final = "too_large"
+
+
+OtelLlmJudgeCalibration: TypeAlias = Literal["calibrated", "uncalibrated"]
+
+
+class OtelLlmJudgeCalibrationValues:
+    """Listed values of otel_llm.judge.calibration; others may occur."""
+
+    CALIBRATED: Final = "calibrated"
+    UNCALIBRATED: Final = "uncalibrated"
+
+
+OtelLlmJudgeSkipReason: TypeAlias = Literal["queue_full", "daily_limit", "no_content", "judging", "shutdown"]
+
+
+class OtelLlmJudgeSkipReasonValues:
+    """Listed values of otel_llm.judge.skip_reason; others may occur."""
+
+    QUEUE_FULL: Final = "queue_full"
+    DAILY_LIMIT: Final = "daily_limit"
+    NO_CONTENT: Final = "no_content"
+    JUDGING: Final = "judging"
+    SHUTDOWN: Final = "shutdown"
 
 
 OtelLlmPolicyActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]

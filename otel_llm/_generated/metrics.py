@@ -672,6 +672,61 @@ OTEL_LLM_INTERNAL_ERRORS: Final = Metric(
     attributes=("otel_llm.error.site", "error.type", "otel_llm.component.type", "otel_llm.component.name"),
     required=frozenset({"otel_llm.error.site", "error.type"}),
 )
+OTEL_LLM_JUDGE_AGREEMENT: Final = Metric(
+    name="otel_llm.judge.agreement",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Cohen's kappa of the judge and people's labels.",
+    attributes=("gen_ai.evaluation.name",),
+    required=frozenset({"gen_ai.evaluation.name"}),
+)
+OTEL_LLM_JUDGE_DURATION: Final = Metric(
+    name="otel_llm.judge.duration",
+    instrument="histogram",
+    unit="s",
+    value_type="double",
+    description="Time a judge takes for one answer.",
+    attributes=("gen_ai.evaluation.name",),
+    required=frozenset({"gen_ai.evaluation.name"}),
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
+)
+OTEL_LLM_JUDGE_JUDGEMENTS: Final = Metric(
+    name="otel_llm.judge.judgements",
+    instrument="counter",
+    unit="{judgement}",
+    value_type="int",
+    description="Operations judged.",
+    attributes=("gen_ai.evaluation.name", "gen_ai.evaluation.score.label", "error.type"),
+    required=frozenset({"gen_ai.evaluation.name"}),
+)
+OTEL_LLM_JUDGE_QUEUE_LENGTH: Final = Metric(
+    name="otel_llm.judge.queue.length",
+    instrument="gauge",
+    unit="{judgement}",
+    value_type="int",
+    description="Operations that wait to be judged.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_JUDGE_SKIPPED: Final = Metric(
+    name="otel_llm.judge.skipped",
+    instrument="counter",
+    unit="{judgement}",
+    value_type="int",
+    description="Sampled operations that were not judged.",
+    attributes=("gen_ai.evaluation.name", "otel_llm.judge.skip_reason"),
+    required=frozenset({"gen_ai.evaluation.name", "otel_llm.judge.skip_reason"}),
+)
+OTEL_LLM_JUDGE_USAGE: Final = Metric(
+    name="otel_llm.judge.usage",
+    instrument="counter",
+    unit="{currency}",
+    value_type="double",
+    description="Money spent on judging; it is not part of `otel_llm.cost.usage`.",
+    attributes=("otel_llm.cost.currency", "gen_ai.evaluation.name"),
+    required=frozenset({"otel_llm.cost.currency", "gen_ai.evaluation.name"}),
+)
 OTEL_LLM_PIPELINE_DURATION: Final = Metric(
     name="otel_llm.pipeline.duration",
     instrument="histogram",
@@ -867,6 +922,12 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,
         "otel_llm.exporter.items.rejected": OTEL_LLM_EXPORTER_ITEMS_REJECTED,
         "otel_llm.internal_errors": OTEL_LLM_INTERNAL_ERRORS,
+        "otel_llm.judge.agreement": OTEL_LLM_JUDGE_AGREEMENT,
+        "otel_llm.judge.duration": OTEL_LLM_JUDGE_DURATION,
+        "otel_llm.judge.judgements": OTEL_LLM_JUDGE_JUDGEMENTS,
+        "otel_llm.judge.queue.length": OTEL_LLM_JUDGE_QUEUE_LENGTH,
+        "otel_llm.judge.skipped": OTEL_LLM_JUDGE_SKIPPED,
+        "otel_llm.judge.usage": OTEL_LLM_JUDGE_USAGE,
         "otel_llm.pipeline.duration": OTEL_LLM_PIPELINE_DURATION,
         "otel_llm.pipeline.items.dropped": OTEL_LLM_PIPELINE_ITEMS_DROPPED,
         "otel_llm.pipeline.items.processed": OTEL_LLM_PIPELINE_ITEMS_PROCESSED,
