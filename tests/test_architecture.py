@@ -101,7 +101,12 @@ def test_broad_excepts_stand_only_where_the_design_has_them() -> None:
     assert found <= ALLOWED_BROAD_EXCEPTS
 
 
-ALLOWED_BROAD_EXCEPTS = {"pipeline.py", "delivery/delivery.py", "processors/judging/worker.py"}
+ALLOWED_BROAD_EXCEPTS = {
+    "pipeline.py",
+    "delivery/delivery.py",
+    "processors/judging/worker.py",
+    "quality/regression/run.py",
+}
 
 
 @pytest.mark.parametrize("module", ["otel_llm", "otel_llm.cli.main"])
