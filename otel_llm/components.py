@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, cast
@@ -26,6 +26,7 @@ import msgspec
 
 from otel_llm.clock import Clock
 from otel_llm.errors import ConfigError
+from otel_llm.log_records import LogRecords
 from otel_llm.nearest import hint
 from otel_llm.signals import SIGNALS, Signal
 from otel_llm.telemetry import Metrics
@@ -55,11 +56,13 @@ class Context:
         name: its id in the configuration, e.g. `otlp` or `otlp/second`.
         metrics: where its counts and durations go.
         clock: where it takes the time from.
+        records: where it emits log records of its own; nobody takes them unless the host has said otherwise.
     """
 
     name: str
     metrics: Metrics
     clock: Clock
+    records: LogRecords = field(default_factory=LogRecords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "quality": _BuiltIn("otel_llm.processors.quality", _TRACES),
         "metrics": _BuiltIn("otel_llm.processors.metrics", _TRACES),
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),
+        "drift": _BuiltIn("otel_llm.processors.drift", _TRACES),
+        "compare": _BuiltIn("otel_llm.processors.compare", _TRACES),
+        "judge": _BuiltIn("otel_llm.processors.judge", _TRACES),
     },
     "exporter": {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import (
@@ -49,6 +49,28 @@ class Processor(Protocol):
         `operations` may be iterated several times, and leaves out operations that were dropped. When this raises within
         a loop over it, the operation the loop was at is taken to have failed; when it raises elsewhere, all of them.
         """
+        ...
+
+
+@runtime_checkable
+class Running(Protocol):
+    """A processor that does something beside its pipeline: it has threads, or keeps something in a file."""
+
+    def start(self) -> None:
+        """Begin; before the first operations come."""
+        ...
+
+    def shutdown(self, deadline_seconds: float) -> None:
+        """Finish what can be finished in time; operations may still come, and nothing more is done for them."""
+        ...
+
+
+@runtime_checkable
+class Successor(Protocol):
+    """A processor that goes on where one of an earlier configuration stood."""
+
+    def succeed(self, predecessor: Self) -> None:
+        """Take over from the processor of the same name and type; before `start`. Both may run for a while."""
         ...
 
 

@@ -134,6 +134,13 @@ OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
 OTEL_LLM_ATTEMPT_BACKOFF: Final = "otel_llm.attempt.backoff"
 OTEL_LLM_ATTEMPT_COUNT: Final = "otel_llm.attempt.count"
 OTEL_LLM_ATTEMPT_RETRY_AFTER: Final = "otel_llm.attempt.retry_after"
+OTEL_LLM_COMPARISON_ATTRIBUTE: Final = "otel_llm.comparison.attribute"
+OTEL_LLM_COMPARISON_CANARY: Final = "otel_llm.comparison.canary"
+OTEL_LLM_COMPARISON_CLAIM: Final = "otel_llm.comparison.claim"
+OTEL_LLM_COMPARISON_CONTROL: Final = "otel_llm.comparison.control"
+OTEL_LLM_COMPARISON_NAME: Final = "otel_llm.comparison.name"
+OTEL_LLM_COMPARISON_SIGNAL: Final = "otel_llm.comparison.signal"
+OTEL_LLM_COMPARISON_VERDICT: Final = "otel_llm.comparison.verdict"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -158,6 +165,14 @@ OTEL_LLM_COST_STATUS: Final = "otel_llm.cost.status"
 OTEL_LLM_COST_TOTAL: Final = "otel_llm.cost.total"
 OTEL_LLM_COST_WEB_SEARCH: Final = "otel_llm.cost.web_search"
 OTEL_LLM_DIALECT: Final = "otel_llm.dialect"
+OTEL_LLM_DRIFT_AFTER: Final = "otel_llm.drift.after"
+OTEL_LLM_DRIFT_BEFORE: Final = "otel_llm.drift.before"
+OTEL_LLM_DRIFT_CATEGORY: Final = "otel_llm.drift.category"
+OTEL_LLM_DRIFT_DIRECTION: Final = "otel_llm.drift.direction"
+OTEL_LLM_DRIFT_OBSERVATIONS: Final = "otel_llm.drift.observations"
+OTEL_LLM_DRIFT_SIGNAL: Final = "otel_llm.drift.signal"
+OTEL_LLM_DRIFT_SINCE: Final = "otel_llm.drift.since"
+OTEL_LLM_DRIFT_STATISTIC: Final = "otel_llm.drift.statistic"
 OTEL_LLM_DROP_REASON: Final = "otel_llm.drop.reason"
 OTEL_LLM_ERROR_SITE: Final = "otel_llm.error.site"
 OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
@@ -172,6 +187,9 @@ OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
 OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
 OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
+OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
+OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
+OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
@@ -360,6 +378,13 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_ATTEMPT_BACKOFF: "double",
         OTEL_LLM_ATTEMPT_COUNT: "int",
         OTEL_LLM_ATTEMPT_RETRY_AFTER: "string",
+        OTEL_LLM_COMPARISON_ATTRIBUTE: "string",
+        OTEL_LLM_COMPARISON_CANARY: "string",
+        OTEL_LLM_COMPARISON_CLAIM: "string",
+        OTEL_LLM_COMPARISON_CONTROL: "string",
+        OTEL_LLM_COMPARISON_NAME: "string",
+        OTEL_LLM_COMPARISON_SIGNAL: "string",
+        OTEL_LLM_COMPARISON_VERDICT: "string",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",
@@ -384,6 +409,14 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_COST_TOTAL: "double",
         OTEL_LLM_COST_WEB_SEARCH: "double",
         OTEL_LLM_DIALECT: "string",
+        OTEL_LLM_DRIFT_AFTER: "double",
+        OTEL_LLM_DRIFT_BEFORE: "double",
+        OTEL_LLM_DRIFT_CATEGORY: "string",
+        OTEL_LLM_DRIFT_DIRECTION: "string",
+        OTEL_LLM_DRIFT_OBSERVATIONS: "int",
+        OTEL_LLM_DRIFT_SIGNAL: "string",
+        OTEL_LLM_DRIFT_SINCE: "string",
+        OTEL_LLM_DRIFT_STATISTIC: "string",
         OTEL_LLM_DROP_REASON: "string",
         OTEL_LLM_ERROR_SITE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_ID: "string",
@@ -398,6 +431,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_INSTRUMENTATION_METHOD: "string",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
         OTEL_LLM_INSTRUMENTATION_STATUS: "string",
+        OTEL_LLM_JUDGE_CALIBRATION: "string",
+        OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
+        OTEL_LLM_JUDGE_SKIP_REASON: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
@@ -571,6 +607,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OPENAI_API_TYPE: frozenset({"chat_completions", "responses"}),
         OPENAI_REQUEST_SERVICE_TIER: frozenset({"auto", "default"}),
         OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter", "connector"}),
+        OTEL_LLM_COMPARISON_CLAIM: frozenset({"worse", "safe"}),
+        OTEL_LLM_COMPARISON_VERDICT: frozenset({"promote", "roll_back", "keep_watching"}),
+        OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter"}),
         OTEL_LLM_COST_METER: frozenset(
             {
                 "input",
@@ -609,6 +648,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OTEL_LLM_COST_SOURCE: frozenset({"catalogue", "overlay", "user", "provider"}),
         OTEL_LLM_COST_STATUS: frozenset({"priced", "unpriced", "partial", "not_billable", "error"}),
+        OTEL_LLM_DRIFT_DIRECTION: frozenset({"up", "down", "different"}),
+        OTEL_LLM_DRIFT_STATISTIC: frozenset({"rate", "median", "p90", "p10"}),
         OTEL_LLM_DROP_REASON: frozenset(
             {
                 "retries_exhausted",
@@ -623,6 +664,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "queue_full",
                 "overload",
                 "internal_error",
+                "no_pipeline",
             }
         ),
         OTEL_LLM_ERROR_SITE: frozenset({"pipeline", "instrumentation", "worker"}),
@@ -633,6 +675,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_INSTRUMENTATION_STATUS: frozenset(
             {"instrumented", "native", "other", "waiting", "missing", "disabled", "not_installed", "removed"}
         ),
+        OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
+        OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
@@ -876,6 +920,28 @@ class OpenaiRequestServiceTierValues:
 
 
 OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter", "connector"]
+OtelLlmComparisonClaim: TypeAlias = Literal["worse", "safe"]
+
+
+class OtelLlmComparisonClaimValues:
+    """Listed values of otel_llm.comparison.claim; others may occur."""
+
+    WORSE: Final = "worse"
+    SAFE: Final = "safe"
+
+
+OtelLlmComparisonVerdict: TypeAlias = Literal["promote", "roll_back", "keep_watching"]
+
+
+class OtelLlmComparisonVerdictValues:
+    """Listed values of otel_llm.comparison.verdict; others may occur."""
+
+    PROMOTE: Final = "promote"
+    ROLL_BACK: Final = "roll_back"
+    KEEP_WATCHING: Final = "keep_watching"
+
+
+OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter"]
 
 
 class OtelLlmComponentTypeValues:
@@ -988,6 +1054,29 @@ class OtelLlmCostStatusValues:
     ERROR: Final = "error"
 
 
+OtelLlmDriftDirection: TypeAlias = Literal["up", "down", "different"]
+
+
+class OtelLlmDriftDirectionValues:
+    """Listed values of otel_llm.drift.direction; others may occur."""
+
+    UP: Final = "up"
+    DOWN: Final = "down"
+    DIFFERENT: Final = "different"
+
+
+OtelLlmDriftStatistic: TypeAlias = Literal["rate", "median", "p90", "p10"]
+
+
+class OtelLlmDriftStatisticValues:
+    """Listed values of otel_llm.drift.statistic; others may occur."""
+
+    RATE: Final = "rate"
+    MEDIAN: Final = "median"
+    P90: Final = "p90"
+    P10: Final = "p10"
+
+
 OtelLlmDropReason: TypeAlias = Literal[
     "retries_exhausted",
     "permanent_error",
@@ -1001,6 +1090,7 @@ OtelLlmDropReason: TypeAlias = Literal[
     "queue_full",
     "overload",
     "internal_error",
+    "no_pipeline",
 ]
 
 
@@ -1019,6 +1109,7 @@ class OtelLlmDropReasonValues:
     QUEUE_FULL: Final = "queue_full"
     OVERLOAD: Final = "overload"
     INTERNAL_ERROR: Final = "internal_error"
+    NO_PIPELINE: Final = "no_pipeline"
 
 
 OtelLlmErrorSite: TypeAlias = Literal["pipeline", "instrumentation", "worker"]
@@ -1102,6 +1193,27 @@ class OtelLlmInstrumentationStatusValues:
     DISABLED: Final = "disabled"
     NOT_INSTALLED: Final = "not_installed"
     REMOVED: Final = "removed"
+OtelLlmJudgeCalibration: TypeAlias = Literal["calibrated", "uncalibrated"]
+
+
+class OtelLlmJudgeCalibrationValues:
+    """Listed values of otel_llm.judge.calibration; others may occur."""
+
+    CALIBRATED: Final = "calibrated"
+    UNCALIBRATED: Final = "uncalibrated"
+
+
+OtelLlmJudgeSkipReason: TypeAlias = Literal["queue_full", "daily_limit", "no_content", "judging", "shutdown"]
+
+
+class OtelLlmJudgeSkipReasonValues:
+    """Listed values of otel_llm.judge.skip_reason; others may occur."""
+
+    QUEUE_FULL: Final = "queue_full"
+    DAILY_LIMIT: Final = "daily_limit"
+    NO_CONTENT: Final = "no_content"
+    JUDGING: Final = "judging"
+    SHUTDOWN: Final = "shutdown"
 
 
 OtelLlmPolicyActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]

@@ -442,6 +442,24 @@ MCP_SERVER_SESSION_DURATION: Final = Metric(
     attributes=("error.type", "jsonrpc.protocol.version", "mcp.protocol.version", "network.protocol.name"),
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
 )
+OTEL_LLM_COMPARISON_EVIDENCE: Final = Metric(
+    name="otel_llm.comparison.evidence",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Evidence about a canary as a share of what decides.",
+    attributes=("otel_llm.comparison.name", "otel_llm.comparison.signal", "otel_llm.comparison.claim"),
+    required=frozenset({"otel_llm.comparison.name", "otel_llm.comparison.signal", "otel_llm.comparison.claim"}),
+)
+OTEL_LLM_COMPARISON_VERDICTS: Final = Metric(
+    name="otel_llm.comparison.verdicts",
+    instrument="counter",
+    unit="{verdict}",
+    value_type="int",
+    description="Comparisons that were decided.",
+    attributes=("otel_llm.comparison.name", "otel_llm.comparison.verdict"),
+    required=frozenset({"otel_llm.comparison.name", "otel_llm.comparison.verdict"}),
+)
 OTEL_LLM_COST_CATALOGUE_AGE: Final = Metric(
     name="otel_llm.cost.catalogue.age",
     instrument="gauge",
@@ -614,6 +632,65 @@ OTEL_LLM_EVALUATION_SCORE: Final = Metric(
     ),
     required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
     buckets=(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10),
+OTEL_LLM_DRIFT_CHANGES: Final = Metric(
+    name="otel_llm.drift.changes",
+    instrument="counter",
+    unit="{change}",
+    value_type="int",
+    description="Alarms about a signal that has moved.",
+    attributes=(
+        "otel_llm.drift.signal",
+        "otel_llm.drift.direction",
+        "service.name",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+    ),
+    required=frozenset({"otel_llm.drift.signal", "otel_llm.drift.direction"}),
+)
+OTEL_LLM_DRIFT_EVICTIONS: Final = Metric(
+    name="otel_llm.drift.evictions",
+    instrument="counter",
+    unit="{segment}",
+    value_type="int",
+    description="Segments that had to make room for others.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_DRIFT_EVIDENCE: Final = Metric(
+    name="otel_llm.drift.evidence",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Evidence of the detectors that hold most of it; an alarm is raised at 1.",
+    attributes=(
+        "otel_llm.drift.signal",
+        "service.name",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+    ),
+    required=frozenset({"otel_llm.drift.signal"}),
+)
+OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS: Final = Metric(
+    name="otel_llm.drift.expected_false_alarms",
+    instrument="gauge",
+    unit="{alarm}",
+    value_type="double",
+    description="False alarms that are to be expected, at most, from all that was seen.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_DRIFT_SEGMENTS: Final = Metric(
+    name="otel_llm.drift.segments",
+    instrument="gauge",
+    unit="{segment}",
+    value_type="int",
+    description="Segments that are watched.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
 )
 OTEL_LLM_EXPORTER_ATTEMPTS: Final = Metric(
     name="otel_llm.exporter.attempts",
@@ -704,6 +781,61 @@ OTEL_LLM_INTERNAL_ERRORS: Final = Metric(
     description="Unexpected exceptions caught where they are isolated.",
     attributes=("otel_llm.error.site", "error.type", "otel_llm.component.type", "otel_llm.component.name"),
     required=frozenset({"otel_llm.error.site", "error.type"}),
+)
+OTEL_LLM_JUDGE_AGREEMENT: Final = Metric(
+    name="otel_llm.judge.agreement",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Cohen's kappa of the judge and people's labels.",
+    attributes=("gen_ai.evaluation.name",),
+    required=frozenset({"gen_ai.evaluation.name"}),
+)
+OTEL_LLM_JUDGE_DURATION: Final = Metric(
+    name="otel_llm.judge.duration",
+    instrument="histogram",
+    unit="s",
+    value_type="double",
+    description="Time a judge takes for one answer.",
+    attributes=("gen_ai.evaluation.name",),
+    required=frozenset({"gen_ai.evaluation.name"}),
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40),
+)
+OTEL_LLM_JUDGE_JUDGEMENTS: Final = Metric(
+    name="otel_llm.judge.judgements",
+    instrument="counter",
+    unit="{judgement}",
+    value_type="int",
+    description="Operations judged.",
+    attributes=("gen_ai.evaluation.name", "gen_ai.evaluation.score.label", "error.type"),
+    required=frozenset({"gen_ai.evaluation.name"}),
+)
+OTEL_LLM_JUDGE_QUEUE_LENGTH: Final = Metric(
+    name="otel_llm.judge.queue.length",
+    instrument="gauge",
+    unit="{judgement}",
+    value_type="int",
+    description="Operations that wait to be judged.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_JUDGE_SKIPPED: Final = Metric(
+    name="otel_llm.judge.skipped",
+    instrument="counter",
+    unit="{judgement}",
+    value_type="int",
+    description="Sampled operations that were not judged.",
+    attributes=("gen_ai.evaluation.name", "otel_llm.judge.skip_reason"),
+    required=frozenset({"gen_ai.evaluation.name", "otel_llm.judge.skip_reason"}),
+)
+OTEL_LLM_JUDGE_USAGE: Final = Metric(
+    name="otel_llm.judge.usage",
+    instrument="counter",
+    unit="{currency}",
+    value_type="double",
+    description="Money spent on judging; it is not part of `otel_llm.cost.usage`.",
+    attributes=("otel_llm.cost.currency", "gen_ai.evaluation.name"),
+    required=frozenset({"otel_llm.cost.currency", "gen_ai.evaluation.name"}),
 )
 OTEL_LLM_PIPELINE_DURATION: Final = Metric(
     name="otel_llm.pipeline.duration",
@@ -930,6 +1062,21 @@ OTEL_LLM_SAMPLING_TRACES: Final = Metric(
     description="Traces that tail sampling has decided on.",
     attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
     required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
+OTEL_LLM_RECORDS_DROPPED: Final = Metric(
+    name="otel_llm.records.dropped",
+    instrument="counter",
+    unit="{record}",
+    value_type="int",
+    description="Log records of our own that no logs pipeline got.",
+    attributes=("otel_llm.drop.reason",),
+    required=frozenset({"otel_llm.drop.reason"}),
+)
+OTEL_LLM_RECORDS_EMITTED: Final = Metric(
+    name="otel_llm.records.emitted",
+    instrument="counter",
+    unit="{record}",
+    value_type="int",
+    description="Log records of our own.",
 )
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
@@ -959,6 +1106,8 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.client.session.duration": MCP_CLIENT_SESSION_DURATION,
         "mcp.server.operation.duration": MCP_SERVER_OPERATION_DURATION,
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
+        "otel_llm.comparison.evidence": OTEL_LLM_COMPARISON_EVIDENCE,
+        "otel_llm.comparison.verdicts": OTEL_LLM_COMPARISON_VERDICTS,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,
@@ -974,6 +1123,11 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,
         "otel_llm.evaluation.results": OTEL_LLM_EVALUATION_RESULTS,
         "otel_llm.evaluation.score": OTEL_LLM_EVALUATION_SCORE,
+        "otel_llm.drift.changes": OTEL_LLM_DRIFT_CHANGES,
+        "otel_llm.drift.evictions": OTEL_LLM_DRIFT_EVICTIONS,
+        "otel_llm.drift.evidence": OTEL_LLM_DRIFT_EVIDENCE,
+        "otel_llm.drift.expected_false_alarms": OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS,
+        "otel_llm.drift.segments": OTEL_LLM_DRIFT_SEGMENTS,
         "otel_llm.exporter.attempts": OTEL_LLM_EXPORTER_ATTEMPTS,
         "otel_llm.exporter.duration": OTEL_LLM_EXPORTER_DURATION,
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,
@@ -983,6 +1137,12 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.instrumentation.hooks": OTEL_LLM_INSTRUMENTATION_HOOKS,
         "otel_llm.instrumentation.retries": OTEL_LLM_INSTRUMENTATION_RETRIES,
         "otel_llm.internal_errors": OTEL_LLM_INTERNAL_ERRORS,
+        "otel_llm.judge.agreement": OTEL_LLM_JUDGE_AGREEMENT,
+        "otel_llm.judge.duration": OTEL_LLM_JUDGE_DURATION,
+        "otel_llm.judge.judgements": OTEL_LLM_JUDGE_JUDGEMENTS,
+        "otel_llm.judge.queue.length": OTEL_LLM_JUDGE_QUEUE_LENGTH,
+        "otel_llm.judge.skipped": OTEL_LLM_JUDGE_SKIPPED,
+        "otel_llm.judge.usage": OTEL_LLM_JUDGE_USAGE,
         "otel_llm.pipeline.duration": OTEL_LLM_PIPELINE_DURATION,
         "otel_llm.pipeline.items.dropped": OTEL_LLM_PIPELINE_ITEMS_DROPPED,
         "otel_llm.pipeline.items.processed": OTEL_LLM_PIPELINE_ITEMS_PROCESSED,
@@ -1005,5 +1165,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.sampling.held_spans": OTEL_LLM_SAMPLING_HELD_SPANS,
         "otel_llm.sampling.spans": OTEL_LLM_SAMPLING_SPANS,
         "otel_llm.sampling.traces": OTEL_LLM_SAMPLING_TRACES,
+        "otel_llm.records.dropped": OTEL_LLM_RECORDS_DROPPED,
+        "otel_llm.records.emitted": OTEL_LLM_RECORDS_EMITTED,
     }
 )

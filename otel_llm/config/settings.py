@@ -11,6 +11,7 @@ from otel_llm.clock import Clock
 from otel_llm.components import ComponentType, Context
 from otel_llm.config.service import ServiceConfig
 from otel_llm.delivery.config import Config as DeliveryConfig
+from otel_llm.log_records import LogRecords
 from otel_llm.signals import Signal
 from otel_llm.telemetry import Metrics
 
@@ -51,9 +52,10 @@ class Component:
         """
         return cast("Receiver", self._create(metrics, clock))
 
-    def create_processor(self, metrics: Metrics, clock: Clock) -> Processor:
-        """A new processor; as create_receiver."""
-        return cast("Processor", self._create(metrics, clock))
+    def create_processor(self, metrics: Metrics, clock: Clock, records: LogRecords | None = None) -> Processor:
+        """A new processor, which emits into `records`; as create_receiver."""
+        context = Context(self.id, metrics, clock, LogRecords() if records is None else records)
+        return cast("Processor", self.type.create(self.config, context))
 
     def create_exporter(self, metrics: Metrics, clock: Clock) -> Exporter:
         """A new exporter; as create_receiver."""

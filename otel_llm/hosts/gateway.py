@@ -26,6 +26,7 @@ from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.log_reporter import LogReporter
 from otel_llm.hosts.overload import MemoryGuard
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
@@ -36,7 +37,8 @@ from otel_llm.hosts.signal_pipelines import (
 )
 from otel_llm.hosts.stages import Stages, holder_deliveries, make_connectors
 from otel_llm.http.server import HttpServer
-from otel_llm.pipeline import Pipeline, Processor
+from otel_llm.log_records import LogRecords
+from otel_llm.pipeline import Pipeline, Processor, Running, Successor
 from otel_llm.receivers import Receiver
 from otel_llm.signals import Consumer, ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
@@ -67,7 +69,9 @@ class _Graph:
         ConfigError: with every problem that only making the components can show.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock, storage: Storage) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, clock: Clock, storage: Storage, records: LogRecords
+    ) -> None:
         self.settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -75,7 +79,7 @@ class _Graph:
         self._processors: dict[str, Processor] = {}
         for component in settings.processors:
             with _collecting(problems):
-                self._processors[component.id] = component.create_processor(metrics, clock)
+                self._processors[component.id] = component.create_processor(metrics, clock, records)
         self.deliveries: dict[str, Delivery] = {}
         for component in settings.exporters:
             with _collecting(problems):
@@ -129,6 +133,20 @@ class _Graph:
         self._stages.start()
         for delivery in self.deliveries.values():
             delivery.start()
+        for processor in self._processors.values():
+            if isinstance(processor, Running):
+                processor.start()
+
+    def succeed(self, before: _Graph) -> None:
+        """Let processors go on where those of an earlier graph stand."""
+        for name, processor in self._processors.items():
+            predecessor = before._processors.get(name)
+            if isinstance(processor, Successor) and type(predecessor) is type(processor):
+                processor.succeed(predecessor)
+
+    def log_fan_outs(self) -> list[FanOut]:
+        """Where our own log records go."""
+        return [pipeline.fan_out for pipeline in self.pipelines if pipeline.signal == "logs"]
 
     def offer_metrics(self, resource: Mapping[str, str], start_unix_nano: int) -> None:
         """Our own and derived metrics, to all metrics pipelines that do not stand behind a connector.
@@ -149,6 +167,13 @@ class _Graph:
             except RefusedError as error:
                 # Cumulative: the next ones say everything that these would have said.
                 _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
+
+    def stop_processors(self, deadline_seconds: float) -> None:
+        """Let processors finish what they do beside the pipelines, one after the other."""
+        end = self._clock.monotonic() + deadline_seconds
+        for processor in self._processors.values():
+            if isinstance(processor, Running):
+                processor.shutdown(max(0.0, end - self._clock.monotonic()))
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others.
@@ -207,7 +232,9 @@ class Gateway:
         self._interval = metrics_interval_seconds
         self.metrics = Metrics()
         self._storage = Storage(self.metrics, self._clock)
-        self._graph = _Graph(settings, self.metrics, self._clock, self._storage)
+        self._records = LogRecords()
+        self._graph = self._make_graph(settings)
+        self._log_reporter = LogReporter(self._records, self._log_fan_outs, self._resource(), self.metrics, self._clock)
         self._switches: dict[str, _Switch] = {}
         self._receivers: dict[str, tuple[Component, Receiver]] = {}
         self._admin: HttpServer | None = None
@@ -215,6 +242,12 @@ class Gateway:
         self._stopped = threading.Event()
         self._reporter: threading.Thread | None = None
         self._retiring: list[tuple[threading.Thread, _Graph]] = []
+
+    def _make_graph(self, settings: Settings) -> _Graph:
+        return _Graph(settings, self.metrics, self._clock, self._storage, self._records)
+
+    def _log_fan_outs(self) -> list[FanOut]:
+        return self._graph.log_fan_outs()
 
     @property
     def settings(self) -> Settings:
@@ -250,6 +283,7 @@ class Gateway:
             raise
         self._reporter = threading.Thread(target=self._report, name="otel-llm-metrics", daemon=True)
         self._reporter.start()
+        self._log_reporter.start()
         self._not_ready = None
 
     def _started_admin(self, config: AdminConfig) -> HttpServer | None:
@@ -291,7 +325,8 @@ class Gateway:
         old = self._graph
         config, former = settings.service.admin, old.settings.service.admin
         is_moving = config != former
-        new = _Graph(settings, self.metrics, self._clock, self._storage)
+        new = self._make_graph(settings)
+        new.succeed(old)
         new.start()
         self._graph = new
         admin = self._admin
@@ -318,7 +353,7 @@ class Gateway:
     def _retire(self, graph: _Graph) -> None:
         """Deliver what a graph has accepted, in the background: a dead destination must not hold up the next reload."""
         seconds = graph.settings.service.shutdown_timeout_seconds
-        retiring = threading.Thread(target=graph.shutdown, args=(seconds,), name="otel-llm-retiring", daemon=True)
+        retiring = threading.Thread(target=_retire, args=(graph, seconds), name="otel-llm-retiring", daemon=True)
         retiring.start()
         self._retiring = [one for one in self._retiring if one[0].is_alive()] + [(retiring, graph)]
 
@@ -371,10 +406,18 @@ class Gateway:
             receiver.shutdown(max(0.0, end - self._clock.monotonic()))
         if self._reporter is not None:  # it had started: the last counts go out with the rest
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+        # Half of what is left, at most: what was accepted from others comes before what we still have to say.
+        self._graph.stop_processors(max(0.0, end - self._clock.monotonic()) / 2)
+        self._log_reporter.shutdown(max(0.0, end - self._clock.monotonic()))
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
         self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:
             self._admin.shutdown(1.0)
+
+
+def _retire(graph: _Graph, seconds: float) -> None:
+    graph.stop_processors(seconds / 2)
+    graph.shutdown(seconds)
 
 
 def _same(one: Component | None, other: Component) -> bool:

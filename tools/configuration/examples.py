@@ -73,6 +73,37 @@ processors:
   presets:
     presets: [langfuse, logfire]
 """,
+    ("processor", "drift"): """\
+processors:
+  drift:
+    state_file: /var/lib/otel-llm/drift.json
+    baselines: {error: 0.02}        # what is promised; everything else is learnt
+""",
+    ("processor", "compare"): """\
+processors:
+  compare:
+    comparisons:
+      - name: answer-prompt
+        attribute: gen_ai.prompt.version
+        control: "7"
+        canary: "8"
+        where: {gen_ai.prompt.name: answer}
+        guardrails: {error: 0.01, refusal: 0.02, duration: 0.1}
+""",
+    ("processor", "judge"): """\
+processors:
+  judge:
+    endpoint:
+      url: https://api.openai.com/v1
+      model: gpt-5-mini
+      api_key: ${env:OPENAI_API_KEY}
+    daily_limit: "5.00"             # US dollars, by our own prices
+    labels: [/etc/otel-llm/labels.jsonl]
+    rubrics:
+      - id: helpfulness
+        version: "1"
+        question: Does the answer solve the problem of the user's last message?
+""",
     ("exporter", "otlp_grpc"): """\
 exporters:
   otlp_grpc:

@@ -197,6 +197,11 @@ class Monitor:
             return TextDetector(self._random, settings.text_reference)
         return ScalarDetector(self._random)
 
+    @property
+    def segments(self) -> int:
+        """How many are watched now."""
+        return len(self._segments)
+
     def watched(self) -> list[Watched]:
         """All detectors as they stand, the one with most evidence first."""
         with self._lock:
@@ -227,15 +232,21 @@ class Monitor:
                 ],
             }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, *, as_stored: bool = False) -> None:
         """Go on from a state, in place of all that was seen so far.
+
+        Args:
+            state: what `state` gave.
+            as_stored: with the settings that each detector was made with, in place of ours: to look at it.
 
         Raises:
             ValueError: it is none, or one of other settings.
         """
         try:
             version = state["version"]
-            segments = OrderedDict(self._restored(cast("list[tuple[list[str], dict[str, State]]]", state["segments"])))
+            segments = OrderedDict(
+                self._restored(cast("list[tuple[list[str], dict[str, State]]]", state["segments"]), as_stored=as_stored)
+            )
             most, spent = int(cast("int", state["most_detectors"])), float(cast("float", state["spent"]))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"not the state of a monitor: {type(error).__name__}: {error}") from error
@@ -246,12 +257,13 @@ class Monitor:
             self._count_detectors()
 
     def _restored(
-        self, segments: list[tuple[list[str], dict[str, State]]]
+        self, segments: list[tuple[list[str], dict[str, State]]], *, as_stored: bool
     ) -> Iterator[tuple[Segment, dict[str, _Entry]]]:
         for key, signals in segments[-self.settings.most_segments :]:
             entries = {}
             for signal, state in signals.items():
-                detector = self._make(signal, _EXAMPLES[str(state["kind"])])
+                is_as_stored = as_stored and state["kind"] == "rate"
+                detector = _as_stored(state) if is_as_stored else self._make(signal, _EXAMPLES[str(state["kind"])])
                 detector.restore(state)
                 if not 0.0 <= detector.evidence < 1.0:
                     raise ValueError(f"evidence is from 0 to below 1, got {detector.evidence}")
@@ -278,6 +290,11 @@ class Monitor:
 
 
 _EXAMPLES: Final[Mapping[str, Value]] = MappingProxyType({"rate": True, "category": "", "scalar": 0.0, "text": ()})
+
+
+def _as_stored(state: State) -> RateDetector:
+    declared = cast("list[float] | None", state["declared"])
+    return RateDetector(sides=cast("Sides", state["sides"]), declared=declared)
 
 
 def _update(detector: _Detector, value: Value, weight: float, now_unix_nano: int) -> Shift | None:

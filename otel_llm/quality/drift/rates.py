@@ -72,7 +72,8 @@ class RateDetector:
         reference_limit: after how many the baseline no longer changes.
         sides: which changes count.
         categories: names of the outcomes. One outcome, "", when there are none: it happens or it does not.
-        declared: rates that are not to be exceeded, one for each outcome, in place of a baseline that is learnt.
+        declared: rates that are not to be exceeded, one for each outcome, in place of a baseline that is learnt. After
+            an alarm they are compared with again after `reference` observations, as a baseline would be.
 
     Attributes:
         evidence, observations: see Detector.
@@ -110,6 +111,9 @@ class RateDetector:
         self._categories = tuple(categories)
         self._declared = None if declared is None else tuple(declared)
         self._begin()
+        if self._declared is not None:
+            self._next_bound = 0
+            self._compare_with(self._declared, self._declared, self._declared)
 
     def _begin(self) -> None:
         count = len(self._categories)
@@ -122,8 +126,6 @@ class RateDetector:
         self._next_bound = self._reference
         self._evidence: list[float] = []
         self._factors: tuple[tuple[float, ...], ...] = ()
-        if self._declared is not None:
-            self._compare_with(self._declared, self._declared, self._declared)
 
     @property
     def baseline(self) -> float | None:
@@ -159,7 +161,7 @@ class RateDetector:
                 return shift
         if outcome >= 0:
             self._hits[outcome] += 1
-        if number == self._next_bound and self._declared is None:
+        if number == self._next_bound:
             self._take_bounds()
         return None
 
@@ -171,6 +173,10 @@ class RateDetector:
             self._falls[outcome].fall(number, rate / _ALLOWANCE, now_unix_nano)
 
     def _take_bounds(self) -> None:
+        if self._declared is not None:  # after an alarm
+            self._next_bound = 0
+            self._compare_with(self._declared, self._declared, self._declared)
+            return
         # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together.
         doublings = int(math.log2(max(1.0, self._limit / self._reference)))
         sides = 2 if self._sides == "both" else 1
@@ -230,6 +236,8 @@ class RateDetector:
         return {
             "kind": "rate",
             "categories": list(self._categories),
+            "sides": self._sides,
+            "declared": None if self._declared is None else list(self._declared),
             "observations": self.observations,
             "hits": list(self._hits),
             "next_bound": self._next_bound,
@@ -242,13 +250,16 @@ class RateDetector:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from a state.
+        """Go on from a state; begin anew when it was made with other settings.
 
         Raises:
             KeyError, TypeError, ValueError: it is not one of this detector.
         """
         if state["categories"] != list(self._categories):
             raise ValueError("the state has other categories")
+        declared = None if self._declared is None else list(self._declared)
+        if (state["sides"], state["declared"]) != (self._sides, declared):
+            return
         self.observations = int(cast("int", state["observations"]))
         self._hits = [int(hits) for hits in cast("list[int]", state["hits"])]
         self._next_bound = int(cast("int", state["next_bound"]))

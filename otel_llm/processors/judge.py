@@ -1,0 +1,389 @@
+"""The judge processor: samples answers and has them assessed, beside the pipeline.
+
+Changes no operation and holds none up. What a judge says is a log record `gen_ai.evaluation.result` in the context of
+the span that was judged; docs/evaluation.md says how to read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from random import SystemRandom
+from typing import Annotated, Final
+
+import msgspec
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OtelLlmErrorSiteValues as ErrorSite
+from otel_llm._generated.attributes import OtelLlmJudgeSkipReasonValues as SkipReason
+from otel_llm._generated.events import GEN_AI_EVALUATION_RESULT, OTEL_LLM_DRIFT_CHANGE
+from otel_llm.components import Context
+from otel_llm.cost import Catalogue, OverlayError
+from otel_llm.errors import ConfigError
+from otel_llm.log_records import INFO, WARN, LogRecord
+from otel_llm.operation import AttributeValue, Operation
+from otel_llm.processors.drift import alarm_attributes, describe
+from otel_llm.processors.judging.endpoint import EndpointConfig, EndpointJudge
+from otel_llm.processors.judging.function import FunctionJudge
+from otel_llm.processors.judging.labels import agreements
+from otel_llm.processors.judging.prices import Spending
+from otel_llm.processors.judging.question import Judge, Question, as_text
+from otel_llm.processors.judging.waiting import Waiting
+from otel_llm.processors.judging.worker import Outcome, Reports, Workers
+from otel_llm.processors.operation_signals import is_repeated, value_of
+from otel_llm.processors.seen import SeenSpans
+from otel_llm.quality.drift import Monitor
+from otel_llm.quality.drift import Settings as DriftSettings
+from otel_llm.quality.judges import Agreement, Rubric, Sampling
+from otel_llm.quality.judges.agreement import BAR, LEAST_LABELS
+from otel_llm.quality.judges.limits import RequestRate
+from otel_llm.quality.judges.rubric import is_about_judging
+
+_JUDGED: Final = frozenset({"chat", "generate_content", "text_completion", "invoke_agent"})
+_ERROR_STATUS: Final = 2
+_SEGMENT: Final = (
+    names.SERVICE_NAME,
+    names.GEN_AI_REQUEST_MODEL,
+    names.GEN_AI_PROMPT_NAME,
+    names.GEN_AI_PROMPT_VERSION,
+)
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class RubricConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be decided about an answer."""
+
+    id: str
+    """Its name: that of the evaluation in results, metrics and labels."""
+
+    version: str
+    """Of its text. Another text needs another version: their results are not the same thing."""
+
+    question: str
+    """What is to be decided, e.g. "Does the answer solve the user's problem?"."""
+
+    good: dict[str, str] = msgspec.field(default_factory=lambda: {"pass": "The answer does what is asked for."})
+    """The labels for good answers, and what each means."""
+
+    bad: dict[str, str] = msgspec.field(default_factory=lambda: {"fail": "It does not."})
+    """The labels for bad answers, and what each means. That it cannot tell is always allowed to a judge."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Has a sample of the answers judged by a model, or by a function."""
+
+    rubrics: tuple[RubricConfig, ...]
+    """What answers are judged by. Each one asks the judge anew."""
+
+    endpoint: EndpointConfig | None = None
+    """The judge: an endpoint that speaks OpenAI's chat completions."""
+
+    function: str | None = None
+    """The judge: `package.module:function`, called with what a model would be told, returning a label. In place of
+    `endpoint`."""
+
+    flagged: Share = 1.0
+    """The share of answers with a quality flag that is judged."""
+
+    others: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.01
+    """That of all other answers. Never 0: what no signal sees is found there only."""
+
+    daily_limit: str | None = None
+    """What judging may cost a day (UTC) at most, as a decimal number, e.g. `"5.00"`, in the currency of the prices. By
+    our own prices, for which the judge's model has to be known. Each process has a limit of its own."""
+
+    prices: tuple[str, ...] = ()
+    """Files with the user's own prices, as for the cost processor."""
+
+    requests_per_minute: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    """How often the judge is asked at most."""
+
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """How many questions are asked at the same time."""
+
+    queue_size_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 * 1024 * 1024
+    """How much may wait to be judged. What has no flag gives way first, and is counted."""
+
+    content_characters: Annotated[int, msgspec.Meta(ge=200)] = 20_000
+    """How much of conversation and answer a judge is shown; the middle of longer ones is left out."""
+
+    remembered_judgements: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """How many judgements are remembered: the same answer to the same question is judged once."""
+
+    explanations: bool = False
+    """Whether results carry the judge's quotation of what decided. It is content of the conversation."""
+
+    labels: tuple[str, ...] = ()
+    """Files with people's labels beside the judge's, JSON lines as human review exports them. Without enough of them,
+    or when both disagree, results are marked `uncalibrated`, and alert nobody."""
+
+    least_agreement: Share = BAR
+    """Cohen's kappa from which a judge is taken for calibrated."""
+
+    least_labels: Annotated[int, msgspec.Meta(ge=10)] = LEAST_LABELS
+    """From how many labels on."""
+
+    false_alarms: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    """As for the drift processor, for the share of bad answers that a calibrated judge finds among those sampled from
+    all answers alike."""
+
+    false_alarm_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """See `false_alarms`."""
+
+
+class JudgeProcessor:
+    """Samples operations and hands them to the workers.
+
+    Args:
+        config: the user's settings.
+        context: name, metrics, clock, and where results go.
+        judge: whom to ask.
+        spending: what that may cost.
+        agreement: of each rubric, how well the judge agrees with people.
+    """
+
+    reads = frozenset(
+        {
+            *_SEGMENT[1:],
+            names.GEN_AI_OPERATION_NAME,
+            names.GEN_AI_INPUT_MESSAGES,
+            names.GEN_AI_OUTPUT_MESSAGES,
+            names.GEN_AI_SYSTEM_INSTRUCTIONS,
+            names.GEN_AI_RESPONSE_ID,
+            names.OTEL_LLM_COST_STATUS,
+            names.OTEL_LLM_COST_REASON,
+            names.OTEL_LLM_QUALITY_FLAGS,
+        }
+    )
+    writes: frozenset[str] = frozenset()
+
+    def __init__(
+        self, config: Config, context: Context, judge: Judge, spending: Spending, agreement: dict[str, Agreement]
+    ) -> None:
+        self.name = context.name
+        self._config = config
+        self._context = context
+        self._spending = spending
+        self._agreement = agreement
+        self._rubrics = _rubrics(config)
+        self._sampling = Sampling(config.flagged, config.others)
+        self._seen = SeenSpans(100_000)
+        self._waiting = Waiting(config.queue_size_bytes)
+        self._judge = judge
+        days = config.false_alarm_days * 86_400.0
+        self._monitor = Monitor(DriftSettings(config.false_alarms, days, reference=500), SystemRandom().random)
+        reports = Reports(self._tell, self._skip, self._fail)
+        self._workers = Workers(judge, spending, RequestRate(config.requests_per_minute), reports, context.clock)
+        self._measure(context)
+
+    def _measure(self, context: Context) -> None:
+        metrics, name = context.metrics, names.GEN_AI_EVALUATION_NAME
+        self._judgements = metrics.counter(
+            definitions.OTEL_LLM_JUDGE_JUDGEMENTS, (name, names.GEN_AI_EVALUATION_SCORE_LABEL, names.ERROR_TYPE)
+        )
+        self._skipped = metrics.counter(definitions.OTEL_LLM_JUDGE_SKIPPED, (name, names.OTEL_LLM_JUDGE_SKIP_REASON))
+        self._usage = metrics.counter(definitions.OTEL_LLM_JUDGE_USAGE, (names.OTEL_LLM_COST_CURRENCY, name))
+        self._duration = metrics.histogram(definitions.OTEL_LLM_JUDGE_DURATION, (name,))
+        self._errors = metrics.counter(
+            definitions.OTEL_LLM_INTERNAL_ERRORS,
+            (names.OTEL_LLM_ERROR_SITE, names.ERROR_TYPE, names.OTEL_LLM_COMPONENT_NAME),
+        )
+        changes = definitions.OTEL_LLM_DRIFT_CHANGES
+        self._changes = metrics.counter(
+            changes, (names.OTEL_LLM_DRIFT_SIGNAL, names.OTEL_LLM_DRIFT_DIRECTION, *_SEGMENT)
+        )
+        kappas: dict[tuple[str, ...], float] = {
+            (id_,): one.kappa for id_, one in self._agreement.items() if one.kappa is not None
+        }
+        self._gauges = (
+            metrics.gauge(
+                definitions.OTEL_LLM_JUDGE_QUEUE_LENGTH,
+                (names.OTEL_LLM_COMPONENT_NAME,),
+                lambda: {(self.name,): float(len(self._waiting))},
+            ),
+            metrics.gauge(definitions.OTEL_LLM_JUDGE_AGREEMENT, (name,), lambda: dict(kappas)),
+        )
+
+    def process(self, operations: Iterable[Operation]) -> None:
+        """Sample them; changes nothing."""
+        for operation in operations:
+            if operation.operation_name not in _JUDGED or operation.status_code == _ERROR_STATUS:
+                continue
+            is_flagged = bool(operation.get(names.OTEL_LLM_QUALITY_FLAGS))
+            probability = self._sampling.probability(is_flagged=is_flagged)
+            if not self._sampling.takes(operation.trace_id, probability):
+                continue
+            if not is_repeated(operation) and self._seen.is_new(operation):
+                self._ask(operation, probability, is_flagged=is_flagged)
+
+    def _ask(self, operation: Operation, probability: float, *, is_flagged: bool) -> None:
+        most = self._config.content_characters
+        conversation, answer = as_text(operation.input_messages, most), as_text(operation.output_messages, most)
+        system = operation.get(names.GEN_AI_SYSTEM_INSTRUCTIONS)
+        is_judging = is_about_judging([conversation, system if isinstance(system, str) else ""])
+        for rubric in self._rubrics:
+            question = Question(
+                rubric,
+                conversation,
+                answer,
+                operation.trace_id,
+                operation.span_id,
+                operation.response_id or "",
+                probability,
+                is_flagged,
+                self._sampling.takes(operation.trace_id, self._config.others),
+                tuple(value_of(operation, key) for key in _SEGMENT),
+            )
+            if is_judging:
+                self._skip(question, SkipReason.JUDGING)
+            elif not answer:
+                self._skip(question, SkipReason.NO_CONTENT)
+            else:
+                for gone in self._waiting.add(question):
+                    self._skip(gone, SkipReason.QUEUE_FULL)
+
+    def _skip(self, question: Question, reason: str) -> None:
+        self._skipped.add(1, question.rubric.id, reason)
+
+    def _fail(self, error_type: str) -> None:
+        self._errors.add(1, ErrorSite.WORKER, error_type, self.name)
+
+    def _is_calibrated(self, rubric: Rubric) -> bool:
+        return self._agreement[rubric.id].is_calibrated(self._config.least_agreement, self._config.least_labels)
+
+    def _tell(self, question: Question, outcome: Outcome) -> None:
+        rubric, judgement = question.rubric, outcome.judgement
+        label = "" if judgement is None else judgement.label
+        self._judgements.add(1, rubric.id, label, outcome.error_type)
+        if outcome.seconds:
+            self._duration.record(outcome.seconds, rubric.id)
+        if outcome.spent:
+            self._usage.add(outcome.spent, self._spending.currency, rubric.id)
+        is_calibrated = self._is_calibrated(rubric)
+        attributes: dict[str, AttributeValue] = {
+            names.GEN_AI_EVALUATION_NAME: rubric.id,
+            names.OTEL_LLM_EVALUATION_EVALUATOR_ID: f"judge.{self._judge.model}",
+            names.OTEL_LLM_EVALUATION_EVALUATOR_VERSION: rubric.version,
+            names.OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: "model",
+            names.OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: question.probability,
+            names.OTEL_LLM_JUDGE_CALIBRATION: "calibrated" if is_calibrated else "uncalibrated",
+        }
+        optional: dict[str, AttributeValue] = {
+            names.GEN_AI_EVALUATION_SCORE_LABEL: label,
+            names.GEN_AI_RESPONSE_ID: question.response_id,
+            names.ERROR_TYPE: outcome.error_type,
+        }
+        attributes |= {key: value for key, value in optional.items() if value}
+        if judgement is not None and judgement.score is not None:
+            attributes[names.GEN_AI_EVALUATION_SCORE_VALUE] = judgement.score
+        if judgement is not None and self._config.explanations and judgement.explanation:
+            attributes[names.GEN_AI_EVALUATION_EXPLANATION] = judgement.explanation
+        severity = WARN if outcome.error_type else INFO
+        now = self._context.clock.unix_nano()
+        self._context.records.emit(
+            LogRecord(GEN_AI_EVALUATION_RESULT, now, attributes, "", severity, question.trace_id, question.span_id)
+        )
+        if is_calibrated and question.is_of_all and judgement is not None and judgement.score is not None:
+            self._watch(question, now, is_bad=judgement.score == 0.0)
+
+    def _watch(self, question: Question, now: int, *, is_bad: bool) -> None:
+        for alarm in self._monitor.observe(question.segment, {question.rubric.id: is_bad}, now):
+            self._changes.add(1, alarm.signal, alarm.shift.direction, *alarm.segment)
+            attributes = alarm_attributes(alarm, _SEGMENT)
+            sentence = describe(alarm, _SEGMENT)
+            self._context.records.emit(LogRecord(OTEL_LLM_DRIFT_CHANGE, now, attributes, sentence, WARN))
+
+    def start(self) -> None:
+        """Begin to ask."""
+        config = self._config
+        self._workers.start(self._waiting, config.concurrency, config.remembered_judgements, config.content_characters)
+
+    def shutdown(self, deadline_seconds: float) -> None:
+        """Give up what waits; what is being asked may come to its end within the deadline."""
+        self._workers.shutdown(self._waiting, deadline_seconds)
+        for gauge in self._gauges:
+            self._context.metrics.remove(gauge)
+
+
+def _rubrics(config: Config) -> tuple[Rubric, ...]:
+    return tuple(
+        Rubric(one.id, one.version, one.question, tuple(one.good.items()), tuple(one.bad.items()))
+        for one in config.rubrics
+    )
+
+
+def create(config: Config, context: Context) -> JudgeProcessor:
+    """The processor.
+
+    Raises:
+        ConfigError: with every problem of the settings, or of the files they name.
+    """
+    setting = f"processors.{context.name}"
+    problems = [*_rubric_problems(config, setting), *_judge_problems(config, setting)]
+    limit = None
+    if config.daily_limit is not None:
+        limit = _decimal(config.daily_limit)
+        if limit is None:
+            problems.append(f"{setting}.daily_limit: expected an amount such as 5.00, got {config.daily_limit[:40]!r}")
+    if problems:
+        raise ConfigError(problems)
+    judge: Judge
+    provider, most = None, 0
+    if config.endpoint is not None:
+        judge = EndpointJudge(config.endpoint, f"{setting}.endpoint")
+        provider, most = config.endpoint.provider, config.endpoint.max_output_tokens
+    else:
+        judge = FunctionJudge(config.function or "", f"{setting}.function")
+    catalogue = _catalogue(config.prices, setting)
+    spending = Spending(catalogue, (provider, judge.model), most, limit, context.clock)
+    if limit is not None and not spending.currency:
+        judge.close()
+        problem = f"no price is known for the judge's model {judge.model!r}; give one in prices, or leave the limit out"
+        raise ConfigError([f"{setting}.daily_limit: {problem}"])
+    agreement = agreements(config.labels, _rubrics(config), f"{setting}.labels")
+    return JudgeProcessor(config, context, judge, spending, agreement)
+
+
+def _rubric_problems(config: Config, setting: str) -> list[str]:
+    problems = [] if config.rubrics else [f"{setting}.rubrics: expected at least one"]
+    known: set[str] = set()
+    for place, one in enumerate(config.rubrics):
+        if one.id in known:
+            problems.append(f"{setting}.rubrics[{place}].id: {one.id!r} is the id of another rubric")
+        known.add(one.id)
+        if not one.good or not one.bad:
+            problems.append(f"{setting}.rubrics[{place}]: expected a label for good answers and one for bad ones")
+        both = sorted(one.good.keys() & one.bad.keys())
+        if both:
+            problems.append(f"{setting}.rubrics[{place}].bad: {both[0]!r} is a label for good answers, too")
+    return problems
+
+
+def _judge_problems(config: Config, setting: str) -> list[str]:
+    if (config.endpoint is None) == (config.function is None):
+        return [f"{setting}: expected a judge, either endpoint or function"]
+    return []
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount > 0 else None
+
+
+def _catalogue(paths: Iterable[str], setting: str) -> Catalogue:
+    user: dict[str, object] = {}
+    for number, path in enumerate(paths):
+        try:
+            user |= msgspec.yaml.decode(Path(path).read_bytes(), type=dict[str, object])
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ConfigError([f"{setting}.prices[{number}]: cannot read {path}: {error}"]) from error
+    try:
+        return Catalogue.load(user=user or None)
+    except OverlayError as error:
+        raise ConfigError([f"{setting}.prices: {problem}" for problem in error.problems]) from None

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_llm._generated import attributes as names
+from otel_llm.components import Context
+from otel_llm.errors import ConfigError
+from otel_llm.log_records import LogRecord
+from otel_llm.operation import Operation
+from otel_llm.processors import drift
+from otel_llm.telemetry import Metrics
+from otel_llm.testing import FakeClock
+from tests.spans import SpanSpec, chat, operation, operations
+from tests.test_vocabulary import metric_problems
+
+MINUTE = 60.0
+
+
+class Watching:
+    """A drift processor with a clock of its own: each operation comes a minute after the one before."""
+
+    def __init__(self, **config: object) -> None:
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.context = Context("drift", self.metrics, self.clock)
+        self.processor = drift.create(drift.Config(**config), self.context)  # type: ignore[arg-type] # its fields
+        self.sent = 0
+
+    def send(self, one: SpanSpec) -> None:
+        self.sent += 1
+        self.clock.advance(MINUTE)
+        one.trace = one.span = self.sent
+        self.processor.process(operations(one))
+
+    def alarms(self) -> list[LogRecord]:
+        return self.context.records.take()
+
+
+def failing(rate: float, number: int, seed: int, **attributes: object) -> Iterator[SpanSpec]:
+    draw = random.Random(seed).random
+    for _ in range(number):
+        yield SpanSpec(chat(**attributes), status=2 if draw() < rate else 0)  # type: ignore[arg-type] # values of attributes
+
+
+def test_a_rate_that_moved_is_an_event_that_says_what_from_what_to_what_and_since_when() -> None:
+    watching = Watching(baselines={"error": 0.02}, ignore=("duration", "cost"))
+    for one in failing(0.02, 300, seed=1):
+        watching.send(one)
+    assert watching.alarms() == []
+    for one in failing(0.5, 40, seed=2, gen_ai__prompt__version="7"):  # another prompt is another segment
+        watching.send(one)
+    (alarm,) = watching.alarms()
+    assert alarm.event_name == "otel_llm.drift.change"
+    assert alarm.severity_number == 13
+    attributes = dict(alarm.attributes)
+    after = attributes.pop(names.OTEL_LLM_DRIFT_AFTER)
+    assert isinstance(after, float)
+    assert 0.3 < after < 0.9
+    since, number = attributes.pop(names.OTEL_LLM_DRIFT_SINCE), attributes.pop(names.OTEL_LLM_DRIFT_OBSERVATIONS)
+    assert attributes == {
+        "service.name": "shop",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.prompt.version": "7",
+        "otel_llm.drift.signal": "error",
+        "otel_llm.drift.direction": "up",
+        "otel_llm.drift.statistic": "rate",
+        "otel_llm.drift.before": 0.02,
+    }
+    assert alarm.body.startswith(f"error went up from 2.00% to {after:.2%} since {since} ({number} operations; ")
+    assert list(metric_problems(watching.metrics)) == []
+    shown = {family.definition.name: family.series for family in watching.metrics.collect()}
+    assert [series.value for series in shown["otel_llm.drift.changes"]] == [1]
+    assert [series.value for series in shown["otel_llm.drift.segments"]] == [2]
+    assert shown["otel_llm.drift.evidence"]
+
+
+def test_quality_signals_are_rates_of_what_could_be_told() -> None:
+    watching = Watching(baselines={"refusal": 0.01, "truncated": 0.01})
+    checked = {"otel_llm.quality.checks": ["refusal"], "otel_llm.quality.flags": ["refusal"]}
+    for _ in range(30):
+        watching.send(SpanSpec({**chat(), **checked}))
+    alarms = watching.alarms()
+    assert {alarm.attributes[names.OTEL_LLM_DRIFT_SIGNAL] for alarm in alarms} == {"refusal"}
+    watched = {one.signal: one.observations for one in watching.processor.monitor.watched()}
+    assert "truncated" not in watched  # unknown is not "did not happen"
+
+
+def test_a_signal_that_stands_on_the_span_counts_with_its_value() -> None:
+    watching = Watching()
+    watching.send(
+        SpanSpec({**chat(), names.OTEL_LLM_QUALITY_REPETITION: False, "otel_llm.quality.lexical_support": 0.5})
+    )
+    watched = {one.signal for one in watching.processor.monitor.watched()}
+    assert {"repetition", "lexical_support", "duration", "error", "input_tokens", "response_model"} <= watched
+    assert "cost" not in watched
+
+
+def test_what_failed_says_nothing_about_duration() -> None:
+    watching = Watching()
+    watching.send(SpanSpec(chat(), status=2))
+    watched = {one.signal for one in watching.processor.monitor.watched()}
+    assert "error" in watched
+    assert not watched & {"duration", "response_model", "finish_reason"}
+
+
+def seen(watching: Watching) -> int:
+    return max((one.observations for one in watching.processor.monitor.watched()), default=0)
+
+
+def test_a_span_that_comes_again_or_repeats_a_call_is_counted_once() -> None:
+    watching = Watching()
+    again = operation(chat())
+    watching.processor.process([again, again])
+    watching.processor.process([again])
+    copy = {names.OTEL_LLM_COST_STATUS: "not_billable", names.OTEL_LLM_COST_REASON: "duplicate"}
+    watching.processor.process(operations(SpanSpec({**chat(), **copy}, span=2)))
+    assert seen(watching) == 1
+
+
+@pytest.mark.parametrize(("only_first", "counted"), [(True, 3), (False, 12)])
+def test_of_a_conversation_the_first_operation_counts(*, only_first: bool, counted: int) -> None:
+    watching = Watching(one_of_conversation=only_first)
+    for number in range(12):
+        watching.send(SpanSpec(chat(gen_ai__conversation__id=f"c{number % 3}")))
+    assert seen(watching) == counted
+
+
+def question(text: str) -> dict[str, object]:
+    message = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
+    return {**chat(), names.GEN_AI_INPUT_MESSAGES: json.dumps(message)}
+
+
+def test_questions_are_compared_when_asked_for_and_no_text_is_kept() -> None:
+    watching = Watching(input_texts=1.0)
+    watching.send(SpanSpec(question("where is my parcel?")))  # type: ignore[arg-type] # values of attributes
+    assert "input_text" in {one.signal for one in watching.processor.monitor.watched()}
+    assert "parcel" not in json.dumps(watching.processor.monitor.state())
+    without = Watching()
+    without.send(SpanSpec(question("where is my parcel?")))  # type: ignore[arg-type] # values of attributes
+    assert "input_text" not in {one.signal for one in without.processor.monitor.watched()}
+
+
+def test_state_survives_a_restart(tmp_path: Path) -> None:
+    file = str(tmp_path / "drift.json")
+    first = Watching(state_file=file, baselines={"error": 0.02})
+    first.processor.start()
+    for one in failing(0.1, 50, seed=3):
+        first.send(one)
+    first.processor.shutdown(1)
+    first.processor.shutdown(1)
+    second = Watching(state_file=file, baselines={"error": 0.02})
+    second.processor.start()
+    assert second.processor.monitor.watched() == first.processor.monitor.watched()
+    second.processor.shutdown(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["drift.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"segment_by": [], "monitor": {}}', b"\xff" * 100])
+def test_a_state_that_is_of_no_use_is_set_aside(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "drift.json"
+    file.write_bytes(content)
+    watching = Watching(state_file=str(file))
+    watching.processor.start()
+    watching.send(SpanSpec(chat()))
+    watching.processor.shutdown(1)
+    assert (tmp_path / "drift.json.unreadable").read_bytes() == content
+    assert json.loads(file.read_bytes())["monitor"]["segments"]
+    assert "is of no use" in caplog.text
+
+
+def test_a_configuration_that_follows_goes_on_with_what_was_learnt() -> None:
+    first, second = Watching(), Watching(ignore=("cost",), false_alarms=2)
+    third = Watching(segment_by=("service.name",))
+    for one in failing(0.1, 20, seed=4):
+        first.send(one)
+    second.processor.succeed(first.processor)
+    third.processor.succeed(first.processor)
+    assert second.processor.monitor.watched() == first.processor.monitor.watched()
+    assert third.processor.monitor.watched() == []
+    same = Watching()
+    same.processor.succeed(first.processor)
+    assert same.processor.monitor is first.processor.monitor
+
+
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="reference_operations_limit: expected at least"):
+        Watching(reference_operations=5000, reference_operations_limit=200)
+    with pytest.raises(ConfigError, match="state_file: there is no folder"):
+        Watching(state_file=str(tmp_path / "none" / "drift.json"))
+
+
+def test_hostile_values_are_left_out() -> None:
+    watching = Watching()
+    odd: list[Operation] = operations(
+        SpanSpec(
+            {
+                **chat(),
+                "otel_llm.quality.checks": "refusal",
+                "otel_llm.quality.flags": 7,
+                "otel_llm.quality.lexical_support": float("nan"),
+                "gen_ai.response.time_to_first_chunk": float("inf"),
+                "gen_ai.usage.input_tokens": True,
+                "gen_ai.response.model": "m" * 10_000,
+                "gen_ai.prompt.name": "p" * 10_000,
+            },
+            seconds=-5,
+        )
+    )
+    watching.processor.process(odd)
+    watched = {one.signal for one in watching.processor.monitor.watched()}
+    assert watched == {"error", "output_tokens", "response_model"}
+    assert len(json.dumps(watching.processor.monitor.state())) < 3000
