@@ -100,6 +100,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "normalize": _BuiltIn("otel_llm.processors.normalize", _TRACES_AND_LOGS),
         "cost": _BuiltIn("otel_llm.processors.cost", _TRACES),
         "metrics": _BuiltIn("otel_llm.processors.metrics", _TRACES),
+        "policy": _BuiltIn("otel_llm.processors.policy", _TRACES),
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),
     },
     "exporter": {

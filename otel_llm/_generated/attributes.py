@@ -163,9 +163,16 @@ OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.ve
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
+OTEL_LLM_POLICY_EVALUATION_SECONDS: Final = "otel_llm.policy.evaluation.seconds"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
 OTEL_LLM_POLICY_MODE: Final = "otel_llm.policy.mode"
+OTEL_LLM_POLICY_RELOAD_OUTCOME: Final = "otel_llm.policy.reload.outcome"
+OTEL_LLM_POLICY_RISK_CATEGORY: Final = "otel_llm.policy.risk.category"
 OTEL_LLM_POLICY_RULE_ID: Final = "otel_llm.policy.rule.id"
+OTEL_LLM_POLICY_RULE_IDS: Final = "otel_llm.policy.rule.ids"
+OTEL_LLM_POLICY_SET_NAME: Final = "otel_llm.policy.set.name"
+OTEL_LLM_POLICY_SET_VERSION: Final = "otel_llm.policy.set.version"
+OTEL_LLM_POLICY_SEVERITY: Final = "otel_llm.policy.severity"
 OTEL_LLM_POLICY_TARGET_TYPE: Final = "otel_llm.policy.target.type"
 OTEL_LLM_POLICY_VERDICT_REASON: Final = "otel_llm.policy.verdict.reason"
 OTEL_LLM_POLICY_VERDICT_TYPE: Final = "otel_llm.policy.verdict.type"
@@ -354,9 +361,16 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
+        OTEL_LLM_POLICY_EVALUATION_SECONDS: "double",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
         OTEL_LLM_POLICY_MODE: "string",
+        OTEL_LLM_POLICY_RELOAD_OUTCOME: "string",
+        OTEL_LLM_POLICY_RISK_CATEGORY: "string",
         OTEL_LLM_POLICY_RULE_ID: "string",
+        OTEL_LLM_POLICY_RULE_IDS: "string[]",
+        OTEL_LLM_POLICY_SET_NAME: "string",
+        OTEL_LLM_POLICY_SET_VERSION: "string",
+        OTEL_LLM_POLICY_SEVERITY: "string",
         OTEL_LLM_POLICY_TARGET_TYPE: "string",
         OTEL_LLM_POLICY_VERDICT_REASON: "string",
         OTEL_LLM_POLICY_VERDICT_TYPE: "string",
@@ -558,6 +572,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
+        OTEL_LLM_POLICY_RELOAD_OUTCOME: frozenset({"success", "failure"}),
+        OTEL_LLM_POLICY_SEVERITY: frozenset({"low", "medium", "high", "critical"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
         OTEL_LLM_POLICY_VERDICT_TYPE: frozenset({"allow", "audit", "warn", "modify", "escalate", "deny", "error"}),
         OTEL_LLM_REFUSAL_REASON: frozenset(
@@ -981,6 +997,28 @@ class OtelLlmPolicyModeValues:
     SHADOW: Final = "shadow"
     WARN: Final = "warn"
     ENFORCE: Final = "enforce"
+
+
+OtelLlmPolicyReloadOutcome: TypeAlias = Literal["success", "failure"]
+
+
+class OtelLlmPolicyReloadOutcomeValues:
+    """Listed values of otel_llm.policy.reload.outcome; others may occur."""
+
+    SUCCESS: Final = "success"
+    FAILURE: Final = "failure"
+
+
+OtelLlmPolicySeverity: TypeAlias = Literal["low", "medium", "high", "critical"]
+
+
+class OtelLlmPolicySeverityValues:
+    """Listed values of otel_llm.policy.severity; others may occur."""
+
+    LOW: Final = "low"
+    MEDIUM: Final = "medium"
+    HIGH: Final = "high"
+    CRITICAL: Final = "critical"
 
 
 OtelLlmPolicyTargetType: TypeAlias = Literal["input", "output"]

@@ -640,6 +640,38 @@ OTEL_LLM_PIPELINE_OPERATIONS_NORMALIZED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.dialect"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.dialect"}),
 )
+OTEL_LLM_POLICY_BUNDLE_INFO: Final = Metric(
+    name="otel_llm.policy.bundle.info",
+    instrument="gauge",
+    unit="1",
+    value_type="int",
+    description="1 for the bundle in force; the same id on every instance means the same rules.",
+    attributes=("otel_llm.component.name", "otel_llm.policy.bundle.id"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.policy.bundle.id"}),
+)
+OTEL_LLM_POLICY_RELOADS: Final = Metric(
+    name="otel_llm.policy.reloads",
+    instrument="counter",
+    unit="{reload}",
+    value_type="int",
+    description="Times the policy files were read anew because they had changed.",
+    attributes=("otel_llm.component.name", "otel_llm.policy.reload.outcome"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.policy.reload.outcome"}),
+)
+OTEL_LLM_POLICY_VERDICTS: Final = Metric(
+    name="otel_llm.policy.verdicts",
+    instrument="counter",
+    unit="{verdict}",
+    value_type="int",
+    description="Verdicts of rules that objected, were lifted, or could not be evaluated; and one allow, without a rule, for each operation nobody objected to.",
+    attributes=(
+        "otel_llm.policy.verdict.type",
+        "otel_llm.policy.action.type",
+        "otel_llm.policy.mode",
+        "otel_llm.policy.rule.id",
+    ),
+    required=frozenset({"otel_llm.policy.verdict.type", "otel_llm.policy.action.type"}),
+)
 OTEL_LLM_PROCESSOR_DURATION: Final = Metric(
     name="otel_llm.processor.duration",
     instrument="histogram",
@@ -771,6 +803,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.pipeline.items.processed": OTEL_LLM_PIPELINE_ITEMS_PROCESSED,
         "otel_llm.pipeline.operations.marked": OTEL_LLM_PIPELINE_OPERATIONS_MARKED,
         "otel_llm.pipeline.operations.normalized": OTEL_LLM_PIPELINE_OPERATIONS_NORMALIZED,
+        "otel_llm.policy.bundle.info": OTEL_LLM_POLICY_BUNDLE_INFO,
+        "otel_llm.policy.reloads": OTEL_LLM_POLICY_RELOADS,
+        "otel_llm.policy.verdicts": OTEL_LLM_POLICY_VERDICTS,
         "otel_llm.processor.duration": OTEL_LLM_PROCESSOR_DURATION,
         "otel_llm.processor.operations.failed": OTEL_LLM_PROCESSOR_OPERATIONS_FAILED,
         "otel_llm.processor.operations.processed": OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED,

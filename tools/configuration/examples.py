@@ -36,6 +36,11 @@ processors:
 processors:
   metrics:
 """,
+    ("processor", "policy"): """\
+processors:
+  policy:
+    packs: [starter]                      # in shadow mode; your own with paths, see policy-guide.md
+""",
     ("processor", "presets"): """\
 processors:
   presets:

@@ -1,0 +1,160 @@
+"""Policy before a call is made: rules of the stage `request` allow it, change it, or stop it.
+
+A denied call is a DeniedError for the app, with the rule's id and reason. `escalate` stops a call too: nobody is there
+to be asked while the caller waits, and a call that a person has to decide about is not made before. An exemption is how
+that person lets it pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
+
+from otel_llm._generated import attributes as names
+from otel_llm.admission import ALLOW
+from otel_llm.admission import Decision as Answer
+from otel_llm.components import Context
+from otel_llm.errors import ConfigError
+from otel_llm.operation import AttributeValue, Message, Operation
+from otel_llm.policy.audit_sink import AuditSink
+from otel_llm.policy.sets import Bundle, Decision, Detection, PolicyError, decide
+from otel_llm.policy.sets.model import Stage
+from otel_llm.processors.policy import Config
+from otel_llm.processors.policy_loading import BundleSource, built_in_detection, paths_of
+from otel_llm.processors.policy_modify import modify
+from otel_llm.processors.policy_reloads import Reloads
+from otel_llm.processors.policy_verdict import Auditor, VerdictCounts, verdict_attributes, write_verdict
+
+_STOPPABLE: Final[frozenset[Stage]] = frozenset({"request"})
+_STOPS: Final = frozenset({"block", "escalate"})
+
+
+class _Request:
+    """A request with the resource of the app that makes it: hooks know the call, and not who they are in."""
+
+    __slots__ = ("_operation", "get", "resource")
+
+    def __init__(self, operation: Operation, resource: Mapping[str, AttributeValue]) -> None:
+        self._operation = operation
+        self.get: Callable[[str], object] = operation.get
+        self.resource: Mapping[str, object] = resource
+
+    def keys(self) -> frozenset[str]:
+        return self._operation.keys()
+
+    @property
+    def name(self) -> str:
+        return self._operation.name
+
+    @property
+    def kind(self) -> int:
+        return self._operation.kind
+
+    @property
+    def status_code(self) -> int:
+        return self._operation.status_code
+
+    @property
+    def scope_name(self) -> str:
+        return self._operation.scope_name
+
+    @property
+    def start_unix_nano(self) -> int:
+        return self._operation.start_unix_nano
+
+    @property
+    def end_unix_nano(self) -> int:
+        return self._operation.end_unix_nano
+
+    @property
+    def input_messages(self) -> Sequence[Message]:
+        return self._operation.input_messages
+
+    @property
+    def output_messages(self) -> Sequence[Message]:
+        return self._operation.output_messages
+
+
+class PolicyAdmission:
+    """Asks the rules before a call is made; thread-safe.
+
+    Args:
+        source: the bundle in force.
+        detection: the detectors that rules may name.
+        context: name, metrics and clock.
+        resource: attributes of the app, `service.name` and `deployment.environment.name` among them.
+        sink: where audit records go, None for nowhere.
+
+    Attributes:
+        on_error: `deny` when a set that is enforced says `failurePolicy: {request: fail}`.
+    """
+
+    def __init__(
+        self,
+        source: BundleSource,
+        detection: Detection,
+        context: Context,
+        resource: Mapping[str, AttributeValue],
+        sink: AuditSink | None = None,
+    ) -> None:
+        self.name = context.name
+        self.on_error: Literal["allow", "deny"] = _on_error(source.bundle)
+        self._source = source
+        self._detection = detection
+        self._clock = context.clock
+        self._resource = resource
+        self._service = str(resource.get(names.SERVICE_NAME) or "")
+        self._environment = str(resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME) or "")
+        self._auditor = Auditor(sink)
+        self._counts = VerdictCounts(context.metrics)
+
+    def admit(self, operation: Operation) -> Answer:
+        """Decide about a call."""
+        bundle = self._source.bundle
+        rules = bundle.plan(self._service, self._environment).by_stage["request"]
+        if not rules:
+            return ALLOW
+        now = self._clock.unix_nano()
+        started = self._clock.monotonic()
+        decision = decide(rules, bundle.variables(_Request(operation, self._resource)), now, _STOPPABLE)
+        seconds = self._clock.monotonic() - started
+        self._counts.add(decision)
+        write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=False)
+        self._auditor.record(decision, bundle.id, operation, now, self._service)
+        return self._answer(decision, operation)
+
+    def _answer(self, decision: Decision, operation: Operation) -> Answer:
+        for result in decision.results:
+            if result.action in _STOPS:
+                return Answer("deny", result.reason, result.rule.rule.id)
+        for result in decision.results:
+            if result.action == "modify":
+                modify(operation, "request", result.rule.rule.action, self._detection)
+        return ALLOW
+
+
+def _on_error(bundle: Bundle) -> Literal["allow", "deny"]:
+    closed = any(
+        rule.rule.stage == "request" and rule.failure_policy == "fail" and rule.mode == "enforce"
+        for rule in bundle.rules
+    )
+    return "deny" if closed else "allow"
+
+
+def create_admission(
+    config: Config, context: Context, resource: Mapping[str, AttributeValue], sink: AuditSink | None = None
+) -> PolicyAdmission:
+    """The admission with the policies that a configuration names.
+
+    Raises:
+        ConfigError: they have problems.
+    """
+    detection = built_in_detection(config.allowed_hosts)
+    reloads = Reloads(context, sink)
+    try:
+        paths = paths_of(config.paths, config.packs)
+        source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads)
+    except PolicyError as error:
+        raise ConfigError([f"{context.name}: {problem}" for problem in error.problems]) from None
+    reloads.start(source.bundle)
+    return PolicyAdmission(source, detection, context, resource, sink)
