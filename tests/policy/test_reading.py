@@ -74,7 +74,7 @@ def test_every_problem_of_every_rule_is_named_at_once() -> None:
         "rules.yaml: rule b: match: column 1: expected an expression of type bool, got int",
         "rules.yaml: rule b: when: column 1: unknown name qqqqqqq",
         (
-            "rules.yaml: rule b: when: column 19: size() is not for (int); expected size(bytes) or size(list(A)) or "
+            "rules.yaml: rule b: when: column 16: size() is not for (int); expected size(bytes) or size(list(A)) or "
             "size(map(A, B)) or size(string)"
         ),
         (
