@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "run": ("otel_llm.cli.run", "take telemetry in, normalise and price it, send it on"),
     "validate": ("otel_llm.cli.validate", "check a configuration and show what it would run"),
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
+    "policy": ("otel_llm.cli.policy", "check, test and try policies"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),
     "version": ("otel_llm.cli.version", "print the versions of otel-llm and of what it stands on"),
