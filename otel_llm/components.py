@@ -101,6 +101,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "cost": _BuiltIn("otel_llm.processors.cost", _TRACES),
         "metrics": _BuiltIn("otel_llm.processors.metrics", _TRACES),
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),
+        "redact": _BuiltIn("otel_llm.processors.redact"),
     },
     "exporter": {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),

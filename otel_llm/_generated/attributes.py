@@ -181,6 +181,10 @@ OTEL_LLM_QUALITY_QUERY_RELEVANCE: Final = "otel_llm.quality.query_relevance"
 OTEL_LLM_QUALITY_REFUSAL: Final = "otel_llm.quality.refusal"
 OTEL_LLM_QUALITY_REPETITION: Final = "otel_llm.quality.repetition"
 OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
+OTEL_LLM_REDACTION_COUNT: Final = "otel_llm.redaction.count"
+OTEL_LLM_REDACTION_DETECTOR: Final = "otel_llm.redaction.detector"
+OTEL_LLM_REDACTION_TYPE: Final = "otel_llm.redaction.type"
+OTEL_LLM_REDACTION_TYPES: Final = "otel_llm.redaction.types"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
@@ -372,6 +376,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_QUALITY_REFUSAL: "boolean",
         OTEL_LLM_QUALITY_REPETITION: "boolean",
         OTEL_LLM_QUALITY_TRUNCATED: "boolean",
+        OTEL_LLM_REDACTION_COUNT: "int",
+        OTEL_LLM_REDACTION_DETECTOR: "string",
+        OTEL_LLM_REDACTION_TYPE: "string",
+        OTEL_LLM_REDACTION_TYPES: "string[]",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",

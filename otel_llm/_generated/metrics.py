@@ -723,6 +723,42 @@ OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"),
     required=frozenset({"otel_llm.component.name", "otel_llm.refusal.reason"}),
 )
+OTEL_LLM_REDACTION_FAILURES: Final = Metric(
+    name="otel_llm.redaction.failures",
+    instrument="counter",
+    unit="{value}",
+    value_type="int",
+    description="Values that were left out because they could not be looked at.",
+    attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.detector"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.detector"}),
+)
+OTEL_LLM_REDACTION_FIELDS_UNKNOWN: Final = Metric(
+    name="otel_llm.redaction.fields.unknown",
+    instrument="counter",
+    unit="{field}",
+    value_type="int",
+    description="Fields that were left out because OTLP, as far as this version knows it, has no such field.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
+OTEL_LLM_REDACTION_FINDINGS: Final = Metric(
+    name="otel_llm.redaction.findings",
+    instrument="counter",
+    unit="{finding}",
+    value_type="int",
+    description="Pieces of content that were replaced.",
+    attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.type"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.type"}),
+)
+OTEL_LLM_REDACTION_ITEMS_UNREADABLE: Final = Metric(
+    name="otel_llm.redaction.items.unreadable",
+    instrument="counter",
+    unit="{item}",
+    value_type="int",
+    description="Items that were left out because their bytes are no OTLP message.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
@@ -780,5 +816,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.receiver.items.refused": OTEL_LLM_RECEIVER_ITEMS_REFUSED,
         "otel_llm.receiver.request.duration": OTEL_LLM_RECEIVER_REQUEST_DURATION,
         "otel_llm.receiver.requests.refused": OTEL_LLM_RECEIVER_REQUESTS_REFUSED,
+        "otel_llm.redaction.failures": OTEL_LLM_REDACTION_FAILURES,
+        "otel_llm.redaction.fields.unknown": OTEL_LLM_REDACTION_FIELDS_UNKNOWN,
+        "otel_llm.redaction.findings": OTEL_LLM_REDACTION_FINDINGS,
+        "otel_llm.redaction.items.unreadable": OTEL_LLM_REDACTION_ITEMS_UNREADABLE,
     }
 )

@@ -18,9 +18,9 @@ from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.metrics import encode_metrics
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.delivery.fan_out import FanOut
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
     MetricPipeline,
@@ -29,6 +29,7 @@ from otel_llm.hosts.signal_pipelines import (
     TracePipeline,
 )
 from otel_llm.http.server import HttpServer
+from otel_llm.nearest import hint
 from otel_llm.pipeline import Pipeline, Processor
 from otel_llm.receivers import Receiver
 from otel_llm.receivers.endpoint import parse_endpoint
@@ -74,6 +75,7 @@ class _Graph:
                     component.id, exporter, component.delivery, metrics, clock=clock
                 )
         self.pipelines: list[SignalPipeline] = []
+        problems += _unknown_raw_exporters(self._processors.values(), self.deliveries)
         if not problems:
             for pipeline in settings.pipelines:
                 with _collecting(problems, f"service.pipelines.{pipeline.id}."):
@@ -84,13 +86,20 @@ class _Graph:
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
 
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
-        fan_out = FanOut([self.deliveries[exporter.id] for exporter in settings.exporters])
+        processors: list[Processor] = []
+        rewriters: list[Rewriter] = []
+        for component in settings.processors:
+            processor = self._processors[component.id]
+            if is_rewriter(processor):
+                rewriters.append(processor)
+            else:
+                processors.append(processor)
+        outputs = Outputs(rewriters, {exporter.id: self.deliveries[exporter.id] for exporter in settings.exporters})
         if settings.signal == "metrics":
-            return MetricPipeline(settings.id, fan_out, self._metrics, self._clock)
-        processors = [self._processors[component.id] for component in settings.processors]
+            return MetricPipeline(settings.id, outputs, self._metrics, self._clock)
         pipeline = Pipeline(processors, self._metrics, self._clock, settings.signal)
         kind = TracePipeline if settings.signal == "traces" else LogPipeline
-        return kind(settings.id, pipeline, fan_out, self._metrics, self._clock)
+        return kind(settings.id, pipeline, outputs, self._metrics, self._clock)
 
     def _consumer(self, receiver: Component) -> ReceiverConsumer:
         by_signal: dict[Signal, list[SignalPipeline]] = {}
@@ -111,7 +120,7 @@ class _Graph:
         payload = encode_metrics(self._metrics.collect(), resource, start_unix_nano, self._clock.unix_nano())
         for pipeline in pipelines:
             try:
-                pipeline.fan_out.offer(payload)
+                pipeline.outputs.offer(payload)
             except RefusedError as error:
                 # Cumulative: the next ones say everything that these would have said.
                 _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
@@ -123,6 +132,17 @@ class _Graph:
         with ThreadPoolExecutor(len(self.deliveries), thread_name_prefix="otel-llm-shutdown") as pool:
             for delivery in self.deliveries.values():
                 pool.submit(delivery.shutdown, deadline_seconds)
+
+
+def _unknown_raw_exporters(processors: Iterable[Processor], exporters: Iterable[str]) -> list[str]:
+    """A raw exporter that is misspelt would be a redacted one; better said than found out."""
+    known = sorted(exporters)
+    return [
+        f"processors.{processor.name}.raw_exporters: no exporter {name!r} in a pipeline{hint(name, known)}"
+        for processor in processors
+        if is_rewriter(processor)
+        for name in sorted(processor.raw_exporters.difference(known))
+    ]
 
 
 class _collecting:  # noqa: N801 - reads as a statement

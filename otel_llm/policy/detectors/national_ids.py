@@ -225,7 +225,9 @@ NUMBERS: Final = (
     NumberRule("US_SSN", ("999999999",), us_ssn, ("ssn", "social security")),
     NumberRule("US_ITIN", ("999-99-9999",), us_itin),
     NumberRule("UK_NHS", ("999 999 9999", "999-999-9999", "9999999999"), uk_nhs, ("nhs",)),
-    NumberRule("DE_TAX_ID", ("99 999 999 999", "99999999999"), de_tax_id, ("steuer", "idnr", "tax id", "tax-id", "tin")),
+    NumberRule(
+        "DE_TAX_ID", ("99 999 999 999", "99999999999"), de_tax_id, ("steuer", "idnr", "tax id", "tax-id", "tin")
+    ),
     NumberRule("FR_NIR", ("9 99 99 99 999 999 99", "999999999999999"), fr_nir),
     NumberRule("PL_PESEL", ("99999999999",), pl_pesel, ("pesel",)),
     NumberRule("SE_PERSONNUMMER", ("999999-9999", "99999999-9999"), se_personnummer),
@@ -253,7 +255,9 @@ LETTERED: Final = (
     LetteredRule("CN_ID", r"\b\d{17}[0-9Xx]\b", cn_id),
     LetteredRule("UK_NINO", r"\b[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", uk_nino),
     LetteredRule("SG_NRIC", r"\b[STFG]\d{7}[A-Z]\b", sg_nric),
-    LetteredRule("IN_PAN", r"\b[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]\b", _always, ("pan", "permanent account", "income tax")),
+    LetteredRule(
+        "IN_PAN", r"\b[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]\b", _always, ("pan", "permanent account", "income tax")
+    ),
 )
 
 TYPES: Final = frozenset(rule.type for rule in (*NUMBERS, *LETTERED))

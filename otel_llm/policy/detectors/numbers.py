@@ -36,7 +36,9 @@ _MOST_GROUPS: Final = 8
 _JOINS: Final = (".", "-")
 _SHORTEST: Final = 7
 # A date (with an hour, perhaps) is no number of a person.
-_DATE: Final = re.compile(r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)")
+_DATE: Final = re.compile(
+    r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)"
+)
 
 # Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
 _CARD: Final = re.compile(
@@ -46,9 +48,17 @@ _CARD: Final = re.compile(
 )
 _CARD_SHAPES: Final = (
     *("9" * size for size in range(12, 20)),
-    *(separator.join(groups) for separator in " -" for groups in (
-        ("9999",) * 4, ("9999", "999999", "99999"), ("9999", "999999", "9999"), (*("9999",) * 4, "999"), ("9999",) * 3,
-    )),
+    *(
+        separator.join(groups)
+        for separator in " -"
+        for groups in (
+            ("9999",) * 4,
+            ("9999", "999999", "99999"),
+            ("9999", "999999", "9999"),
+            (*("9999",) * 4, "999"),
+            ("9999",) * 3,
+        )
+    ),
 )
 
 
@@ -116,9 +126,7 @@ class Numbers:
             unknown = position
         yield from self._phones(text, groups[unknown:])
 
-    def _beginning_at(
-        self, text: str, groups: Sequence[tuple[int, int]], position: int
-    ) -> tuple[Finding, int] | None:
+    def _beginning_at(self, text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
         start = groups[position][0]
         if text[start - 1 : start] in _JOINS:

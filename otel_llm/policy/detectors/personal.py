@@ -103,7 +103,9 @@ def _is_mail(text: str) -> bool:
 # Network addresses. Only those that the Internet routes can lead to a person.
 _IPV4: Final = re.compile(r"\d(?<![\w.\-].)\d{0,2}(?:\.\d{1,3}){3}(?![\w\-]|\.\d)", re.ASCII)
 _VERSION: Final = re.compile(r"(?:version|release|build|firmware|[^/:]/|v|@|==?|\^|~)\W{0,2}$", re.IGNORECASE)
-_IPV6: Final = _Around(re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5))
+_IPV6: Final = _Around(
+    re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5)
+)
 # A version of four parts looks like an address; addresses with four small parts are rare.
 _SMALL: Final = 32
 
@@ -170,7 +172,9 @@ def _is_iban(text: str) -> bool:
     return mod_97(text.replace(" ", "").replace("-", "").upper())
 
 
-_URL: Final = re.compile(r"(?:https?|ftp)://[^\s\"'<>\\)\]}]{3,2000}|(?<![\w.@/])www\.[^\s\"'<>\\)\]}]{3,2000}", re.IGNORECASE)
+_URL: Final = re.compile(
+    r"(?:https?|ftp)://[^\s\"'<>\\)\]}]{3,2000}|(?<![\w.@/])www\.[^\s\"'<>\\)\]}]{3,2000}", re.IGNORECASE
+)
 
 
 # Numbers with letters: one search for tokens of capital letters and digits, and a look at what each is.
@@ -206,9 +210,7 @@ class _Tokens:
                 yield match
 
 
-TYPES: Final = frozenset(
-    {EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)}
-)
+TYPES: Final = frozenset({EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)})
 
 
 def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None) -> PatternDetector:
@@ -222,5 +224,3 @@ def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None
         *_lettered_rules(types),
     ]
     return PatternDetector("personal", [rule for rule in rules if rule.type in types], engine)
-
-
