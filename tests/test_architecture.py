@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hosts", "loopback"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
-    ("receivers", "exporters", "delivery", "processors", "ledger"),
+    ("receivers", "exporters", "delivery", "processors", "ledger", "audit"),
     ("http", "codecs", "dialects", "components"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "clock", "errors", "nearest"),
@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 SIBLINGS = {
     ("delivery", "exporters"),  # delivery knows the Exporter protocol
     ("exporters", "ledger"),  # one of them writes it
+    ("processors", "audit"),  # what they did is recorded
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
 PURE = ("cost", "policy")  # domain packages: no OpenTelemetry, nothing of ours

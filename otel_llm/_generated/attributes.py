@@ -131,6 +131,9 @@ OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
+OTEL_LLM_AUDIT_LOG: Final = "otel_llm.audit.log"
+OTEL_LLM_AUDIT_MAC: Final = "otel_llm.audit.mac"
+OTEL_LLM_AUDIT_SEQUENCE: Final = "otel_llm.audit.sequence"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -326,6 +329,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OPENAI_RESPONSE_SERVICE_TIER: "string",
         OPENAI_RESPONSE_SYSTEM_FINGERPRINT: "string",
         OTEL_METRIC_OVERFLOW: "boolean",
+        OTEL_LLM_AUDIT_LOG: "string",
+        OTEL_LLM_AUDIT_MAC: "string",
+        OTEL_LLM_AUDIT_SEQUENCE: "int",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",

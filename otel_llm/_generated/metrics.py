@@ -442,6 +442,15 @@ MCP_SERVER_SESSION_DURATION: Final = Metric(
     attributes=("error.type", "jsonrpc.protocol.version", "mcp.protocol.version", "network.protocol.name"),
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
 )
+OTEL_LLM_AUDIT_FAILURES: Final = Metric(
+    name="otel_llm.audit.failures",
+    instrument="counter",
+    unit="{failure}",
+    value_type="int",
+    description="Times an audit log could not take records.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_COST_CATALOGUE_AGE: Final = Metric(
     name="otel_llm.cost.catalogue.age",
     instrument="gauge",
@@ -787,6 +796,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.client.session.duration": MCP_CLIENT_SESSION_DURATION,
         "mcp.server.operation.duration": MCP_SERVER_OPERATION_DURATION,
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
+        "otel_llm.audit.failures": OTEL_LLM_AUDIT_FAILURES,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,

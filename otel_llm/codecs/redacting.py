@@ -52,8 +52,12 @@ class Content(Protocol):
             noted: attributes that an earlier pass wrote about the item.
 
         Returns:
-            attributes to write about it, in place of those.
+            attributes to write about it, in place of those; none when nothing was rewritten.
         """
+        ...
+
+    def item_changed(self, trace_id: bytes, span_id: bytes, written: Mapping[str, AttributeValue]) -> None:
+        """The item that just ended was rewritten; its ids, empty when it has none, and what was written about it."""
         ...
 
 
@@ -76,11 +80,13 @@ class _Message:
         fields: length-delimited fields by tag (field number << 3 | 2). All others hold numbers and stay.
         item: whether it is a span, a log record or a metric: what is lost when it cannot be read.
         notes: the tag of the attributes in which it is noted what was done; 0 for nowhere.
+        ids: the tags of the ids of trace and span.
     """
 
     fields: Mapping[int, _Kind]
     item: bool = False
     notes: int = 0
+    ids: tuple[int, int] = (0, 0)
 
 
 _Kind: TypeAlias = "_Leaf | _Message"
@@ -95,9 +101,12 @@ _EVENT: Final = _Message({18: _N, 26: _A})
 _LINK: Final = _Message({10: _K, 18: _K, 26: _W, 34: _A})
 _STATUS: Final = _Message({18: _T})
 _SPAN: Final = _Message(
-    {10: _K, 18: _K, 26: _W, 34: _K, 42: _N, 74: _A, 90: _EVENT, 106: _LINK, 122: _STATUS}, item=True, notes=74
+    {10: _K, 18: _K, 26: _W, 34: _K, 42: _N, 74: _A, 90: _EVENT, 106: _LINK, 122: _STATUS},
+    item=True,
+    notes=74,
+    ids=(10, 18),
 )
-_RECORD: Final = _Message({26: _T, 42: _V, 50: _A, 74: _K, 82: _K, 98: _N}, item=True, notes=50)
+_RECORD: Final = _Message({26: _T, 42: _V, 50: _A, 74: _K, 82: _K, 98: _N}, item=True, notes=50, ids=(74, 82))
 _EXEMPLAR: Final = _Message({34: _K, 42: _K, 58: _A})
 _NUMBERS: Final = _Message({10: _Message({42: _EXEMPLAR, 58: _A})})
 _HISTOGRAM: Final = _Message({10: _Message({50: _K, 58: _K, 66: _EXEMPLAR, 74: _A})})
@@ -278,6 +287,8 @@ class _Walk:
         written = self.content.end_item(_notes(data, start, end, kind.notes) if kind.notes else {})
         if not written or not kind.notes:
             return None if pieces is None else _delimited(tag, b"".join(pieces))
+        trace_id, span_id = (_last(data, start, end, each) for each in kind.ids)
+        self.content.item_changed(trace_id, span_id, written)
         body = b"".join(pieces) if pieces is not None else data[start:end]
         body = _without(body, kind.notes, written)
         added = b"".join(
@@ -374,14 +385,18 @@ def _read_entry(raw: bytes) -> tuple[bytes, bytes, bool]:
     return keys[-1] if keys else b"", b"".join(values), False
 
 
+def _last(data: bytes, start: int, end: int, tag: int) -> bytes:
+    """The last field of a tag in a message, which is the one that counts; empty when there is none."""
+    found = b""
+    for each, _, payload, after in protobuf.fields(data, start, end):
+        if each == tag:
+            found = data[payload:after]
+    return found
+
+
 def _scope_name(data: bytes, start: int, end: int) -> str:
-    name = b""
-    for tag, _, scope, after in protobuf.fields(data, start, end):
-        if tag == _SCOPE_TAG:
-            for inner, _, payload, last in protobuf.fields(data, scope, after):
-                if inner == _SCOPE_NAME:
-                    name = data[payload:last]
-    return name.decode("utf-8", "replace")
+    scope = _last(data, start, end, _SCOPE_TAG)
+    return _last(scope, 0, len(scope), _SCOPE_NAME).decode("utf-8", "replace")
 
 
 # The notes of an earlier pass begin so.

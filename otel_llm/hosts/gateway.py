@@ -14,12 +14,16 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from otel_llm import __version__
+from otel_llm.audit import open_logs
 from otel_llm.clock import Clock, SystemClock
+from otel_llm.codecs.events import encode_events
 from otel_llm.codecs.metrics import encode_metrics
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.delivery import Delivery
+from otel_llm.delivery.fan_out import offer_all
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.anchors import anchor_all, keep_up
 from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
@@ -124,6 +128,21 @@ class _Graph:
             except RefusedError as error:
                 # Cumulative: the next ones say everything that these would have said.
                 _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
+
+    def offer_anchors(self, resource: Mapping[str, str]) -> None:
+        """How far the audit logs have come, to all logs pipelines; what is refused is offered again next time."""
+        pipelines = [pipeline for pipeline in self.pipelines if pipeline.signal == "logs"]
+        for log in open_logs():
+            events = keep_up(log)
+            if not (events and pipelines):
+                continue
+            try:
+                offers = [o for pipeline in pipelines for o in pipeline.outputs.offers(encode_events(events, resource))]
+                offer_all(offers)
+            except RefusedError as error:
+                _logger.debug("no pipeline takes anchors now: %s", error)
+            else:
+                log.keep_anchors(len(events))
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others."""
@@ -249,6 +268,7 @@ class Gateway:
     def _report(self) -> None:
         while not self._stopped.wait(self._report_seconds()):
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+            self._graph.offer_anchors(self._resource())
 
     def _report_seconds(self) -> float:
         configured = self.settings.service.telemetry.metrics.interval_seconds
@@ -330,6 +350,8 @@ class Gateway:
             receiver.shutdown(max(0.0, end - self._clock.monotonic()))
         if self._reporter is not None:  # it had started: the last counts go out with the rest
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+            anchor_all()
+            self._graph.offer_anchors(self._resource())
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
         self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:

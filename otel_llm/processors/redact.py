@@ -7,32 +7,44 @@ in the app, it rewrites the attributes of operations.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
+from otel_llm.audit import open_log
+from otel_llm.clock import Clock
 from otel_llm.codecs.redacting import Rewriting
 from otel_llm.components import Context
+from otel_llm.errors import AuditError, RefusedError
 from otel_llm.operation import AttributeValue, Operation
+from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.redaction import Dropped, Redactor, Tally
 from otel_llm.processors.redact_config import Config
 from otel_llm.processors.redact_setup import make_redactor
 from otel_llm.signals import Payload
+from otel_llm.telemetry import LogLimiter
+
+_logger = logging.getLogger(__name__)
 
 _NOTES: Final = (names.OTEL_LLM_REDACTION_TYPES, names.OTEL_LLM_REDACTION_COUNT)
+
+
+_Changed = tuple[bytes, bytes, Mapping[str, AttributeValue]]
 
 
 class _Content:
     """What is in one request."""
 
-    __slots__ = ("_item", "_prefixes", "_redactor", "_removed", "tally")
+    __slots__ = ("_item", "_prefixes", "_redactor", "_removed", "changed", "tally")
 
     def __init__(self, redactor: Redactor, removed: frozenset[str], prefixes: tuple[str, ...]) -> None:
         self._redactor = redactor
         self._removed = removed
         self._prefixes = prefixes
         self.tally = Tally()
+        self.changed: list[_Changed] = []
         self._item = self.tally
 
     def text(self, text: str, name: str | None) -> str | None:
@@ -57,6 +69,9 @@ class _Content:
         self.tally.failed.update(item.failed)
         return _notes(item, noted) if item.found else {}
 
+    def item_changed(self, trace_id: bytes, span_id: bytes, written: Mapping[str, AttributeValue]) -> None:
+        self.changed.append((trace_id, span_id, written))
+
 
 def _notes(item: Tally, noted: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """What is written on an item, with what an earlier pass wrote."""
@@ -73,6 +88,7 @@ class Redact:
         config: the settings.
         redactor: as the settings have it.
         context: name, metrics and clock.
+        sink: where changed items are recorded, None for nowhere.
 
     Attributes:
         raw_exporters: those that get what came.
@@ -81,8 +97,12 @@ class Redact:
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
 
-    def __init__(self, config: Config, redactor: Redactor, context: Context) -> None:
+    def __init__(self, config: Config, redactor: Redactor, context: Context, sink: AuditSink | None = None) -> None:
         self.name = context.name
+        self._sink = sink
+        self._audit_required = config.audit_required
+        self._clock: Clock = context.clock
+        self._log = LogLimiter(_logger, context.clock.monotonic)
         self.raw_exporters = frozenset(config.raw_exporters)
         self._redactor = redactor
         self._removed = frozenset(key for key in config.remove if not key.endswith("*"))
@@ -95,6 +115,7 @@ class Redact:
             definitions.OTEL_LLM_REDACTION_FAILURES, (*keys, names.OTEL_LLM_REDACTION_DETECTOR)
         )
         self._unreadable = metrics.counter(definitions.OTEL_LLM_REDACTION_ITEMS_UNREADABLE, keys)
+        self._unrecorded = metrics.counter(definitions.OTEL_LLM_AUDIT_FAILURES, keys[:1])
         self._unknown = metrics.counter(definitions.OTEL_LLM_REDACTION_FIELDS_UNKNOWN, keys)
 
     def rewrite(self, payload: Payload) -> Payload:
@@ -102,9 +123,12 @@ class Redact:
 
         Raises:
             MalformedError: its structure down to its items is broken.
+            RefusedError: the audit log is required and cannot take records.
         """
         content = self._content()
         result = self._rewriting.rewrite(payload, content)
+        if self._sink is not None and content.changed:
+            self._audit(self._sink, content.changed)
         self._count(content.tally, payload.signal)
         if result.unreadable:
             self._unreadable.add(result.unreadable, self.name, payload.signal)
@@ -123,6 +147,17 @@ class Redact:
             operation.update(content.end_item({key: value for key, value in noted.items() if value is not None}))
             self._count(content.tally, "traces")
 
+    def _audit(self, sink: AuditSink, changed: Iterable[_Changed]) -> None:
+        now = self._clock.unix_nano()
+        try:
+            for trace_id, span_id, written in changed:
+                sink.record(_record(now, self.name, trace_id, span_id, written))
+        except AuditError as error:
+            self._unrecorded.add(1, self.name)
+            self._log.warning("audit", "processor %s: %s", self.name, error)
+            if self._audit_required:
+                raise RefusedError(f"processor {self.name}: the audit log cannot take records") from error
+
     def _content(self) -> _Content:
         return _Content(self._redactor, self._removed, self._prefixes)
 
@@ -131,6 +166,25 @@ class Redact:
             self._found.add(count, self.name, signal, type_)
         for detector, count in tally.failed.items():
             self._failed.add(count, self.name, signal, detector)
+
+
+def _record(
+    now_unix_nano: int, name: str, trace_id: bytes, span_id: bytes, written: Mapping[str, AttributeValue]
+) -> AuditRecord:
+    types, count = (written.get(key) for key in _NOTES)
+    return AuditRecord(
+        time_unix_nano=now_unix_nano,
+        kind="action",
+        rule_id=name,
+        bundle_id=None,
+        verdict=None,
+        action="modify",
+        reason="redaction",
+        service=None,
+        trace_id=trace_id.hex() or None,
+        span_id=span_id.hex() or None,
+        details={"types": ",".join(map(str, types)) if isinstance(types, tuple) else "", "count": str(count)},
+    )
 
 
 def _rewrite_attribute(operation: Operation, key: str, content: _Content) -> None:
@@ -148,9 +202,12 @@ def create(config: Config, context: Context) -> Redact:
     """The processor.
 
     Raises:
-        ConfigError: types, keys, patterns or detectors cannot be used; with every problem.
+        ConfigError: types, keys, patterns, detectors or the audit log cannot be used; with every problem.
     """
-    return Redact(config, make_redactor(config, f"processors.{context.name}"), context)
+    path = f"processors.{context.name}"
+    redactor = make_redactor(config, path)
+    sink = None if config.audit is None else open_log(config.audit, context.clock, f"{path}.audit")
+    return Redact(config, redactor, context, sink)
 
 
 __all__ = ["Config", "Redact", "create"]

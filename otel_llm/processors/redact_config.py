@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from otel_llm.audit import AuditConfig
 from otel_llm.policy.redaction import OperatorName
 
 
@@ -109,3 +110,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     raw_exporters: tuple[str, ...] = ()
     """Exporters that get what came, not what is left of it. All others of the pipeline get what is left."""
+
+    audit: AuditConfig | None = None
+    """The audit log in which each item that was changed is recorded: its ids, types and number, never content."""
+
+    audit_required: bool = False
+    """Whether telemetry is refused, to be sent again, while the audit log cannot take records: its disk is full."""

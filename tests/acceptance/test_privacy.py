@@ -189,8 +189,8 @@ def assert_clean(body: bytes) -> None:
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("place", PLACES)
 def test_22_a_canary_in_any_place_of_a_span_leaves_in_no_byte(gateway: Redacting, place: str, scope: str) -> None:
-    """Given personal data and secrets in any place of a span of any convention, or of none, then no byte of them leaves,
-    and the span and what is not personal about it do."""
+    """Given personal data and secrets in any place of a span of any convention, or of none, then no byte of them
+    leaves, and the span and what is not personal about it do."""
     came = trace_request(PLACES[place], scope)
     assert any(canary in str(ExportTraceServiceRequest.FromString(came)) for canary in CANARIES)
     body = gateway.send("traces", came)
@@ -241,7 +241,7 @@ def test_22_metrics_leave_without_canaries(gateway: Redacting) -> None:
 
 
 def test_22_an_exporter_that_is_raw_gets_what_came(gateway: Redacting) -> None:
-    """Given an exporter that is configured as raw, then it gets the original while all others get what is left of it."""
+    """Given an exporter that is configured as raw, then it gets the original, and all others get what is left."""
     seen = len(gateway.raw.accepted)
     body = gateway.send("traces", trace_request(PLACES["prompt"], SCOPES[0]))
     gateway.raw.wait_for(lambda: len(gateway.raw.accepted) > seen)
@@ -276,7 +276,7 @@ CREDENTIALS = {
     "AWS": "AKIA" + "QWERTYUIOP123456",
     "Google": "AIza" + "SyB3xY9Zk0" * 3 + "aB3xY",
     "GitHub": TOKEN,
-    "JWT": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "JWT": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
     "PEM": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----",
     "Basic": "Basic dXNlcjpwYXNzd29yZDEyMw==",
 }
