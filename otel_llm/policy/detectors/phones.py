@@ -42,6 +42,16 @@ _STRONG: Final = words(
 _BEFORE: Final = frozenset("/=#&_$€£%")
 
 
+_MAY_BE: Final = re.compile(
+    rf"\+|(?<!\d)00[1-9]|{_NORTH_AMERICAN.pattern}|(?<!\d)0[1-9](?:[ .\-]\d\d){{4}}|(?<!\d)\(?0[1-9]\d{{1,3}}\)?[ \-/]\d{{2}}"
+)
+
+
+def may_be_phone(text: str, start: int, end: int) -> bool:
+    """Whether there can be a telephone number in a run of digits at all; quick, and never wrong when it says no."""
+    return bool(_MAY_BE.search(text, max(0, start - 2), end)) or has_context(text, start, end, _CALLING)
+
+
 def is_phone(text: str, start: int, end: int) -> bool:
     """Whether this part of a text, which begins and ends with the number, is a telephone number."""
     number = _EXTENSION.sub("", text[start:end])
