@@ -47,12 +47,14 @@ class LetteredRule:
         pattern: how it is written; the finding is the whole match.
         is_valid: whether this text, in upper case and without separators, can be one.
         context: words one of which must stand near; empty when its check is enough.
+        keeps_separators: its check reads them, too.
     """
 
     type: str
     pattern: str
     is_valid: Callable[[str], bool]
     context: tuple[str, ...] = ()
+    keeps_separators: bool = False
 
 
 def _is_date(day: int, month: int) -> bool:
@@ -251,7 +253,7 @@ NUMBERS: Final = (
 LETTERED: Final = (
     LetteredRule("ES_DNI", r"\b(?:\d{8}|[XYZ]\d{7})-?[A-HJ-NP-TV-Z]\b", es_dni),
     LetteredRule("IT_FISCAL_CODE", r"\b[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]\b", it_fiscal_code),
-    LetteredRule("FI_HETU", r"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]\b", fi_hetu),
+    LetteredRule("FI_HETU", r"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]\b", fi_hetu, keeps_separators=True),
     LetteredRule("CN_ID", r"\b\d{17}[0-9Xx]\b", cn_id),
     LetteredRule("UK_NINO", r"\b[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", uk_nino),
     LetteredRule("SG_NRIC", r"\b[STFG]\d{7}[A-Z]\b", sg_nric),

@@ -123,9 +123,12 @@ class _Ipv4:
 
 def _is_routed(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text).is_global
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    # Of the short forms, only those that are given out (2000::/3): a::b is a name in a program.
+    is_given_out = address.version == 4 or text.count(":") == 7 or text[0] in "23"
+    return address.is_global and is_given_out
 
 
 # Bank accounts. Source: the SWIFT IBAN registry (country -> length).
@@ -188,13 +191,13 @@ _LETTERED: Final = tuple(
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
     for rule, pattern, context in _LETTERED:
         if rule.type in types:
-            is_valid = _valid(rule.is_valid)
+            is_valid = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
             searched = _SPACED_NINO if rule.type == "UK_NINO" else _Tokens(pattern)
             yield Rule(rule.type, searched, Cue(pattern=rule.pattern), is_valid=is_valid, context=context)
 
 
-def _valid(check: Callable[[str], bool]) -> Callable[[str], bool]:
-    return lambda text: check(national_ids.without_separators(text) if "+" not in text else text)
+def _without_separators(check: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda text: check(national_ids.without_separators(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ _BEFORE: Final = frozenset("/=#&_$€£%")
 
 
 _MAY_BE: Final = re.compile(
-    rf"\+|(?<!\d)00[1-9]|{_NORTH_AMERICAN.pattern}|(?<!\d)0[1-9](?:[ .\-]\d\d){{4}}|(?<!\d)\(?0[1-9]\d{{1,3}}\)?[ \-/]\d{{2}}"
+    rf"\+|(?<!\d)00 ?[1-9]|{_NORTH_AMERICAN.pattern}|(?<!\d)0[1-9](?:[ .\-]\d\d){{4}}|(?<!\d)\(?0[1-9]\d{{1,3}}\)?[ \-/]\d{{2}}"
 )
 
 

@@ -4,7 +4,7 @@
     remove    nothing at all
     hash      [EMAIL_ADDRESS:kcbmoaepjdfnhlgiakbo]    the same for the same value and key, so that values can be joined
     tokenize  [EMAIL_ADDRESS~cmgkbpdh...]             the value itself, encrypted: the key brings it back (`reveal`)
-    truncate  [CREDIT_CARD:...117]                    with at most three of its last characters
+    truncate  [CREDIT_CARD:***117]                    with at most three of its last characters
 
 Digests and tokens are written with the letters a to p only, so that no detector takes them for a number or a key, and a
 second pass changes nothing. hash is HMAC-SHA256: without the key nobody can try values. tokenize is AES-SIV (RFC 5297),
@@ -22,7 +22,7 @@ OperatorName: TypeAlias = Literal["mask", "remove", "hash", "tokenize", "truncat
 # From a type and the text that was found to what stands in its place.
 Operator: TypeAlias = Callable[[str, str], str]
 
-MARKER: Final = re.compile(r"\[[A-Za-z][A-Za-z0-9_.\-]{0,63}(?:[:~][a-p.\w]{0,8192})?\]")
+MARKER: Final = re.compile(r"\[[A-Za-z][A-Za-z0-9_.\-]{0,63}(?:[:~][\w*]{0,8192})?\]")
 TYPE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
 
 _DIGEST_BYTES: Final = 10
@@ -50,7 +50,7 @@ def remove(_type: str, _text: str) -> str:
 def truncate(type_: str, text: str) -> str:
     """The type and at most three characters, of a text that is much longer."""
     kept = text[-_MOST_KEPT:] if len(text) >= 4 * _MOST_KEPT else ""
-    return f"[{type_}:...{kept}]" if kept.isalnum() else f"[{type_}]"
+    return f"[{type_}:***{kept}]" if kept.isalnum() else f"[{type_}]"
 
 
 def hashing(key: bytes) -> Operator:

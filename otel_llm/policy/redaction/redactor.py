@@ -8,7 +8,7 @@ with the text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -49,6 +49,20 @@ class Tally:
 
     found: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+
+
+def without_overlaps(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Findings in order, those that overlap made one of the longest one's type, over all that any of them covers."""
+    current = found[0]
+    for one in found[1:]:
+        if one.start >= current.end:
+            yield current
+            current = one
+        else:
+            longest = max(current, one, key=lambda each: each.end - each.start)
+            end = max(current.end, one.end)
+            current = Finding(longest.type, current.start, end, longest.detector, longest.confidence)
+    yield current
 
 
 class Redactor:
@@ -173,7 +187,7 @@ class Redactor:
             return text
         pieces: list[str] = []
         after = 0
-        for one in findings:
+        for one in without_overlaps(findings):
             pieces += (text[after : one.start], self._replaced(one.type, text[one.start : one.end]))
             after = one.end
             tally.found[one.type] += 1
