@@ -102,6 +102,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "metrics": _BuiltIn("otel_llm.processors.metrics", _TRACES),
         "policy": _BuiltIn("otel_llm.processors.policy", _TRACES),
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),
+        "redact": _BuiltIn("otel_llm.processors.redact"),
     },
     "exporter": {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),

@@ -131,6 +131,9 @@ OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
+OTEL_LLM_AUDIT_LOG: Final = "otel_llm.audit.log"
+OTEL_LLM_AUDIT_MAC: Final = "otel_llm.audit.mac"
+OTEL_LLM_AUDIT_SEQUENCE: Final = "otel_llm.audit.sequence"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -188,6 +191,10 @@ OTEL_LLM_QUALITY_QUERY_RELEVANCE: Final = "otel_llm.quality.query_relevance"
 OTEL_LLM_QUALITY_REFUSAL: Final = "otel_llm.quality.refusal"
 OTEL_LLM_QUALITY_REPETITION: Final = "otel_llm.quality.repetition"
 OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
+OTEL_LLM_REDACTION_COUNT: Final = "otel_llm.redaction.count"
+OTEL_LLM_REDACTION_DETECTOR: Final = "otel_llm.redaction.detector"
+OTEL_LLM_REDACTION_TYPE: Final = "otel_llm.redaction.type"
+OTEL_LLM_REDACTION_TYPES: Final = "otel_llm.redaction.types"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
@@ -329,6 +336,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OPENAI_RESPONSE_SERVICE_TIER: "string",
         OPENAI_RESPONSE_SYSTEM_FINGERPRINT: "string",
         OTEL_METRIC_OVERFLOW: "boolean",
+        OTEL_LLM_AUDIT_LOG: "string",
+        OTEL_LLM_AUDIT_MAC: "string",
+        OTEL_LLM_AUDIT_SEQUENCE: "int",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",
@@ -386,6 +396,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_QUALITY_REFUSAL: "boolean",
         OTEL_LLM_QUALITY_REPETITION: "boolean",
         OTEL_LLM_QUALITY_TRUNCATED: "boolean",
+        OTEL_LLM_REDACTION_COUNT: "int",
+        OTEL_LLM_REDACTION_DETECTOR: "string",
+        OTEL_LLM_REDACTION_TYPE: "string",
+        OTEL_LLM_REDACTION_TYPES: "string[]",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",

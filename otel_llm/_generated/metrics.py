@@ -442,6 +442,15 @@ MCP_SERVER_SESSION_DURATION: Final = Metric(
     attributes=("error.type", "jsonrpc.protocol.version", "mcp.protocol.version", "network.protocol.name"),
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
 )
+OTEL_LLM_AUDIT_FAILURES: Final = Metric(
+    name="otel_llm.audit.failures",
+    instrument="counter",
+    unit="{failure}",
+    value_type="int",
+    description="Times an audit log could not take records.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_COST_CATALOGUE_AGE: Final = Metric(
     name="otel_llm.cost.catalogue.age",
     instrument="gauge",
@@ -755,6 +764,42 @@ OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"),
     required=frozenset({"otel_llm.component.name", "otel_llm.refusal.reason"}),
 )
+OTEL_LLM_REDACTION_FAILURES: Final = Metric(
+    name="otel_llm.redaction.failures",
+    instrument="counter",
+    unit="{value}",
+    value_type="int",
+    description="Values that were left out because they could not be looked at.",
+    attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.detector"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.detector"}),
+)
+OTEL_LLM_REDACTION_FIELDS_UNKNOWN: Final = Metric(
+    name="otel_llm.redaction.fields.unknown",
+    instrument="counter",
+    unit="{field}",
+    value_type="int",
+    description="Fields that were left out because OTLP, as far as this version knows it, has no such field.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
+OTEL_LLM_REDACTION_FINDINGS: Final = Metric(
+    name="otel_llm.redaction.findings",
+    instrument="counter",
+    unit="{finding}",
+    value_type="int",
+    description="Pieces of content that were replaced.",
+    attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.type"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.type"}),
+)
+OTEL_LLM_REDACTION_ITEMS_UNREADABLE: Final = Metric(
+    name="otel_llm.redaction.items.unreadable",
+    instrument="counter",
+    unit="{item}",
+    value_type="int",
+    description="Items that were left out because their bytes are no OTLP message.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
@@ -783,6 +828,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.client.session.duration": MCP_CLIENT_SESSION_DURATION,
         "mcp.server.operation.duration": MCP_SERVER_OPERATION_DURATION,
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
+        "otel_llm.audit.failures": OTEL_LLM_AUDIT_FAILURES,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,
@@ -815,5 +861,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.receiver.items.refused": OTEL_LLM_RECEIVER_ITEMS_REFUSED,
         "otel_llm.receiver.request.duration": OTEL_LLM_RECEIVER_REQUEST_DURATION,
         "otel_llm.receiver.requests.refused": OTEL_LLM_RECEIVER_REQUESTS_REFUSED,
+        "otel_llm.redaction.failures": OTEL_LLM_REDACTION_FAILURES,
+        "otel_llm.redaction.fields.unknown": OTEL_LLM_REDACTION_FIELDS_UNKNOWN,
+        "otel_llm.redaction.findings": OTEL_LLM_REDACTION_FINDINGS,
+        "otel_llm.redaction.items.unreadable": OTEL_LLM_REDACTION_ITEMS_UNREADABLE,
     }
 )

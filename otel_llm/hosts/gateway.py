@@ -14,13 +14,17 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from otel_llm import __version__
+from otel_llm.audit import open_logs
 from otel_llm.clock import Clock, SystemClock
+from otel_llm.codecs.events import encode_events
 from otel_llm.codecs.metrics import encode_metrics
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.fan_out import offer_all
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.anchors import anchor_all, keep_up
+from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
     MetricPipeline,
@@ -29,6 +33,7 @@ from otel_llm.hosts.signal_pipelines import (
     TracePipeline,
 )
 from otel_llm.http.server import HttpServer
+from otel_llm.nearest import hint
 from otel_llm.pipeline import Pipeline, Processor
 from otel_llm.receivers import Receiver
 from otel_llm.receivers.endpoint import parse_endpoint
@@ -74,6 +79,7 @@ class _Graph:
                     component.id, exporter, component.delivery, metrics, clock=clock
                 )
         self.pipelines: list[SignalPipeline] = []
+        problems += _unknown_raw_exporters(self._processors.values(), self.deliveries)
         if not problems:
             for pipeline in settings.pipelines:
                 with _collecting(problems, f"service.pipelines.{pipeline.id}."):
@@ -84,13 +90,20 @@ class _Graph:
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
 
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
-        fan_out = FanOut([self.deliveries[exporter.id] for exporter in settings.exporters])
+        processors: list[Processor] = []
+        rewriters: list[Rewriter] = []
+        for component in settings.processors:
+            processor = self._processors[component.id]
+            if is_rewriter(processor):
+                rewriters.append(processor)
+            else:
+                processors.append(processor)
+        outputs = Outputs(rewriters, {exporter.id: self.deliveries[exporter.id] for exporter in settings.exporters})
         if settings.signal == "metrics":
-            return MetricPipeline(settings.id, fan_out, self._metrics, self._clock)
-        processors = [self._processors[component.id] for component in settings.processors]
+            return MetricPipeline(settings.id, outputs, self._metrics, self._clock)
         pipeline = Pipeline(processors, self._metrics, self._clock, settings.signal)
         kind = TracePipeline if settings.signal == "traces" else LogPipeline
-        return kind(settings.id, pipeline, fan_out, self._metrics, self._clock)
+        return kind(settings.id, pipeline, outputs, self._metrics, self._clock)
 
     def _consumer(self, receiver: Component) -> ReceiverConsumer:
         by_signal: dict[Signal, list[SignalPipeline]] = {}
@@ -111,10 +124,25 @@ class _Graph:
         payload = encode_metrics(self._metrics.collect(), resource, start_unix_nano, self._clock.unix_nano())
         for pipeline in pipelines:
             try:
-                pipeline.fan_out.offer(payload)
+                pipeline.outputs.offer(payload)
             except RefusedError as error:
                 # Cumulative: the next ones say everything that these would have said.
                 _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
+
+    def offer_anchors(self, resource: Mapping[str, str]) -> None:
+        """How far the audit logs have come, to all logs pipelines; what is refused is offered again next time."""
+        pipelines = [pipeline for pipeline in self.pipelines if pipeline.signal == "logs"]
+        for log in open_logs():
+            events = keep_up(log)
+            if not (events and pipelines):
+                continue
+            try:
+                offers = [o for pipeline in pipelines for o in pipeline.outputs.offers(encode_events(events, resource))]
+                offer_all(offers)
+            except RefusedError as error:
+                _logger.debug("no pipeline takes anchors now: %s", error)
+            else:
+                log.keep_anchors(len(events))
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others."""
@@ -123,6 +151,17 @@ class _Graph:
         with ThreadPoolExecutor(len(self.deliveries), thread_name_prefix="otel-llm-shutdown") as pool:
             for delivery in self.deliveries.values():
                 pool.submit(delivery.shutdown, deadline_seconds)
+
+
+def _unknown_raw_exporters(processors: Iterable[Processor], exporters: Iterable[str]) -> list[str]:
+    """A raw exporter that is misspelt would be a redacted one; better said than found out."""
+    known = sorted(exporters)
+    return [
+        f"processors.{processor.name}.raw_exporters: no exporter {name!r} in a pipeline{hint(name, known)}"
+        for processor in processors
+        if is_rewriter(processor)
+        for name in sorted(processor.raw_exporters.difference(known))
+    ]
 
 
 class _collecting:  # noqa: N801 - reads as a statement
@@ -229,6 +268,7 @@ class Gateway:
     def _report(self) -> None:
         while not self._stopped.wait(self._report_seconds()):
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+            self._graph.offer_anchors(self._resource())
 
     def _report_seconds(self) -> float:
         configured = self.settings.service.telemetry.metrics.interval_seconds
@@ -310,6 +350,8 @@ class Gateway:
             receiver.shutdown(max(0.0, end - self._clock.monotonic()))
         if self._reporter is not None:  # it had started: the last counts go out with the rest
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+            anchor_all()
+            self._graph.offer_anchors(self._resource())
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
         self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:

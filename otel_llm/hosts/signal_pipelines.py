@@ -14,9 +14,10 @@ from otel_llm._generated.attributes import OtelLlmRefusalReasonValues as Refusal
 from otel_llm.clock import Clock
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
-from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.delivery.fan_out import offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.hosts.outputs import Outputs
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.signals import ConsumeResult, Payload, Signal
@@ -45,7 +46,7 @@ class SignalPipeline(Protocol):
 
     name: str
     signal: Signal
-    fan_out: FanOut
+    outputs: Outputs
 
     def process(self, body: bytes) -> Processed:
         """Process one request.
@@ -107,9 +108,9 @@ class TracePipeline:
 
     signal: Signal = "traces"
 
-    def __init__(self, name: str, pipeline: Pipeline, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
         self.name = name
-        self.fan_out = fan_out
+        self.outputs = outputs
         self._pipeline = pipeline
         self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
@@ -132,9 +133,9 @@ class LogPipeline:
 
     signal: Signal = "logs"
 
-    def __init__(self, name: str, pipeline: Pipeline, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
         self.name = name
-        self.fan_out = fan_out
+        self.outputs = outputs
         self._pipeline = pipeline
         self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
@@ -161,9 +162,9 @@ class MetricPipeline:
 
     signal: Signal = "metrics"
 
-    def __init__(self, name: str, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, name: str, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
         self.name = name
-        self.fan_out = fan_out
+        self.outputs = outputs
         self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
 
@@ -211,7 +212,7 @@ class ReceiverConsumer:
         rejected = results[0][1].rejected
         self._received.add(received, self._receiver, signal)
         try:
-            offer_all([(pipeline.fan_out, result.payload) for pipeline, result in results])
+            offer_all([offer for pipeline, result in results for offer in pipeline.outputs.offers(result.payload)])
         except RefusedError:
             self._refused.add(received, self._receiver, signal, RefusalReason.QUEUE_FULL)
             raise

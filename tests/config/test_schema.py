@@ -50,7 +50,7 @@ def is_valid(text: str) -> bool:
 )
 def test_every_example_of_the_documentation_loads_and_fits_the_schema(folder: Folder, key: tuple[Kind, str], text: str):
     whole = example(key[0], text)
-    settings = folder.load(whole, {"COLLECTOR_TOKEN": "abc"})
+    settings = folder.load(whole, {"COLLECTOR_TOKEN": "abc", "REDACTION_KEY": "0123456789abcdef"})
     assert settings.warnings == ()
     assert {one.type.name for one in (*settings.receivers, *settings.processors, *settings.exporters)} >= {key[1]}
     assert is_valid(whole)

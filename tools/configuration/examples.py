@@ -46,6 +46,16 @@ processors:
   presets:
     presets: [langfuse, logfire]
 """,
+    ("processor", "redact"): """\
+processors:
+  redact:
+    operators: {EMAIL_ADDRESS: hash}      # mask everything else
+    key: ${env:REDACTION_KEY}
+    allow: [support@example.com]
+    patterns:
+      - {type: CUSTOMER_NUMBER, pattern: "C-[0-9]{8}", keywords: [c-]}
+    raw_exporters: [file/vault]           # one destination gets what came, all others what is left
+""",
     ("exporter", "otlp_grpc"): """\
 exporters:
   otlp_grpc:
