@@ -8,12 +8,14 @@ they are made where an app asks `PolicyAdmission`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated.attributes import ATTRIBUTE_TYPES
+from otel_llm.audit import AuditConfig, open_log
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError
 from otel_llm.operation import Operation
@@ -54,6 +56,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowed_hosts: tuple[str, ...] = ()
     """Hosts to which links and images in answers may carry data, for the detector of exfiltration."""
 
+    audit: AuditConfig | None = None
+    """The audit log in which verdicts other than allow, uses of exemptions and reloads are recorded, never content."""
+
 
 class Policy:
     """Decides about operations.
@@ -63,7 +68,7 @@ class Policy:
         source: the bundle in force.
         detection: the detectors that rules may name.
         context: name, metrics and clock.
-        sink: where audit records go, None for nowhere.
+        auditor: records decisions.
     """
 
     writes: frozenset[str] = WRITES | CONTENT_KEYS
@@ -74,7 +79,7 @@ class Policy:
         source: BundleSource,
         detection: Detection,
         context: Context,
-        sink: AuditSink | None = None,
+        auditor: Auditor,
     ) -> None:
         self.name = context.name
         self.reads = _reads(source.bundle)
@@ -82,7 +87,7 @@ class Policy:
         self._detection = detection
         self._clock = context.clock
         self._replaces = config.existing == "replace"
-        self._auditor = Auditor(sink)
+        self._auditor = auditor
         self._counts = VerdictCounts(context.metrics)
 
     def process(self, operations: Iterable[Operation]) -> None:
@@ -131,18 +136,50 @@ def _reads(bundle: Bundle) -> frozenset[str]:
 def create(config: Config, context: Context, sink: AuditSink | None = None) -> Policy:
     """The processor with the policies that its configuration names.
 
+    Args:
+        config: the settings.
+        context: name, metrics and clock.
+        sink: where audit records go, in place of the log that the settings name.
+
     Raises:
-        ConfigError: there are none, or they have problems.
+        ConfigError: there are no policies, or they or the audit log have problems.
+    """
+    started = start(config, context, f"processors.{context.name}", sink)
+    return Policy(config, started.source, started.detection, context, started.auditor)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What both the processor and the admission are made of."""
+
+    source: BundleSource
+    detection: Detection
+    auditor: Auditor
+
+
+def start(config: Config, context: Context, path: str, sink: AuditSink | None) -> Started:
+    """Load the policies, and open the audit log.
+
+    Args:
+        config: the settings.
+        context: name, metrics and clock.
+        path: where the settings stand, for messages.
+        sink: see `create`.
+
+    Raises:
+        ConfigError: see `create`.
     """
     if not config.paths and not config.packs:
-        where = f"processors.{context.name}"
-        raise ConfigError([f"{where}: no policies; expected paths of files, or the names of packs"])
+        raise ConfigError([f"{path}: no policies; expected paths of files, or the names of packs"])
+    if sink is None and config.audit is not None:
+        sink = open_log(config.audit, context.clock, f"{path}.audit")
     detection = built_in_detection(config.allowed_hosts)
-    reloads = Reloads(context, sink)
+    auditor = Auditor(sink, context)
+    reloads = Reloads(context, auditor)
     try:
         paths = paths_of(config.paths, config.packs)
         source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads)
     except PolicyError as error:
-        raise ConfigError([f"processors.{context.name}: {problem}" for problem in error.problems]) from None
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
     reloads.start(source.bundle)
-    return Policy(config, source, detection, context, sink)
+    return Started(source, detection, auditor)

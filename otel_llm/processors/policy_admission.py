@@ -14,15 +14,13 @@ from otel_llm._generated import attributes as names
 from otel_llm.admission import ALLOW
 from otel_llm.admission import Decision as Answer
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Message, Operation
 from otel_llm.policy.audit_sink import AuditSink
-from otel_llm.policy.sets import Bundle, Decision, Detection, PolicyError, decide
+from otel_llm.policy.sets import Bundle, Decision, Detection, decide
 from otel_llm.policy.sets.model import Stage
-from otel_llm.processors.policy import Config
-from otel_llm.processors.policy_loading import BundleSource, built_in_detection, paths_of
+from otel_llm.processors.policy import Config, start
+from otel_llm.processors.policy_loading import BundleSource
 from otel_llm.processors.policy_modify import modify
-from otel_llm.processors.policy_reloads import Reloads
 from otel_llm.processors.policy_verdict import Auditor, VerdictCounts, verdict_attributes, write_verdict
 
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"request"})
@@ -83,7 +81,7 @@ class PolicyAdmission:
         detection: the detectors that rules may name.
         context: name, metrics and clock.
         resource: attributes of the app, `service.name` and `deployment.environment.name` among them.
-        sink: where audit records go, None for nowhere.
+        auditor: records decisions.
 
     Attributes:
         on_error: `deny` when a set that is enforced says `failurePolicy: {request: fail}`.
@@ -95,7 +93,7 @@ class PolicyAdmission:
         detection: Detection,
         context: Context,
         resource: Mapping[str, AttributeValue],
-        sink: AuditSink | None = None,
+        auditor: Auditor,
     ) -> None:
         self.name = context.name
         self.on_error: Literal["allow", "deny"] = _on_error(source.bundle)
@@ -105,7 +103,7 @@ class PolicyAdmission:
         self._resource = resource
         self._service = str(resource.get(names.SERVICE_NAME) or "")
         self._environment = str(resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME) or "")
-        self._auditor = Auditor(sink)
+        self._auditor = auditor
         self._counts = VerdictCounts(context.metrics)
 
     def admit(self, operation: Operation) -> Answer:
@@ -146,15 +144,14 @@ def create_admission(
 ) -> PolicyAdmission:
     """The admission with the policies that a configuration names.
 
+    Args:
+        config: the settings, as of the processor.
+        context: name, metrics and clock.
+        resource: attributes of the app.
+        sink: where audit records go, in place of the log that the settings name.
+
     Raises:
-        ConfigError: they have problems.
+        ConfigError: there are no policies, or they or the audit log have problems.
     """
-    detection = built_in_detection(config.allowed_hosts)
-    reloads = Reloads(context, sink)
-    try:
-        paths = paths_of(config.paths, config.packs)
-        source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads)
-    except PolicyError as error:
-        raise ConfigError([f"{context.name}: {problem}" for problem in error.problems]) from None
-    reloads.start(source.bundle)
-    return PolicyAdmission(source, detection, context, resource, sink)
+    started = start(config, context, context.name, sink)
+    return PolicyAdmission(started.source, started.detection, context, resource, started.auditor)

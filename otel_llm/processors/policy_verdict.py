@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
+from otel_llm.components import Context
+from otel_llm.errors import AuditError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.sets import Decision, RuleResult
 from otel_llm.policy.sets.model import VERDICT_ORDER
-from otel_llm.telemetry import Metrics
+from otel_llm.telemetry import LogLimiter, Metrics
+
+_logger = logging.getLogger(__name__)
 
 WRITES: Final = frozenset(
     {
@@ -128,23 +132,39 @@ class VerdictCounts:
             self._verdicts.add(1, "allow", "allow", "", "")
 
 
-@dataclass(frozen=True, slots=True)
 class Auditor:
     """Records every rule that objected, was lifted, or failed.
 
-    Attributes:
+    Args:
         sink: where records go, None for nowhere.
+        context: name, metrics and clock.
     """
 
-    sink: AuditSink | None
+    __slots__ = ("_failed", "_log", "_name", "_sink")
+
+    def __init__(self, sink: AuditSink | None, context: Context) -> None:
+        self._sink = sink
+        self._name = context.name
+        self._log = LogLimiter(_logger, context.clock.monotonic)
+        self._failed = context.metrics.counter(definitions.OTEL_LLM_AUDIT_FAILURES, [names.OTEL_LLM_COMPONENT_NAME])
 
     def record(
         self, decision: Decision, bundle_id: str, operation: Operation, now_unix_nano: int, service: str
     ) -> None:
         """Record a decision about an operation of a service."""
-        if self.sink is not None:
-            for record in _records(decision, bundle_id, operation, now_unix_nano, service):
-                self.sink.record(record)
+        if self._sink is not None and decision.results:
+            self.take(_records(decision, bundle_id, operation, now_unix_nano, service))
+
+    def take(self, records: Iterable[AuditRecord]) -> None:
+        """Hand records over; what the log cannot take is counted, and the operation goes on."""
+        if self._sink is None:
+            return
+        try:
+            for record in records:
+                self._sink.record(record)
+        except AuditError as error:
+            self._failed.add(1, self._name)
+            self._log.warning("audit", "%s: %s", self._name, error)
 
 
 def _records(
