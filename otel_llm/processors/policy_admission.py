@@ -18,12 +18,15 @@ from otel_llm.operation import AttributeValue, Message, Operation
 from otel_llm.policy.audit_sink import AuditSink
 from otel_llm.policy.sets import Bundle, Decision, Detection, decide
 from otel_llm.policy.sets.model import Stage
+from otel_llm.policy.streaming import Find, StreamGuard
 from otel_llm.processors.policy import Config, start
 from otel_llm.processors.policy_loading import BundleSource
 from otel_llm.processors.policy_modify import modify
 from otel_llm.processors.policy_verdict import Auditor, VerdictCounts, verdict_attributes, write_verdict
 
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"request"})
+_ANSWERING: Final[frozenset[Stage]] = frozenset({"response"})
+_ANSWER: Final = frozenset({"output.text", "output.messages"})
 _STOPS: Final = frozenset({"block", "escalate"})
 
 
@@ -129,6 +132,58 @@ class PolicyAdmission:
             if result.action == "modify":
                 modify(operation, "request", result.rule.rule.action, self._detection)
         return ALLOW
+
+    def guard(self, operation: Operation) -> AnswerGuard | None:
+        """What looks after the answer to a call while it arrives in pieces; None when no enforced rule would act on it.
+
+        Rules of the stage `response` that read the answer are asked about what is held back; those that stop the call
+        when they object stop the answer, and those that modify take out of it what they name.
+        """
+        bundle = self._source.bundle
+        rules = bundle.plan(self._service, self._environment).by_stage["response"]
+        acting = [one for one in rules if one.mode == "enforce" and not _ANSWER.isdisjoint(one.reads)]
+        stopping = [one for one in acting if one.rule.action.type in _STOPS]
+        modifying = [one for one in acting if one.rule.action.type == "modify"]
+        if not stopping and not modifying:
+            return None
+        finders = [self._detection.select(name) for one in modifying for name in one.rule.action.redact]
+        request = _Request(operation, self._resource)
+
+        def decided(text: str) -> Decision:
+            variables = bundle.variables(request)
+            variables["output.text"] = text
+            return decide(stopping, variables, self._clock.unix_nano(), _ANSWERING)
+
+        return AnswerGuard(decided, lambda text: [finding for find in finders for finding in find(text)])
+
+
+class AnswerGuard:
+    """Guards one answer; for one thread.
+
+    Attributes:
+        denied: why the answer was stopped, None while it was not.
+    """
+
+    __slots__ = ("_decided", "_stream", "denied")
+
+    def __init__(self, decided: Callable[[str], Decision], find: Find) -> None:
+        self._decided = decided
+        self._stream = StreamGuard(self._is_stopping, find)
+        self.denied: Answer | None = None
+
+    def push(self, piece: str) -> str:
+        """Take a piece; what may be passed on now, often nothing."""
+        return self._stream.push(piece)
+
+    def finish(self) -> str:
+        """The answer is complete: what is left of it."""
+        return self._stream.finish()
+
+    def _is_stopping(self, text: str) -> bool:
+        for result in self._decided(text).results:
+            if result.action in _STOPS:
+                self.denied = Answer("deny", result.reason, result.rule.rule.id)
+        return self.denied is not None
 
 
 def _on_error(bundle: Bundle) -> Literal["allow", "deny"]:

@@ -344,3 +344,51 @@ def test_rules_read_the_resource_of_the_app(tmp_path: Path) -> None:
     assert admission(tmp_path, rules(rule), deployment__environment__name="test").admit(call()) is ALLOW
 
 
+
+
+SECRET = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+ANSWER = f"Of course. The token is {SECRET} and that is all. " + "More words follow here. " * 40
+
+
+def test_26_an_answer_that_a_rule_denies_is_stopped_before_what_it_objects_to(tmp_path: Path) -> None:
+    rule = "id: leak, stage: response, when: 'finds(\"secrets\", output.text)', verdict: deny, reason: '\"secret\"'"
+    guard = admission(tmp_path, rules(rule)).guard(call())
+    assert guard is not None
+    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    assert "ghp_" not in got
+    assert ANSWER.startswith(got)
+    assert guard.denied is not None
+    assert (guard.denied.reason, guard.denied.rule_id) == ("secret", "leak")
+
+
+def test_26_an_answer_that_a_rule_modifies_arrives_without_what_it_names(tmp_path: Path) -> None:
+    rule = (
+        "id: leak, stage: response, when: 'finds(\"secrets\", output.text)', verdict: modify, "
+        "action: {redact: [secrets]}"
+    )
+    guard = admission(tmp_path, rules(rule)).guard(call())
+    assert guard is not None
+    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    assert got == ANSWER.replace(SECRET, "[GITHUB_TOKEN]")
+    assert guard.denied is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rules("id: a, stage: response, when: 'finds(\"secrets\", output.text)', verdict: deny", head="mode: shadow"),
+        rules("id: a, stage: response, when: 'finds(\"secrets\", output.text)', verdict: warn"),
+        rules("id: a, stage: response, when: gen_ai.usage.output_tokens > 5, verdict: deny"),
+        rules("id: a, stage: request, when: 'finds(\"secrets\", input.text)', verdict: deny"),
+    ],
+)
+def test_26_without_a_rule_that_acts_on_answers_nothing_is_held_back(tmp_path: Path, text: str) -> None:
+    assert admission(tmp_path, text).guard(call()) is None
+
+
+def test_an_answer_stops_where_a_rule_fails_closed_and_cannot_be_evaluated(tmp_path: Path) -> None:
+    failing = "id: a, stage: response, when: 'output.text.size() > gen_ai.request.seed', verdict: deny"
+    guard = admission(tmp_path, rules(failing, head="mode: enforce\nfailurePolicy: {response: fail}")).guard(call())
+    assert guard is not None
+    assert "".join([*map(guard.push, ANSWER), guard.finish()]) == ""
+    assert guard.denied is not None
