@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_llm.cli.main import main
 from otel_llm.errors import ConfigError
 from otel_llm.testing import OtlpHttpSink
 from tests.acceptance.through import Attributes, Through
@@ -157,3 +158,33 @@ def test_25_a_rule_that_would_run_away_is_an_error_within_bounds(tmp_path: Path)
     long = json.dumps([{"role": "user", "parts": [{"type": "text", "content": str(n)}]} for n in range(500)])
     with started(tmp_path, f"{{paths: [{path}]}}") as through:
         assert verdict(through.call(chat(gen_ai__input__messages=long))) == ("error", "allow", "slow")
+
+
+def test_27_verdicts_are_in_an_audit_log_that_proves_itself_and_holds_no_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, MIXED)
+    key = tmp_path / "key"
+    key.write_bytes(b"0123456789abcdef")
+    audit = f"{{path: {tmp_path}/audit, key_file: {key}}}"
+    with started(tmp_path, f"{{paths: [{path}], audit: {audit}}}") as through:
+        found = through.calls(
+            [
+                SpanSpec(chat(gen_ai__request__model="gpt-4")),
+                SpanSpec(chat(gen_ai__input__messages=messages("write to ada@example.com"))),
+                SpanSpec(chat()),
+            ]
+        )
+    assert main(["audit", "verify", str(tmp_path / "audit"), "--key-file", str(key)]) == 0
+    assert capsys.readouterr().out.startswith("whole: ")
+    (log,) = (tmp_path / "audit").glob("audit-*.jsonl")
+    text = log.read_text()
+    verdicts = [one for one in map(json.loads, text.splitlines()) if one.get("kind") == "verdict"]
+    assert [(one["rule_id"], one["verdict"], one["action"]) for one in verdicts] == [
+        ("blocked", "deny", "audit"),
+        ("masked", "modify", "modify"),
+    ]
+    assert {one["bundle_id"] for one in verdicts} == {found[0]["otel_llm.policy.bundle.id"]}
+    assert "ada@example.com" not in text
+    log.write_text(text.replace('"deny"', '"warn"'))
+    assert main(["audit", "verify", str(tmp_path / "audit"), "--key-file", str(key)]) == 1
