@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one kind of line a line
 """Clean technical text, generated: everything that looks like personal data or a secret and is none."""
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def _one(rng: random.Random) -> str:
         lambda: f"app 1.{number(30)}.{number(20)} chrome/{number(90, 140)}.0.{number(4000, 7000)}.{number(255)} kernel 6.{number(12)}.{number(99)}-{number(99)}-generic",
         lambda: f"package=={number(20)}.{number(20)}.{number(20)}.{number(20)} lib-{number(9)}.{number(99)}.{number(999)}.tar.gz",
         lambda: f"chatcmpl-{base64.b64encode(rng.randbytes(18)).decode().replace('+', 'A').replace('/', 'B')} gen-{number(10**10)}-{_hex(rng, 12)}",
-        lambda: f"etag \"{_hex(rng, 32)}\" content-length: {number(10**7)} status {rng.choice((200, 201, 404, 503))}",
+        lambda: f'etag "{_hex(rng, 32)}" content-length: {number(10**7)} status {rng.choice((200, 201, 404, 503))}',
         lambda: f"{rng.uniform(0, 1e6):.6f} {rng.uniform(-1, 1):.12f} {number(10**6):,} {number(100)}% {number(10**9)} bytes",
         lambda: f"order {number(10**8, 10**10)} batch #{number(10**6)} row {number(10**5)} of {number(10**6)} port {number(1024, 65536)}",
         lambda: f"10.{number(256)}.{number(256)}.{number(256)}:{number(1024, 65536)} -> 127.0.0.1:8080 via 192.168.{number(256)}.{number(256)}",

@@ -107,10 +107,12 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "cost": _BuiltIn("otel_llm.processors.cost", _TRACES),
         "quality": _BuiltIn("otel_llm.processors.quality", _TRACES),
         "metrics": _BuiltIn("otel_llm.processors.metrics", _TRACES),
+        "policy": _BuiltIn("otel_llm.processors.policy", _TRACES),
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),
         "drift": _BuiltIn("otel_llm.processors.drift", _TRACES),
         "compare": _BuiltIn("otel_llm.processors.compare", _TRACES),
         "judge": _BuiltIn("otel_llm.processors.judge", _TRACES),
+        "redact": _BuiltIn("otel_llm.processors.redact"),
     },
     "exporter": {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),

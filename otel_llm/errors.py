@@ -5,6 +5,7 @@
      ├─ PipelineOrderError     start-up: a processor reads what nobody before it writes
      ├─ MalformedError         a request cannot be read; the sender must not send it again (400, INVALID_ARGUMENT)
      ├─ RefusedError           a request cannot be taken now; the sender may try again (429, RESOURCE_EXHAUSTED)
+     ├─ AuditError             the audit log cannot take a record; whoever asked for it fails closed
      ├─ DeniedError            a call of the app was stopped before it was made; the one error meant for the app
      └─ ExportError            an export did not succeed
          ├─ RetryableError     may succeed later
@@ -62,6 +63,10 @@ class RefusedError(OtelLlmError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.reason: Literal["queue_full", "over_quota", "overload"] = reason
+
+
+class AuditError(OtelLlmError):
+    """The audit log cannot be opened, or cannot take a record. The message holds nothing of the record."""
 
 
 class DeniedError(OtelLlmError):

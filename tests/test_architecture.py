@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hosts", "loopback", "review"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
-    ("receivers", "exporters", "delivery", "processors", "ledger", "connectors", "instrumentation"),
+    ("receivers", "exporters", "delivery", "processors", "ledger", "connectors", "instrumentation", "audit"),
     ("http", "codecs", "dialects", "components"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "log_records", "clock", "errors", "nearest", "credentials"),
@@ -33,6 +33,7 @@ SIBLINGS = {
     ("connectors", "exporters"),  # one that holds what it gets is an Exporter to its delivery
     ("receivers", "ledger"),  # feedback looks up what it is about
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
+    ("processors", "audit"),  # what they did is recorded
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
 PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours
@@ -92,7 +93,7 @@ def test_domain_packages_know_neither_opentelemetry_nor_us() -> None:
 
 
 def test_broad_excepts_stand_only_where_the_design_has_them() -> None:
-    """Isolation in the pipeline, the instrumentation boundary, and the tops of worker loops.
+    """Isolation in the pipeline and of detectors, the instrumentation boundary, and the tops of worker loops.
 
     One that only looks at an exception on its way, and raises it again, ends nothing.
     """
@@ -113,6 +114,8 @@ ALLOWED_BROAD_EXCEPTS = {
     "connectors/tail_sampling.py",
     "instrumentation/boundary.py",
     "instrumentation/streams.py",  # the same boundary, written out for speed
+    # A detector is anybody's code, and what it has not looked at must not be passed on: whoever asked is told so.
+    "policy/detectors/detector_set.py",
     "processors/judging/worker.py",
     "quality/regression/run.py",
 }

@@ -141,6 +141,9 @@ OTEL_LLM_COMPARISON_CONTROL: Final = "otel_llm.comparison.control"
 OTEL_LLM_COMPARISON_NAME: Final = "otel_llm.comparison.name"
 OTEL_LLM_COMPARISON_SIGNAL: Final = "otel_llm.comparison.signal"
 OTEL_LLM_COMPARISON_VERDICT: Final = "otel_llm.comparison.verdict"
+OTEL_LLM_AUDIT_LOG: Final = "otel_llm.audit.log"
+OTEL_LLM_AUDIT_MAC: Final = "otel_llm.audit.mac"
+OTEL_LLM_AUDIT_SEQUENCE: Final = "otel_llm.audit.sequence"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -192,9 +195,16 @@ OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probabilit
 OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
+OTEL_LLM_POLICY_EVALUATION_SECONDS: Final = "otel_llm.policy.evaluation.seconds"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
 OTEL_LLM_POLICY_MODE: Final = "otel_llm.policy.mode"
+OTEL_LLM_POLICY_RELOAD_OUTCOME: Final = "otel_llm.policy.reload.outcome"
+OTEL_LLM_POLICY_RISK_CATEGORY: Final = "otel_llm.policy.risk.category"
 OTEL_LLM_POLICY_RULE_ID: Final = "otel_llm.policy.rule.id"
+OTEL_LLM_POLICY_RULE_IDS: Final = "otel_llm.policy.rule.ids"
+OTEL_LLM_POLICY_SET_NAME: Final = "otel_llm.policy.set.name"
+OTEL_LLM_POLICY_SET_VERSION: Final = "otel_llm.policy.set.version"
+OTEL_LLM_POLICY_SEVERITY: Final = "otel_llm.policy.severity"
 OTEL_LLM_POLICY_TARGET_TYPE: Final = "otel_llm.policy.target.type"
 OTEL_LLM_POLICY_VERDICT_REASON: Final = "otel_llm.policy.verdict.reason"
 OTEL_LLM_POLICY_VERDICT_TYPE: Final = "otel_llm.policy.verdict.type"
@@ -224,6 +234,10 @@ OTEL_LLM_QUALITY_STALE_RETRIEVAL: Final = "otel_llm.quality.stale_retrieval"
 OTEL_LLM_QUALITY_TOOL_ERROR: Final = "otel_llm.quality.tool_error"
 OTEL_LLM_QUALITY_TRUNCATED: Final = "otel_llm.quality.truncated"
 OTEL_LLM_QUALITY_UNKNOWN_TOOL: Final = "otel_llm.quality.unknown_tool"
+OTEL_LLM_REDACTION_COUNT: Final = "otel_llm.redaction.count"
+OTEL_LLM_REDACTION_DETECTOR: Final = "otel_llm.redaction.detector"
+OTEL_LLM_REDACTION_TYPE: Final = "otel_llm.redaction.type"
+OTEL_LLM_REDACTION_TYPES: Final = "otel_llm.redaction.types"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
 OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
@@ -385,6 +399,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_COMPARISON_NAME: "string",
         OTEL_LLM_COMPARISON_SIGNAL: "string",
         OTEL_LLM_COMPARISON_VERDICT: "string",
+        OTEL_LLM_AUDIT_LOG: "string",
+        OTEL_LLM_AUDIT_MAC: "string",
+        OTEL_LLM_AUDIT_SEQUENCE: "int",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",
@@ -436,9 +453,16 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_JUDGE_SKIP_REASON: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
+        OTEL_LLM_POLICY_EVALUATION_SECONDS: "double",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
         OTEL_LLM_POLICY_MODE: "string",
+        OTEL_LLM_POLICY_RELOAD_OUTCOME: "string",
+        OTEL_LLM_POLICY_RISK_CATEGORY: "string",
         OTEL_LLM_POLICY_RULE_ID: "string",
+        OTEL_LLM_POLICY_RULE_IDS: "string[]",
+        OTEL_LLM_POLICY_SET_NAME: "string",
+        OTEL_LLM_POLICY_SET_VERSION: "string",
+        OTEL_LLM_POLICY_SEVERITY: "string",
         OTEL_LLM_POLICY_TARGET_TYPE: "string",
         OTEL_LLM_POLICY_VERDICT_REASON: "string",
         OTEL_LLM_POLICY_VERDICT_TYPE: "string",
@@ -468,6 +492,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_QUALITY_TOOL_ERROR: "boolean",
         OTEL_LLM_QUALITY_TRUNCATED: "boolean",
         OTEL_LLM_QUALITY_UNKNOWN_TOOL: "boolean",
+        OTEL_LLM_REDACTION_COUNT: "int",
+        OTEL_LLM_REDACTION_DETECTOR: "string",
+        OTEL_LLM_REDACTION_TYPE: "string",
+        OTEL_LLM_REDACTION_TYPES: "string[]",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
         OTEL_LLM_SHORTENED_BYTES: "int",
@@ -679,6 +707,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
+        OTEL_LLM_POLICY_RELOAD_OUTCOME: frozenset({"success", "failure"}),
+        OTEL_LLM_POLICY_SEVERITY: frozenset({"low", "medium", "high", "critical"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
         OTEL_LLM_POLICY_VERDICT_TYPE: frozenset({"allow", "audit", "warn", "modify", "escalate", "deny", "error"}),
         OTEL_LLM_QUALITY_ANSWER_TYPE: frozenset({"answered", "hedged", "clarified", "refused"}),
@@ -1238,6 +1268,28 @@ class OtelLlmPolicyModeValues:
     SHADOW: Final = "shadow"
     WARN: Final = "warn"
     ENFORCE: Final = "enforce"
+
+
+OtelLlmPolicyReloadOutcome: TypeAlias = Literal["success", "failure"]
+
+
+class OtelLlmPolicyReloadOutcomeValues:
+    """Listed values of otel_llm.policy.reload.outcome; others may occur."""
+
+    SUCCESS: Final = "success"
+    FAILURE: Final = "failure"
+
+
+OtelLlmPolicySeverity: TypeAlias = Literal["low", "medium", "high", "critical"]
+
+
+class OtelLlmPolicySeverityValues:
+    """Listed values of otel_llm.policy.severity; others may occur."""
+
+    LOW: Final = "low"
+    MEDIUM: Final = "medium"
+    HIGH: Final = "high"
+    CRITICAL: Final = "critical"
 
 
 OtelLlmPolicyTargetType: TypeAlias = Literal["input", "output"]

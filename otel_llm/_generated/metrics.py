@@ -459,6 +459,14 @@ OTEL_LLM_COMPARISON_VERDICTS: Final = Metric(
     description="Comparisons that were decided.",
     attributes=("otel_llm.comparison.name", "otel_llm.comparison.verdict"),
     required=frozenset({"otel_llm.comparison.name", "otel_llm.comparison.verdict"}),
+OTEL_LLM_AUDIT_FAILURES: Final = Metric(
+    name="otel_llm.audit.failures",
+    instrument="counter",
+    unit="{failure}",
+    value_type="int",
+    description="Times an audit log could not take records.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
 )
 OTEL_LLM_COST_CATALOGUE_AGE: Final = Metric(
     name="otel_llm.cost.catalogue.age",
@@ -883,6 +891,38 @@ OTEL_LLM_PIPELINE_OPERATIONS_NORMALIZED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.dialect"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.dialect"}),
 )
+OTEL_LLM_POLICY_BUNDLE_INFO: Final = Metric(
+    name="otel_llm.policy.bundle.info",
+    instrument="gauge",
+    unit="1",
+    value_type="int",
+    description="1 for the bundle in force; the same id on every instance means the same rules.",
+    attributes=("otel_llm.component.name", "otel_llm.policy.bundle.id"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.policy.bundle.id"}),
+)
+OTEL_LLM_POLICY_RELOADS: Final = Metric(
+    name="otel_llm.policy.reloads",
+    instrument="counter",
+    unit="{reload}",
+    value_type="int",
+    description="Times the policy files were read anew because they had changed.",
+    attributes=("otel_llm.component.name", "otel_llm.policy.reload.outcome"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.policy.reload.outcome"}),
+)
+OTEL_LLM_POLICY_VERDICTS: Final = Metric(
+    name="otel_llm.policy.verdicts",
+    instrument="counter",
+    unit="{verdict}",
+    value_type="int",
+    description="Verdicts of rules that objected, were lifted, or could not be evaluated; and one allow, without a rule, for each operation nobody objected to.",
+    attributes=(
+        "otel_llm.policy.verdict.type",
+        "otel_llm.policy.action.type",
+        "otel_llm.policy.mode",
+        "otel_llm.policy.rule.id",
+    ),
+    required=frozenset({"otel_llm.policy.verdict.type", "otel_llm.policy.action.type"}),
+)
 OTEL_LLM_PROCESSOR_DURATION: Final = Metric(
     name="otel_llm.processor.duration",
     instrument="histogram",
@@ -1077,6 +1117,41 @@ OTEL_LLM_RECORDS_EMITTED: Final = Metric(
     unit="{record}",
     value_type="int",
     description="Log records of our own.",
+OTEL_LLM_REDACTION_FAILURES: Final = Metric(
+    name="otel_llm.redaction.failures",
+    instrument="counter",
+    unit="{value}",
+    value_type="int",
+    description="Values that were left out because they could not be looked at.",
+    attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.detector"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.detector"}),
+)
+OTEL_LLM_REDACTION_FIELDS_UNKNOWN: Final = Metric(
+    name="otel_llm.redaction.fields.unknown",
+    instrument="counter",
+    unit="{field}",
+    value_type="int",
+    description="Fields that were left out because OTLP, as far as this version knows it, has no such field.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
+OTEL_LLM_REDACTION_FINDINGS: Final = Metric(
+    name="otel_llm.redaction.findings",
+    instrument="counter",
+    unit="{finding}",
+    value_type="int",
+    description="Pieces of content that were replaced.",
+    attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.type"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal", "otel_llm.redaction.type"}),
+)
+OTEL_LLM_REDACTION_ITEMS_UNREADABLE: Final = Metric(
+    name="otel_llm.redaction.items.unreadable",
+    instrument="counter",
+    unit="{item}",
+    value_type="int",
+    description="Items that were left out because their bytes are no OTLP message.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
@@ -1108,6 +1183,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
         "otel_llm.comparison.evidence": OTEL_LLM_COMPARISON_EVIDENCE,
         "otel_llm.comparison.verdicts": OTEL_LLM_COMPARISON_VERDICTS,
+        "otel_llm.audit.failures": OTEL_LLM_AUDIT_FAILURES,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,
@@ -1148,6 +1224,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.pipeline.items.processed": OTEL_LLM_PIPELINE_ITEMS_PROCESSED,
         "otel_llm.pipeline.operations.marked": OTEL_LLM_PIPELINE_OPERATIONS_MARKED,
         "otel_llm.pipeline.operations.normalized": OTEL_LLM_PIPELINE_OPERATIONS_NORMALIZED,
+        "otel_llm.policy.bundle.info": OTEL_LLM_POLICY_BUNDLE_INFO,
+        "otel_llm.policy.reloads": OTEL_LLM_POLICY_RELOADS,
+        "otel_llm.policy.verdicts": OTEL_LLM_POLICY_VERDICTS,
         "otel_llm.processor.duration": OTEL_LLM_PROCESSOR_DURATION,
         "otel_llm.processor.operations.failed": OTEL_LLM_PROCESSOR_OPERATIONS_FAILED,
         "otel_llm.processor.operations.processed": OTEL_LLM_PROCESSOR_OPERATIONS_PROCESSED,
@@ -1167,5 +1246,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.sampling.traces": OTEL_LLM_SAMPLING_TRACES,
         "otel_llm.records.dropped": OTEL_LLM_RECORDS_DROPPED,
         "otel_llm.records.emitted": OTEL_LLM_RECORDS_EMITTED,
+        "otel_llm.redaction.failures": OTEL_LLM_REDACTION_FAILURES,
+        "otel_llm.redaction.fields.unknown": OTEL_LLM_REDACTION_FIELDS_UNKNOWN,
+        "otel_llm.redaction.findings": OTEL_LLM_REDACTION_FINDINGS,
+        "otel_llm.redaction.items.unreadable": OTEL_LLM_REDACTION_ITEMS_UNREADABLE,
     }
 )

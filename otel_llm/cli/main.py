@@ -27,10 +27,12 @@ _COMMANDS: Final = {
     "status": ("otel_llm.cli.status", "show what a running gateway takes in, sends, holds and drops"),
     "queue": ("otel_llm.cli.queue", "look into queues on disk, and at what destinations refused"),
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
+    "policy": ("otel_llm.cli.policy", "check, test and try policies"),
     "review": ("otel_llm.cli.review", "have people look at answers, and keep what they say"),
     "drift": ("otel_llm.cli.drift", "show what is watched for drift, and with how much evidence"),
     "eval": ("otel_llm.cli.eval", "run a data set and compare it with a baseline, for CI"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
+    "audit": ("otel_llm.cli.audit", "check that an audit log is whole"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),
     "version": ("otel_llm.cli.version", "print the versions of otel-llm and of what it stands on"),
 }

@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", metavar="T", help="service tier, e.g. priority or flex")
     parser.add_argument("--batch", action="store_true", help="the call was part of a batch")
     parser.add_argument(
-        "--at", type=_moment, metavar="DATE", help="when, as 2026-01-31 or 2026-01-31T12:00Z (default: now)"
+        "--at", type=moment, metavar="DATE", help="when, as 2026-01-31 or 2026-01-31T12:00Z (default: now)"
     )
     parser.add_argument("--prices", metavar="FILE", help="your own prices, see docs/prices.md")
 
@@ -100,7 +100,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _moment(text: str) -> dt.datetime:
+def moment(text: str) -> dt.datetime:
     """A date, which means its first moment, or a time; UTC unless it says otherwise."""
     try:
         moment = dt.datetime.fromisoformat(text)

@@ -11,22 +11,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from otel_llm import __version__
+from otel_llm.audit import open_logs
 from otel_llm.clock import Clock, SystemClock
+from otel_llm.codecs.log_records import encode_log_records
 from otel_llm.codecs.metrics import encode_metrics
 from otel_llm.config.service import AdminConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.connectors import Connector
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.delivery.fan_out import offer_all
 from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
+from otel_llm.hosts.anchors import anchor_all, keep_up
 from otel_llm.hosts.log_reporter import LogReporter
+from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
 from otel_llm.hosts.overload import MemoryGuard
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
@@ -38,9 +43,10 @@ from otel_llm.hosts.signal_pipelines import (
 from otel_llm.hosts.stages import Stages, holder_deliveries, make_connectors
 from otel_llm.http.server import HttpServer
 from otel_llm.log_records import LogRecords
+from otel_llm.nearest import hint
 from otel_llm.pipeline import Pipeline, Processor, Running, Successor
 from otel_llm.receivers import Receiver
-from otel_llm.signals import Consumer, ConsumeResult, Signal
+from otel_llm.signals import Consumer, ConsumeResult, Payload, Signal
 from otel_llm.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -93,6 +99,7 @@ class _Graph:
         self._plain = tuple(self.deliveries)
         self.deliveries.update(holder_deliveries(connectors, metrics, clock))
         self.pipelines: list[SignalPipeline] = []
+        problems += _unknown_raw_exporters(self._processors.values(), {*self.deliveries, *connectors})
         if not problems:
             for pipeline in settings.pipelines:
                 with _collecting(problems, f"service.pipelines.{pipeline.id}."):
@@ -106,14 +113,21 @@ class _Graph:
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
 
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
+        processors: list[Processor] = []
+        rewriters: list[Rewriter] = []
+        for component in settings.processors:
+            processor = self._processors[component.id]
+            if is_rewriter(processor):
+                rewriters.append(processor)
+            else:
+                processors.append(processor)
         # A connector that splits has no delivery; what is behind it has.
-        fan_out = FanOut([self.deliveries[one.id] for one in settings.exporters if one.id in self.deliveries])
+        outputs = Outputs(rewriters, {exporter.id: self.deliveries.get(exporter.id) for exporter in settings.exporters})
         if settings.signal == "metrics":
-            return MetricPipeline(settings.id, fan_out, self._metrics, self._clock)
-        processors = [self._processors[component.id] for component in settings.processors]
+            return MetricPipeline(settings.id, outputs, self._metrics, self._clock)
         pipeline = Pipeline(processors, self._metrics, self._clock, settings.signal)
         kind = TracePipeline if settings.signal == "traces" else LogPipeline
-        return kind(settings.id, pipeline, fan_out, self._metrics, self._clock)
+        return kind(settings.id, pipeline, outputs, self._metrics, self._clock)
 
     def _consumer(self, receiver: Component) -> ReceiverConsumer:
         by_signal: dict[Signal, list[SignalPipeline]] = {}
@@ -127,6 +141,7 @@ class _Graph:
             self._stages.offers,
             guard=self._guard,
             sheds=self.settings.service.overload.when_short == "shed",
+            may_wait=any(self._stages.may_wait(one) for several in by_signal.values() for one in several),
         )
 
     def start(self) -> None:
@@ -144,26 +159,30 @@ class _Graph:
             if isinstance(processor, Successor) and type(predecessor) is type(processor):
                 processor.succeed(predecessor)
 
-    def log_fan_outs(self) -> list[FanOut]:
-        """Where our own log records go."""
-        return [pipeline.fan_out for pipeline in self.pipelines if pipeline.signal == "logs"]
-
-    def offer_metrics(self, resource: Mapping[str, str], start_unix_nano: int) -> None:
-        """Our own and derived metrics, to all metrics pipelines that do not stand behind a connector.
-
-        A tenant's pipeline stands behind one; what is measured of everybody is not for it.
-        """
-        pipelines = [
+    def _fed_pipelines(self, signal: Signal) -> list[SignalPipeline]:
+        """Pipelines that a receiver feeds; one behind a connector may be a tenant's, and is for nothing of ours."""
+        return [
             pipeline
             for settings, pipeline in zip(self.settings.pipelines, self.pipelines, strict=True)
-            if pipeline.signal == "metrics" and any(one.type.kind == "receiver" for one in settings.receivers)
+            if pipeline.signal == signal and any(one.type.kind == "receiver" for one in settings.receivers)
         ]
+
+    def log_pipelines(self) -> list[Callable[[Payload], None]]:
+        """What takes our own log records into each logs pipeline."""
+        return [partial(self._offer, pipeline) for pipeline in self._fed_pipelines("logs")]
+
+    def _offer(self, pipeline: SignalPipeline, payload: Payload) -> None:
+        offer_all(self._stages.offers(pipeline, payload))
+
+    def offer_metrics(self, resource: Mapping[str, str], start_unix_nano: int) -> None:
+        """Our own and derived metrics, to all metrics pipelines that a receiver feeds."""
+        pipelines = self._fed_pipelines("metrics")
         if not pipelines:
             return
         payload = encode_metrics(self._metrics.collect(), resource, start_unix_nano, self._clock.unix_nano())
         for pipeline in pipelines:
             try:
-                offer_all(self._stages.offers(pipeline, payload))
+                self._offer(pipeline, payload)
             except RefusedError as error:
                 # Cumulative: the next ones say everything that these would have said.
                 _logger.debug("pipeline %s takes no metrics now: %s", pipeline.name, error)
@@ -174,6 +193,21 @@ class _Graph:
         for processor in self._processors.values():
             if isinstance(processor, Running):
                 processor.shutdown(max(0.0, end - self._clock.monotonic()))
+
+    def offer_anchors(self, resource: Mapping[str, str]) -> None:
+        """How far the audit logs have come, to all logs pipelines; what is refused is offered again next time."""
+        pipelines = self._fed_pipelines("logs")
+        for log in open_logs():
+            records = keep_up(log)
+            if not (records and pipelines):
+                continue
+            payload = encode_log_records(records, resource)
+            try:
+                offer_all(offer for pipeline in pipelines for offer in self._stages.offers(pipeline, payload))
+            except RefusedError as error:
+                _logger.debug("no pipeline takes anchors now: %s", error)
+            else:
+                log.keep_anchors(len(records))
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Deliver what was accepted; all destinations at once, so that a dead one takes no time from the others.
@@ -191,6 +225,17 @@ class _Graph:
         with ThreadPoolExecutor(len(deliveries), thread_name_prefix="otel-llm-shutdown") as pool:
             for delivery in deliveries:
                 pool.submit(delivery.shutdown, deadline_seconds)
+
+
+def _unknown_raw_exporters(processors: Iterable[Processor], exporters: Iterable[str]) -> list[str]:
+    """A raw exporter that is misspelt would be a redacted one; better said than found out."""
+    known = sorted(exporters)
+    return [
+        f"processors.{processor.name}.raw_exporters: no exporter {name!r} in a pipeline{hint(name, known)}"
+        for processor in processors
+        if is_rewriter(processor)
+        for name in sorted(processor.raw_exporters.difference(known))
+    ]
 
 
 class _collecting:  # noqa: N801 - reads as a statement
@@ -234,7 +279,7 @@ class Gateway:
         self._storage = Storage(self.metrics, self._clock)
         self._records = LogRecords()
         self._graph = self._make_graph(settings)
-        self._log_reporter = LogReporter(self._records, self._log_fan_outs, self._resource(), self.metrics, self._clock)
+        self._log_reporter = LogReporter(self._records, self._log_pipelines, self._resource(), self.metrics, self._clock)
         self._switches: dict[str, _Switch] = {}
         self._receivers: dict[str, tuple[Component, Receiver]] = {}
         self._admin: HttpServer | None = None
@@ -246,8 +291,8 @@ class Gateway:
     def _make_graph(self, settings: Settings) -> _Graph:
         return _Graph(settings, self.metrics, self._clock, self._storage, self._records)
 
-    def _log_fan_outs(self) -> list[FanOut]:
-        return self._graph.log_fan_outs()
+    def _log_pipelines(self) -> list[Callable[[Payload], None]]:
+        return self._graph.log_pipelines()
 
     @property
     def settings(self) -> Settings:
@@ -308,6 +353,7 @@ class Gateway:
     def _report(self) -> None:
         while not self._stopped.wait(self._report_seconds()):
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
+            self._graph.offer_anchors(self._resource())
 
     def _report_seconds(self) -> float:
         configured = self.settings.service.telemetry.metrics.interval_seconds
@@ -409,6 +455,9 @@ class Gateway:
         # Half of what is left, at most: what was accepted from others comes before what we still have to say.
         self._graph.stop_processors(max(0.0, end - self._clock.monotonic()) / 2)
         self._log_reporter.shutdown(max(0.0, end - self._clock.monotonic()))
+        if self._reporter is not None:
+            anchor_all()
+            self._graph.offer_anchors(self._resource())
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
         self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:

@@ -12,9 +12,9 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm.clock import Clock
 from otel_llm.codecs.log_records import encode_log_records
-from otel_llm.delivery.fan_out import FanOut
 from otel_llm.errors import RefusedError
 from otel_llm.log_records import LogRecord, LogRecords
+from otel_llm.signals import Payload
 from otel_llm.telemetry import LogLimiter, Metrics
 
 _logger = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ class LogReporter:
 
     Args:
         records: where components emit.
-        fan_outs: those of the logs pipelines that run now; asked for each time, as a reload changes them.
+        pipelines: what takes a payload into each of the logs pipelines that run now; asked for each time, as a reload
+            changes them.
         resource: attributes of this process.
         metrics: where records are counted.
         clock: for how often a line is logged.
@@ -38,13 +39,13 @@ class LogReporter:
     def __init__(
         self,
         records: LogRecords,
-        fan_outs: Callable[[], Sequence[FanOut]],
+        pipelines: Callable[[], Sequence[Callable[[Payload], None]]],
         resource: Mapping[str, str],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._records = records
-        self._fan_outs = fan_outs
+        self._pipelines = pipelines
         self._resource = resource
         self._limiter = LogLimiter(_logger, clock.monotonic)
         self._emitted = metrics.counter(definitions.OTEL_LLM_RECORDS_EMITTED, ())
@@ -76,18 +77,18 @@ class LogReporter:
         self._waiting = []
         if not waiting:
             return
-        fan_outs = self._fan_outs()
-        if not fan_outs:
+        pipelines = self._pipelines()
+        if not pipelines:
             self._drop(len(waiting), DropReason.NO_PIPELINE)
             return
         payload = encode_log_records(waiting, self._resource)
         refused = 0
-        for fan_out in fan_outs:
+        for offer in pipelines:
             try:
-                fan_out.offer(payload)
+                offer(payload)
             except RefusedError:
                 refused += 1
-        if refused == len(fan_outs):  # later, then; but if some took them, others would get them twice
+        if refused == len(pipelines):  # later, then; but if some took them, others would get them twice
             self._drop(max(0, len(waiting) - _MOST_WAITING), DropReason.QUEUE_FULL)
             self._waiting = waiting[-_MOST_WAITING:]
             self._stopped.wait(_WAIT_SECONDS)

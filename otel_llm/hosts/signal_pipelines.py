@@ -15,9 +15,10 @@ from otel_llm.clock import Clock
 from otel_llm.codecs.triage import keep_important
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
-from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.delivery.fan_out import offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
+from otel_llm.hosts.outputs import Outputs
 from otel_llm.hosts.overload import Level, MemoryGuard
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
@@ -49,7 +50,7 @@ class SignalPipeline(Protocol):
 
     name: str
     signal: Signal
-    fan_out: FanOut
+    outputs: Outputs
 
     def process(self, body: bytes) -> Processed:
         """Process one request.
@@ -126,9 +127,9 @@ class TracePipeline:
 
     signal: Signal = "traces"
 
-    def __init__(self, name: str, pipeline: Pipeline, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
         self.name = name
-        self.fan_out = fan_out
+        self.outputs = outputs
         self._pipeline = pipeline
         self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
@@ -162,9 +163,9 @@ class LogPipeline:
 
     signal: Signal = "logs"
 
-    def __init__(self, name: str, pipeline: Pipeline, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
         self.name = name
-        self.fan_out = fan_out
+        self.outputs = outputs
         self._pipeline = pipeline
         self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
@@ -202,9 +203,9 @@ class MetricPipeline:
 
     signal: Signal = "metrics"
 
-    def __init__(self, name: str, fan_out: FanOut, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, name: str, outputs: Outputs, metrics: Metrics, clock: Clock) -> None:
         self.name = name
-        self.fan_out = fan_out
+        self.outputs = outputs
         self._clock = clock
         self._counts = _Counts(name, self.signal, metrics)
 
@@ -235,9 +236,7 @@ class ReceiverConsumer:
         offers: what a pipeline's result becomes behind it.
         guard: says how much memory is left.
         sheds: whether to give up what matters least when that is short, and not to refuse.
-
-    Attributes:
-        may_wait: consuming may wait for a disk.
+        may_wait: whether consuming may wait for a disk.
     """
 
     def __init__(
@@ -249,13 +248,14 @@ class ReceiverConsumer:
         *,
         guard: MemoryGuard,
         sheds: bool,
+        may_wait: bool,
     ) -> None:
         self._receiver = receiver
         self._guard = guard
         self._sheds = sheds
         self._pipelines = pipelines
         self._offers = offers
-        self.may_wait = any(one.fan_out.may_wait for several in pipelines.values() for one in several)
+        self.may_wait = may_wait
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
         self._accepted = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_ACCEPTED, keys)

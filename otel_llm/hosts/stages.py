@@ -84,14 +84,6 @@ class Stages:
         self._settings = settings
         self._pipelines = {pipeline.name: pipeline for pipeline in pipelines}
         self._connectors = connectors
-        self._splitters: dict[str, tuple[Splitter, ...]] = {
-            pipeline.id: tuple(
-                cast("Splitter", connectors[one.id])
-                for one in pipeline.exporters
-                if one.id in connectors and isinstance(connectors[one.id], Splitter)
-            )
-            for pipeline in settings.pipelines
-        }
 
     def offers(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
         """Everything that a pipeline's result becomes; to be accepted as one.
@@ -99,11 +91,24 @@ class Stages:
         Raises:
             MalformedError: a connector cannot take it apart.
         """
-        yield pipeline.fan_out, payload
-        for splitter in self._splitters[pipeline.name]:
-            for ids, part in splitter.split(payload).items():
-                for id_ in ids:
-                    yield from self._pass_on(self._pipelines[id_], part)
+        for fan_out, connectors, rewritten in pipeline.outputs.routes(payload):
+            yield fan_out, rewritten
+            for connector in connectors:
+                for ids, part in cast("Splitter", self._connectors[connector]).split(rewritten).items():
+                    for id_ in ids:
+                        yield from self._pass_on(self._pipelines[id_], part)
+
+    def may_wait(self, pipeline: SignalPipeline) -> bool:
+        """Whether offering what a pipeline gives may wait for a disk, there or behind a connector."""
+        if pipeline.outputs.may_wait:
+            return True
+        (exporters,) = (one.exporters for one in self._settings.pipelines if one.id == pipeline.name)
+        splitters = {one.id for one in exporters if isinstance(self._connectors.get(one.id), Splitter)}
+        return any(
+            self.may_wait(self._pipelines[one.id])
+            for one in self._settings.pipelines
+            if any(receiver.id in splitters for receiver in one.receivers)
+        )
 
     def _pass_on(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
         if payload.items:

@@ -68,6 +68,11 @@ processors:
 processors:
   metrics:
 """,
+    ("processor", "policy"): """\
+processors:
+  policy:
+    packs: [starter]                      # in shadow mode; your own with paths, see policy-guide.md
+""",
     ("processor", "presets"): """\
 processors:
   presets:
@@ -103,6 +108,16 @@ processors:
       - id: helpfulness
         version: "1"
         question: Does the answer solve the problem of the user's last message?
+""",
+    ("processor", "redact"): """\
+processors:
+  redact:
+    operators: {EMAIL_ADDRESS: hash}      # mask everything else
+    key: ${env:REDACTION_KEY}
+    allow: [support@example.com]
+    patterns:
+      - {type: CUSTOMER_NUMBER, pattern: "C-[0-9]{8}", keywords: [c-]}
+    raw_exporters: [file/vault]           # one destination gets what came, all others what is left
 """,
     ("exporter", "otlp_grpc"): """\
 exporters:

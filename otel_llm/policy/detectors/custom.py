@@ -130,6 +130,8 @@ class CallableDetector:
         return tuple(self._finding(*place) for place in self._function(text))
 
     def _finding(self, type_: object, start: object, end: object, confidence: object = 0.5) -> Finding:
-        if not (isinstance(type_, str) and type(start) is int and type(end) is int and isinstance(confidence, float | int)):
+        if not (
+            isinstance(type_, str) and type(start) is int and type(end) is int and isinstance(confidence, float | int)
+        ):
             raise TypeError("a detector's function must return (type, start, end) or (type, start, end, confidence)")
         return Finding(type_, start, end, self.name, float(confidence))

@@ -99,7 +99,7 @@ class DetectorSet:
         self._memory = _Memory(remembered)
 
     def find(self, text: str) -> tuple[Finding, ...]:
-        """What is in the text: findings that do not overlap, in order; those that did are one.
+        """What is in the text, in order of its start; findings of several types may overlap.
 
         Raises:
             DetectorError: a detector raised. What the others may have found is not known.
@@ -128,7 +128,7 @@ class DetectorSet:
             found = [one for one in found if text[one.start : one.end].lower() not in self._allowed]
         if len(found) > _MOST_FINDINGS:
             return (Finding(found[0].type, 0, len(text), found[0].detector, found[0].confidence),)
-        return tuple(_merged(in_order(found))) if len(found) > 1 else tuple(found)
+        return in_order(found)
 
 
 def _ask(detector: Detector, text: str) -> tuple[Finding, ...]:
@@ -143,17 +143,3 @@ def _ask(detector: Detector, text: str) -> tuple[Finding, ...]:
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _merged(found: Sequence[Finding]) -> Iterable[Finding]:
-    """Findings in order, overlapping ones made one of the longest one's type, over all that any of them covers."""
-    current = found[0]
-    for one in found[1:]:
-        if one.start >= current.end:
-            yield current
-            current = one
-        elif one.end > current.end or one.end - one.start > current.end - current.start:
-            longest = max(current, one, key=lambda each: each.end - each.start)
-            end = max(current.end, one.end)
-            current = Finding(longest.type, current.start, end, longest.detector, longest.confidence)
-    yield current

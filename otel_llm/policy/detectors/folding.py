@@ -1,7 +1,7 @@
-"""Texts as detectors read them: without tricks that hide something from a pattern and not from a reader.
+r"""Texts as detectors read them: without tricks that hide something from a pattern and not from a reader.
 
 Zero-width and other invisible characters go, full-width and mathematical letters and the digits of all scripts become
-ASCII, Cyrillic and Greek letters that look Latin become Latin, and `%40` and `\\u0040` become what they stand for.
+ASCII, Cyrillic and Greek letters that look Latin become Latin, and `%40` and `\u0040` become what they stand for.
 Places in the folded text are mapped back, so that what is found is replaced where it really stands.
 """
 
@@ -108,8 +108,4 @@ class Folded:
 
 
 def _decoded(piece: str) -> str:
-    if piece[0] == "%":
-        return chr(int(piece[1:], 16))
-    if piece[0] == "\\":
-        return chr(int(piece[2:], 16))
-    return ""
+    return chr(int(piece[-2:], 16)) if piece[0] in "%\\" else ""

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 Engine: TypeAlias = Literal["hyperscan", "re2", "re"]
 
@@ -80,8 +80,8 @@ def _with_hyperscan(cues: Sequence[Cue]) -> Passing:
     )
     local = threading.local()
 
-    def note(position: int, _from: int, _to: int, _flags: int, found: set[int]) -> None:
-        found.add(position)
+    def note(position: int, _from: int, _to: int, _flags: int, found: object) -> None:
+        cast("set[int]", found).add(position)
 
     def look(text: str) -> Sequence[int]:
         scratch = getattr(local, "scratch", None)

@@ -17,8 +17,12 @@ PROMPT_INJECTION: Final = "PROMPT_INJECTION"
 JAILBREAK: Final = "JAILBREAK"
 
 _GAP: Final = r"[^.!?\n]{0,40}?"
-_RULES: Final = r"(?:instructions?|prompts?|rules?|guidelines?|directions?|directives?|commands?|polic(?:y|ies)|training|context)"
-_BEFORE: Final = r"(?:previous|prior|above|earlier|preceding|former|existing|original|initial|your|all|any|these|those|the system)"
+_RULES: Final = (
+    r"(?:instructions?|prompts?|rules?|guidelines?|directions?|directives?|commands?|polic(?:y|ies)|training|context)"
+)
+_BEFORE: Final = (
+    r"(?:previous|prior|above|earlier|preceding|former|existing|original|initial|your|all|any|these|those|the system)"
+)
 
 # Type, weight, the words without which it cannot match, and the phrase.
 _PHRASES: Final[tuple[tuple[str, int, tuple[str, ...], str], ...]] = (
@@ -27,8 +31,8 @@ _PHRASES: Final[tuple[tuple[str, int, tuple[str, ...], str], ...]] = (
     (PROMPT_INJECTION, 2, ("forget everything", "forget all"), r"\bforget (?:everything|all)\b"),
     (PROMPT_INJECTION, 3, ("system prompt", "initial prompt", "initial instructions", "starting instructions", "hidden prompt", "your instructions",
                            "your prompt", "your system"),
-     r"\b(?:reveal|show|see|print|display|output|repeat|tell|give|share|leak|disclose|dump|encode|translate|what (?:is|are|were|was))\b"
-     rf"{_GAP}\b(?:system|initial|starting|hidden|original|your)\b{_GAP}\b(?:prompts?|instructions?|configuration|messages?)\b"),
+     (r"\b(?:reveal|show|see|print|display|output|repeat|tell|give|share|leak|disclose|dump|encode|translate|what (?:is|are|were|was))\b"
+     rf"{_GAP}\b(?:system|initial|starting|hidden|original|your)\b{_GAP}\b(?:prompts?|instructions?|configuration|messages?)\b")),
     (PROMPT_INJECTION, 2, ("text above", "words above", "everything above", "above this line", "beginning of this"),
      r"\b(?:repeat|output|print|copy|write)\b" + _GAP + r"\b(?:above|beginning of this)\b"),
     (PROMPT_INJECTION, 3, ("new instruction", "new task", "updated instruction", "real instruction", "important instruction"),

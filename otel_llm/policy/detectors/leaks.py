@@ -20,10 +20,14 @@ DATA_EXFILTRATION: Final = "DATA_EXFILTRATION"
 
 _ADDRESS: Final = r"https?://[^\s)\"'<>]{4,4000}"
 _IMAGE: Final = re.compile(rf"!\[[^\]\n]{{0,300}}\]\(\s?<?({_ADDRESS})", re.IGNORECASE)
-_IMAGE_TAG: Final = re.compile(rf"<(?:img|iframe|script|video|audio|source)\b[^>]{{0,300}}?\bsrc\s?=\s?[\"']?({_ADDRESS})", re.IGNORECASE)
+_IMAGE_TAG: Final = re.compile(
+    rf"<(?:img|iframe|script|video|audio|source)\b[^>]{{0,300}}?\bsrc\s?=\s?[\"']?({_ADDRESS})", re.IGNORECASE
+)
 _LINK: Final = re.compile(rf"(?<!!)\[[^\]\n]{{0,300}}\]\(\s?<?({_ADDRESS})", re.IGNORECASE)
 # A value in a query or a path that holds more than a name or a number: spaces or punctuation, encoded, or a long run.
-_CARRIES_TEXT: Final = re.compile(r"(?:%[0-9A-Fa-f]{2}|\+)[^&]{0,200}(?:%[0-9A-Fa-f]{2}|\+)[^&]{0,200}(?:%[0-9A-Fa-f]{2}|\+)")
+_CARRIES_TEXT: Final = re.compile(
+    r"(?:%[0-9A-Fa-f]{2}|\+)[^&]{0,200}(?:%[0-9A-Fa-f]{2}|\+)[^&]{0,200}(?:%[0-9A-Fa-f]{2}|\+)"
+)
 _CARRIES_DATA: Final = re.compile(r"[A-Za-z0-9+/_\-]{40,}={0,2}")
 _PLACEHOLDER: Final = re.compile(r"\{\{|\$\{|%7B|\[(?:data|secret|info|history|conversation)\]", re.IGNORECASE)
 
@@ -54,7 +58,7 @@ class _Carriers:
         if _PLACEHOLDER.search(address) or _CARRIES_TEXT.search(parts.query):
             return True
         where = parts.query if self._strict else f"{parts.path}?{parts.query}"
-        return any(len(set(match.group())) > 12 for match in _CARRIES_DATA.finditer(where))  # noqa: PLR2004 - a rule of dashes is no data
+        return any(len(set(match.group())) > 12 for match in _CARRIES_DATA.finditer(where))
 
 
 def exfiltration(allowed_hosts: Iterable[str] = (), engine: Engine | None = None) -> PatternDetector:
@@ -108,7 +112,7 @@ class Leakage:
         start = end = -1
         for shingle, first, last in _shingles_of(text):
             if shingle in self._shingles:
-                if first > end and end >= 0:
+                if 0 <= end < first:
                     yield Finding(PROMPT_LEAKAGE, start, end, self.name, 0.95)
                     start = -1
                 start = first if start < 0 else start

@@ -47,12 +47,14 @@ class LetteredRule:
         pattern: how it is written; the finding is the whole match.
         is_valid: whether this text, in upper case and without separators, can be one.
         context: words one of which must stand near; empty when its check is enough.
+        keeps_separators: its check reads them, too.
     """
 
     type: str
     pattern: str
     is_valid: Callable[[str], bool]
     context: tuple[str, ...] = ()
+    keeps_separators: bool = False
 
 
 def _is_date(day: int, month: int) -> bool:
@@ -225,7 +227,9 @@ NUMBERS: Final = (
     NumberRule("US_SSN", ("999999999",), us_ssn, ("ssn", "social security")),
     NumberRule("US_ITIN", ("999-99-9999",), us_itin),
     NumberRule("UK_NHS", ("999 999 9999", "999-999-9999", "9999999999"), uk_nhs, ("nhs",)),
-    NumberRule("DE_TAX_ID", ("99 999 999 999", "99999999999"), de_tax_id, ("steuer", "idnr", "tax id", "tax-id", "tin")),
+    NumberRule(
+        "DE_TAX_ID", ("99 999 999 999", "99999999999"), de_tax_id, ("steuer", "idnr", "tax id", "tax-id", "tin")
+    ),
     NumberRule("FR_NIR", ("9 99 99 99 999 999 99", "999999999999999"), fr_nir),
     NumberRule("PL_PESEL", ("99999999999",), pl_pesel, ("pesel",)),
     NumberRule("SE_PERSONNUMMER", ("999999-9999", "99999999-9999"), se_personnummer),
@@ -249,11 +253,13 @@ NUMBERS: Final = (
 LETTERED: Final = (
     LetteredRule("ES_DNI", r"\b(?:\d{8}|[XYZ]\d{7})-?[A-HJ-NP-TV-Z]\b", es_dni),
     LetteredRule("IT_FISCAL_CODE", r"\b[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]\b", it_fiscal_code),
-    LetteredRule("FI_HETU", r"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]\b", fi_hetu),
+    LetteredRule("FI_HETU", r"\b\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]\b", fi_hetu, keeps_separators=True),
     LetteredRule("CN_ID", r"\b\d{17}[0-9Xx]\b", cn_id),
     LetteredRule("UK_NINO", r"\b[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", uk_nino),
     LetteredRule("SG_NRIC", r"\b[STFG]\d{7}[A-Z]\b", sg_nric),
-    LetteredRule("IN_PAN", r"\b[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]\b", _always, ("pan", "permanent account", "income tax")),
+    LetteredRule(
+        "IN_PAN", r"\b[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]\b", _always, ("pan", "permanent account", "income tax")
+    ),
 )
 
 TYPES: Final = frozenset(rule.type for rule in (*NUMBERS, *LETTERED))

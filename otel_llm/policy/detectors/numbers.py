@@ -8,15 +8,15 @@ looked up in a table, its check digits are verified, and where those are weak or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import luhn
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.detectors.national_ids import NumberRule
 from otel_llm.policy.detectors.patterns import has_context, in_order, words
-from otel_llm.policy.detectors.phones import PHONE_NUMBER, is_phone
+from otel_llm.policy.detectors.phones import PHONE_NUMBER, is_phone, may_be_phone
 from otel_llm.policy.findings import Finding
 
 CREDIT_CARD: Final = "CREDIT_CARD"
@@ -30,13 +30,16 @@ _CUE: Final = Cue(pattern=r"\d[ ()./\-]{0,3}" * 6 + r"\d")
 _GROUP: Final = re.compile(r"\d+", re.ASCII)
 _SHAPE: Final = str.maketrans("012345678", "999999999")
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
-# The most groups of digits that one number is written in.
+# The most groups of digits that a telephone number is written in, and the most digits with an extension.
 _MOST_GROUPS: Final = 8
+_MOST_DIGITS: Final = 21
 # What joins groups of one number, and of a fraction or a code: a number neither begins nor ends there.
 _JOINS: Final = (".", "-")
 _SHORTEST: Final = 7
 # A date (with an hour, perhaps) is no number of a person.
-_DATE: Final = re.compile(r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)")
+_DATE: Final = re.compile(
+    r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)"
+)
 
 # Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
 _CARD: Final = re.compile(
@@ -46,9 +49,17 @@ _CARD: Final = re.compile(
 )
 _CARD_SHAPES: Final = (
     *("9" * size for size in range(12, 20)),
-    *(separator.join(groups) for separator in " -" for groups in (
-        ("9999",) * 4, ("9999", "999999", "99999"), ("9999", "999999", "9999"), (*("9999",) * 4, "999"), ("9999",) * 3,
-    )),
+    *(
+        separator.join(groups)
+        for separator in " -"
+        for groups in (
+            ("9999",) * 4,
+            ("9999", "999999", "99999"),
+            ("9999", "999999", "9999"),
+            (*("9999",) * 4, "999"),
+            ("9999",) * 3,
+        )
+    ),
 )
 
 
@@ -62,9 +73,13 @@ def _goes_on(text: str, end: int) -> bool:
     return text[end : end + 1] in _JOINS and text[end + 1 : end + 2].isdigit()
 
 
-def _table(types: frozenset[str]) -> dict[str, list[tuple[NumberRule, re.Pattern[str] | None]]]:
+# A rule, and the words of which one must stand near.
+_Candidate: TypeAlias = "tuple[NumberRule, re.Pattern[str] | None]"
+
+
+def _table(types: frozenset[str]) -> dict[str, list[_Candidate]]:
     rules = (NumberRule(CREDIT_CARD, _CARD_SHAPES, is_card), *national_ids.NUMBERS)
-    table: dict[str, list[tuple[NumberRule, re.Pattern[str] | None]]] = {}
+    table: dict[str, list[_Candidate]] = {}
     for rule in rules:
         if rule.type in types:
             context = words(*rule.context) if rule.context else None
@@ -86,11 +101,12 @@ class Numbers:
 
     name = "numbers"
 
-    __slots__ = ("_passing", "_table", "types")
+    __slots__ = ("_beginnings", "_passing", "_table", "types")
 
     def __init__(self, types: frozenset[str] = TYPES, engine: Engine | None = None) -> None:
         self.types = types & TYPES
         self._table = _table(types)
+        self._beginnings = _beginnings(self._table)
         self._passing = passing([_CUE], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
@@ -103,6 +119,7 @@ class Numbers:
 
     def _in_run(self, text: str, start: int, end: int) -> Iterator[Finding]:
         groups = [match.span() for match in _GROUP.finditer(text, start, end)]
+        may_call = PHONE_NUMBER in self.types and may_be_phone(text, start, end)
         position = 0
         unknown = 0  # the first group that is part of nothing yet
         while position < len(groups):
@@ -110,35 +127,43 @@ class Numbers:
             if found is None:
                 position += 1
                 continue
-            yield from self._phones(text, groups[unknown:position])
+            if may_call:
+                yield from self._phones(text, groups[unknown:position])
             finding, position = found
             yield finding
             unknown = position
-        yield from self._phones(text, groups[unknown:])
+        if may_call:
+            yield from self._phones(text, groups[unknown:])
 
-    def _beginning_at(
-        self, text: str, groups: Sequence[tuple[int, int]], position: int
-    ) -> tuple[Finding, int] | None:
+    def _beginning_at(self, text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
         start = groups[position][0]
         if text[start - 1 : start] in _JOINS:
             return None
-        for after in range(min(len(groups), position + _MOST_GROUPS), position, -1):
+        longest: tuple[Finding, int] | None = None
+        for after in range(position + 1, len(groups) + 1):
             end = groups[after - 1][1]
-            candidates = self._table.get(text[start:end].translate(_SHAPE))
-            if candidates and not _goes_on(text, end):
-                digits = _NOT_DIGITS.sub("", text[start:end])
-                for rule, context in candidates:
-                    if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
-                        return Finding(rule.type, start, end, self.name, 0.95), after
+            shape = text[start:end].translate(_SHAPE)
+            if shape not in self._beginnings:
+                break
+            if shape in self._table and not _goes_on(text, end):
+                rule = self._rule(text, start, end, self._table[shape])
+                if rule is not None:
+                    longest = Finding(rule.type, start, end, self.name, 0.95), after
+        return longest
+
+    def _rule(self, text: str, start: int, end: int, candidates: Sequence[_Candidate]) -> NumberRule | None:
+        """What the number in this part of the text is; the first that it can be."""
+        digits = _NOT_DIGITS.sub("", text[start:end])
+        for rule, context in candidates:
+            if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
+                return rule
         return None
 
     def _phones(self, text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Finding]:
-        if PHONE_NUMBER not in self.types:
-            return
         position = 0
         while position < len(groups):
-            for after in range(min(len(groups), position + _MOST_GROUPS), position, -1):
+            for after in range(_last_group(groups, position), position, -1):
                 start, end = groups[position][0], groups[after - 1][1]
                 while start and text[start - 1] in "+(":
                     start -= 1
@@ -150,3 +175,18 @@ class Numbers:
                     break
             else:
                 position += 1
+
+
+def _last_group(groups: Sequence[tuple[int, int]], position: int) -> int:
+    """The position after the last group that a number may have which begins with this one."""
+    digits = 0
+    for after in range(position, min(len(groups), position + _MOST_GROUPS)):
+        digits += groups[after][1] - groups[after][0]
+        if digits > _MOST_DIGITS:
+            return after
+    return min(len(groups), position + _MOST_GROUPS)
+
+
+def _beginnings(table: Mapping[str, object]) -> frozenset[str]:
+    """The shapes of the table, and what they begin with up to the end of each group."""
+    return frozenset(shape[: match.end()] for shape in table for match in _GROUP.finditer(shape))

@@ -60,7 +60,7 @@ class Rule:
 
     type: str
     pattern: Pattern
-    cue: Cue = Cue()
+    cue: Cue = field(default_factory=Cue)
     group: int = 0
     is_valid: Callable[[str], bool] = _accept
     context: re.Pattern[str] | None = None

@@ -103,7 +103,9 @@ def _is_mail(text: str) -> bool:
 # Network addresses. Only those that the Internet routes can lead to a person.
 _IPV4: Final = re.compile(r"\d(?<![\w.\-].)\d{0,2}(?:\.\d{1,3}){3}(?![\w\-]|\.\d)", re.ASCII)
 _VERSION: Final = re.compile(r"(?:version|release|build|firmware|[^/:]/|v|@|==?|\^|~)\W{0,2}$", re.IGNORECASE)
-_IPV6: Final = _Around(re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5))
+_IPV6: Final = _Around(
+    re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5)
+)
 # A version of four parts looks like an address; addresses with four small parts are rare.
 _SMALL: Final = 32
 
@@ -121,9 +123,12 @@ class _Ipv4:
 
 def _is_routed(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text).is_global
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
+    # Of the short forms, only those that are given out (2000::/3): a::b is a name in a program.
+    is_given_out = address.version == 4 or text.count(":") == 7 or text[0] in "23"
+    return address.is_global and is_given_out
 
 
 # Bank accounts. Source: the SWIFT IBAN registry (country -> length).
@@ -170,7 +175,9 @@ def _is_iban(text: str) -> bool:
     return mod_97(text.replace(" ", "").replace("-", "").upper())
 
 
-_URL: Final = re.compile(r"(?:https?|ftp)://[^\s\"'<>\\)\]}]{3,2000}|(?<![\w.@/])www\.[^\s\"'<>\\)\]}]{3,2000}", re.IGNORECASE)
+_URL: Final = re.compile(
+    r"(?:https?|ftp)://[^\s\"'<>\\)\]}]{3,2000}|(?<![\w.@/])www\.[^\s\"'<>\\)\]}]{3,2000}", re.IGNORECASE
+)
 
 
 # Numbers with letters: one search for tokens of capital letters and digits, and a look at what each is.
@@ -184,13 +191,13 @@ _LETTERED: Final = tuple(
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
     for rule, pattern, context in _LETTERED:
         if rule.type in types:
-            is_valid = _valid(rule.is_valid)
+            is_valid = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
             searched = _SPACED_NINO if rule.type == "UK_NINO" else _Tokens(pattern)
             yield Rule(rule.type, searched, Cue(pattern=rule.pattern), is_valid=is_valid, context=context)
 
 
-def _valid(check: Callable[[str], bool]) -> Callable[[str], bool]:
-    return lambda text: check(national_ids.without_separators(text) if "+" not in text else text)
+def _without_separators(check: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda text: check(national_ids.without_separators(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +213,7 @@ class _Tokens:
                 yield match
 
 
-TYPES: Final = frozenset(
-    {EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)}
-)
+TYPES: Final = frozenset({EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)})
 
 
 def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None) -> PatternDetector:
@@ -222,5 +227,3 @@ def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None
         *_lettered_rules(types),
     ]
     return PatternDetector("personal", [rule for rule in rules if rule.type in types], engine)
-
-

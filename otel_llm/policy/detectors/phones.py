@@ -25,7 +25,9 @@ _COUNTRY: Final = re.compile(
 _EXTENSION: Final = re.compile(r" ?(?:x|ext\.?) ?\d{1,6}$")
 _NORTH_AMERICAN: Final = re.compile(r"(?:1[-. ])?(?:\([2-9]\d\d\) ?|[2-9]\d\d-|[2-9]\d\d\.)[2-9]\d\d[-. ]\d{4}")
 # 01.84.17.61.18, 0496 46 46 70, 083 564 9312, 0393 1144137
-_NATIONAL: Final = re.compile(r"0[1-9](?:([ .\-])\d\d)(?:\1\d\d){3}|\(?0[1-9]\d{1,3}\)?[ \-/]\d{2,4}(?:[ \-]?\d{2,4}){1,3}")
+_NATIONAL: Final = re.compile(
+    r"0[1-9](?:([ .\-])\d\d)(?:\1\d\d){3}|\(?0[1-9]\d{1,3}\)?[ \-/]\d{2,4}(?:[ \-]?\d{2,4}){1,3}"
+)
 _GROUPED: Final = re.compile(r"\(?\+?\d{1,5}\)?(?:[ .\-/]{1,2}\(?\d{2,7}\)?){1,5}")
 
 _CALLING: Final = words(
@@ -38,6 +40,16 @@ _STRONG: Final = words(
     "dial", "telefon", "téléphone", "teléfono", "telefono", "handy", "desk:", "office:", "sms",
 )  # fmt: skip
 _BEFORE: Final = frozenset("/=#&_$€£%")
+
+
+_MAY_BE: Final = re.compile(
+    rf"\+|(?<!\d)00 ?[1-9]|{_NORTH_AMERICAN.pattern}|(?<!\d)0[1-9](?:[ .\-]\d\d){{4}}|(?<!\d)\(?0[1-9]\d{{1,3}}\)?[ \-/]\d{{2}}"
+)
+
+
+def may_be_phone(text: str, start: int, end: int) -> bool:
+    """Whether there can be a telephone number in a run of digits at all; quick, and never wrong when it says no."""
+    return bool(_MAY_BE.search(text, max(0, start - 2), end)) or has_context(text, start, end, _CALLING)
 
 
 def is_phone(text: str, start: int, end: int) -> bool:
@@ -54,6 +66,6 @@ def is_phone(text: str, start: int, end: int) -> bool:
         return True
     if number.isdigit():
         return len(number) <= _MOST_BARE and has_context(text, start, end, _STRONG)
-    if 9 <= len(digits) <= 11 and _NATIONAL.fullmatch(number):  # noqa: PLR2004 - the usual lengths of national numbers
+    if 9 <= len(digits) <= 11 and _NATIONAL.fullmatch(number):
         return True
     return _GROUPED.fullmatch(number) is not None and has_context(text, start, end, _CALLING)

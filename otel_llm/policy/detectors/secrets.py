@@ -143,12 +143,12 @@ def _is_basic(text: str) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    return not _PLACEHOLDERS.match(text) and len(set(text)) > 3  # noqa: PLR2004 - of four letters or more, not all alike
+    return not _PLACEHOLDERS.match(text) and len(set(text)) > 3
 
 
 def _is_random_value(text: str) -> bool:
     """A value that is no word: prose writes `token: the` and `secret=yes` as well."""
-    return _is_value(text) and entropy(text) >= 3.0 and any(character.isdigit() for character in text)  # noqa: PLR2004 - English words stay below
+    return _is_value(text) and entropy(text) >= 3.0 and any(character.isdigit() for character in text)
 
 
 def _is_jwt(text: str) -> bool:
@@ -163,7 +163,9 @@ def _token_rules() -> Iterator[Rule]:
     for type_, prefixes, characters, count in _TOKENS:
         start = "|".join(map(re.escape, prefixes))
         pattern = re.compile(rf"(?:{start}){characters}{count}")
-        yield Rule(type_, _Start(pattern), Cue(tuple(sorted({prefix.lower() for prefix in prefixes}))), is_valid=_is_token)
+        yield Rule(
+            type_, _Start(pattern), Cue(tuple(sorted({prefix.lower() for prefix in prefixes}))), is_valid=_is_token
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ class _Start:
 
 def _is_token(text: str) -> bool:
     """Whether enough of it differs: documentation writes sk-xxxxxxxxxxxxxxxxxxxx."""
-    return len(set(text[-16:])) > 4  # noqa: PLR2004 - as said
+    return len(set(text[-16:])) > 4
 
 
 _QUERY_KEYS: Final = (

@@ -63,7 +63,9 @@ class Unicode:
 def _is_joining(text: str, start: int, end: int) -> bool:
     """Whether invisible characters stand between two that are joined by them: emoji, and scripts that join."""
     around = (text[start - 1 : start], text[end : end + 1])
-    return end - start == 1 and all(one and unicodedata.category(one) in ("So", "Lo", "Mn", "Mc", "Sk") for one in around)
+    return end - start == 1 and all(
+        one and unicodedata.category(one) in ("So", "Lo", "Mn", "Mc", "Sk") for one in around
+    )
 
 
 def _is_mixed(word: str) -> bool:

@@ -169,7 +169,7 @@ class _Compiler:
             match=_evaluate(match),
             when=when.evaluate,
             reason=_evaluate(reason),
-            reads=when.variables | (match.variables if match is not None else frozenset()),
+            reads=frozenset(name for one in (match, when) if one is not None for name in self._all_reads(one)),
             exemptions=tuple(one for one in exemptions if rule.id in one.exemption.rules),
         )
 

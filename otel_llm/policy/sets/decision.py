@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_llm.policy.cel import BudgetError, CelError, Variables
+from otel_llm.policy.detectors import DetectorError
 from otel_llm.policy.sets.model import (
     ACTION_ORDER,
     MODE_ORDER,
@@ -21,11 +22,11 @@ from otel_llm.policy.sets.model import (
 )
 from otel_llm.policy.sets.rules import CompiledExemption, CompiledRule
 
-# What evaluating a rule may raise: the first two are CEL's own; the others come from data of unforeseen shapes, and
-# from detectors, which are anybody's.
+# What evaluating a rule may raise: CEL's own, what detectors do, and what comes of data of unforeseen shapes.
 RULE_FAILURES: Final = (
     CelError,
     BudgetError,
+    DetectorError,
     ArithmeticError,
     AttributeError,
     LookupError,

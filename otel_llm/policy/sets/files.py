@@ -44,7 +44,7 @@ def load_documents(paths: Iterable[Path]) -> list[tuple[str, object]]:
             problems.append(f"{path}: no file of policies here; expected a .yaml or .json file, or a folder of them")
         for file in files:
             try:
-                documents += [(str(file), one) for one in _read(file)]
+                documents += [(str(file), one) for one in load_texts(file)]
             except OSError as error:
                 problems.append(f"{file}: cannot be read: {error.strerror or error}")
             except PolicyError as error:
@@ -60,7 +60,13 @@ def policy_files(path: Path) -> list[Path]:
     return [one for one in found if one.suffix in _SUFFIXES and not one.stem.endswith(".test") and one.is_file()]
 
 
-def _read(file: Path) -> list[object]:
+def load_texts(file: Path) -> list[object]:
+    """Every document of one file.
+
+    Raises:
+        OSError: it cannot be read.
+        PolicyError: with every problem.
+    """
     with file.open("rb") as stream:
         data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

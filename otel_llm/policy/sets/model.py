@@ -15,7 +15,8 @@ RuleVerdict: TypeAlias = Literal["allow", "audit", "warn", "modify", "escalate",
 ActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]
 Severity: TypeAlias = Literal["low", "medium", "high", "critical"]
 FailurePolicy: TypeAlias = Literal["ignore", "fail"]
-Operator: TypeAlias = Literal["mask", "remove"]
+# Those of redaction that need no key.
+Operator: TypeAlias = Literal["mask", "remove", "truncate"]
 # OWASP Top 10 for LLM applications, 2025.
 Risk: TypeAlias = Literal[
     "prompt_injection",

@@ -39,7 +39,7 @@ class CompiledRule:
         match: for explanations; None for all operations.
         when: for explanations.
         reason: gives a short text; None for the rule's id.
-        reads: names of the variables that match and when may read.
+        reads: names of what match and when may read, and of what the variables among these may read.
         exemptions: that may lift it.
     """
 

@@ -74,13 +74,20 @@ class Section:
         self.problem(key, f"expected {' or '.join(choices)}, got {got}{hint}")
         return default or ""
 
-    def texts(self, key: str, *, is_required: bool = False) -> list[str]:
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def texts(self, key: str, *, is_required: bool = False, may_be_empty: bool = False) -> list[str]:
         """A list of texts; one text is a list of one."""
         value = self._get(key)
         if value is None and not is_required:
             return []
         values = [value] if isinstance(value, str) else value
-        if isinstance(values, list) and values and all(isinstance(one, str) and one for one in values):
+        if (
+            isinstance(values, list)
+            and (values or may_be_empty)
+            and all(isinstance(one, str) and one for one in values)
+        ):
             return list(values)
         self.problem(key, f"expected a list of texts, got {kind_of(value)}")
         return []

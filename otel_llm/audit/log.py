@@ -1,0 +1,346 @@
+"""Appends records to the chain, and keeps its files: rotation, retention, recovery, anchors.
+
+The laws of this module:
+- A record that `record` took over is in the file: written, not buffered, so that a killed process loses none. A machine
+  that loses its power may lose what came since the last sync, a second by default.
+- What cannot be written raises AuditError; nothing is written in part, and the chain goes on when there is room again.
+- Retention removes whole files, and says so in the chain before it does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from otel_llm.audit.chain import FIRST, head_mac, link, mac_of, read
+from otel_llm.audit.files import HEAD, LOCK, Head, Segment, lines, read_head, segment_path, segments, write_head
+from otel_llm.clock import Clock, SystemClock
+from otel_llm.errors import AuditError
+from otel_llm.policy.audit_sink import AuditRecord
+
+_MOST_ANCHORS: Final = 1000
+_DAY_NANO: Final = 86_400 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """How far a log had come; kept elsewhere, it proves what the log held by then.
+
+    Attributes:
+        log: the name of the log.
+        seq: the last record.
+        mac: its code, in hex.
+        time_unix_nano: when.
+    """
+
+    log: str
+    seq: int
+    mac: str
+    time_unix_nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the log does what.
+
+    Attributes:
+        segment_bytes: a file that is this large is followed by the next.
+        retention_days: files whose last record is older go; None keeps all.
+        sync_seconds: at most so long until what was written is safe from a loss of power.
+        anchor_records: an anchor after so many records.
+        anchor_seconds: and after so long, when there were any.
+    """
+
+    segment_bytes: int = 64 << 20
+    retention_days: int | None = None
+    sync_seconds: float = 1.0
+    anchor_records: int = 1000
+    anchor_seconds: float = 60.0
+
+
+class AuditLog:
+    """A chain of records in a folder; thread-safe, and one process at a time.
+
+    Args:
+        folder: made when it is not there.
+        key: of the chain, at least 16 bytes.
+        name: for anchors.
+        limits: when it rotates, removes, syncs and anchors.
+        clock: for all of that.
+
+    Raises:
+        AuditError: the folder cannot be used, another process uses it, or its last record does not fit the key.
+    """
+
+    def __init__(
+        self, folder: Path, key: bytes, name: str = "audit", limits: Limits | None = None, clock: Clock | None = None
+    ) -> None:
+        self.folder = folder
+        self.name = name
+        self._key = key
+        self._limits = limits or Limits()
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._anchors: deque[Anchor] = deque(maxlen=_MOST_ANCHORS)
+        self._seq = 0
+        self._mac = FIRST
+        self._size = 0
+        self._file = self._lock_file = -1
+        self._synced_seq = self._anchored_seq = 0
+        self._synced_at = self._anchored_at = self._clock.monotonic()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock_file = _locked(folder / LOCK)
+            self._recover()
+        except OSError as error:
+            self.close()
+            raise AuditError(f"audit log {folder}: {error.strerror or type(error).__name__}") from error
+        except AuditError:
+            self.close()
+            raise
+
+    @property
+    def key(self) -> bytes:
+        """The key of the chain."""
+        return self._key
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more records."""
+        return self._file < 0
+
+    @property
+    def seq(self) -> int:
+        """The number of the last record, 0 when there is none."""
+        return self._seq
+
+    def record(self, record: AuditRecord) -> None:
+        """Append a record.
+
+        Raises:
+            AuditError: it could not be written: the disk is full, the log was closed.
+        """
+        with self._lock:
+            try:
+                if self._size >= self._limits.segment_bytes:
+                    self._rotate()
+                self._append(record)
+                self._keep_up()
+            except OSError as error:
+                raise AuditError(f"audit log {self.folder}: {error.strerror or type(error).__name__}") from error
+
+    def keep_up(self) -> None:
+        """Sync and anchor what is due; to be called now and then, so that a quiet log is safe as well.
+
+        Raises:
+            AuditError: it could not be synced.
+        """
+        with self._lock:
+            if self._file < 0:
+                return
+            try:
+                self._keep_up()
+            except OSError as error:
+                raise AuditError(f"audit log {self.folder}: {error.strerror or type(error).__name__}") from error
+
+    def anchor(self) -> None:
+        """Make an anchor now, when there were records since the last.
+
+        Raises:
+            AuditError: it could not be synced.
+        """
+        with self._lock:
+            if self._file < 0:
+                return
+            try:
+                self._sync()
+            except OSError as error:
+                raise AuditError(f"audit log {self.folder}: {error.strerror or type(error).__name__}") from error
+            self._anchor()
+
+    def anchors(self) -> tuple[Anchor, ...]:
+        """Anchors that nobody has said to have kept, oldest first; at most 1000."""
+        return tuple(self._anchors)
+
+    def keep_anchors(self, kept: int) -> None:
+        """The oldest anchors, so many, are kept elsewhere now."""
+        for _ in range(min(kept, len(self._anchors))):
+            self._anchors.popleft()
+
+    def close(self) -> None:
+        """Sync, anchor and close. Idempotent."""
+        with self._lock:
+            if self._file >= 0:
+                try:
+                    self._sync()
+                    self._anchor()
+                finally:
+                    os.close(self._file)
+                    self._file = -1
+            if self._lock_file >= 0:
+                os.close(self._lock_file)
+                self._lock_file = -1
+
+    # Everything below runs with the lock held, or before anybody else knows the log.
+
+    def _append(self, record: AuditRecord, kind: str | None = None) -> None:
+        if self._file < 0:
+            raise AuditError(f"audit log {self.folder}: it is closed")
+        made = link(self._key, self._mac, self._seq + 1, record, kind)
+        written = 0
+        try:
+            while written < len(made.line):
+                written += os.write(self._file, made.line[written:])
+        except OSError:
+            # No half line: the next record must be able to follow.
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(made.line)
+        self._seq += 1
+        self._mac = made.mac
+
+    def _own(self, kind: str, **details: str) -> None:
+        """Append a record about the log itself."""
+        now = self._clock.unix_nano()
+        self._append(AuditRecord(now, "action", None, None, None, None, None, None, None, None, details), kind)
+
+    def _keep_up(self) -> None:
+        now = self._clock.monotonic()
+        if self._seq > self._synced_seq and now - self._synced_at >= self._limits.sync_seconds:
+            self._sync()
+        new = self._seq - self._anchored_seq
+        if new >= self._limits.anchor_records or (new and now - self._anchored_at >= self._limits.anchor_seconds):
+            self._anchor()
+
+    def _sync(self) -> None:
+        if self._seq > self._synced_seq:
+            os.fsync(self._file)
+            write_head(
+                self.folder, Head(seq=self._seq, mac=self._mac.hex(), tag=head_mac(self._key, self._seq, self._mac))
+            )
+            self._synced_seq = self._seq
+        self._synced_at = self._clock.monotonic()
+
+    def _anchor(self) -> None:
+        if self._seq > self._anchored_seq:
+            self._anchors.append(Anchor(self.name, self._seq, self._mac.hex(), self._clock.unix_nano()))
+            self._anchored_seq = self._seq
+        self._anchored_at = self._clock.monotonic()
+
+    def _open(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(path, flags, 0o600)
+        self._size = os.fstat(self._file).st_size
+
+    def _rotate(self) -> None:
+        self._sync()
+        os.close(self._file)
+        self._file = -1
+        self._open(segment_path(self.folder, self._seq + 1))
+        self._own("start", first_seq=str(self._seq + 1))
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        days = self._limits.retention_days
+        if days is None:
+            return
+        oldest = self._clock.unix_nano() - days * _DAY_NANO
+        going: list[tuple[Segment, int, str]] = []
+        for segment in segments(self.folder)[:-1]:
+            last = _last_line(segment.path)
+            if last is None or read(last).time_unix_nano >= oldest:
+                break
+            going.append((segment, read(last).seq, read(last).mac))
+        if going:
+            _, seq, mac = going[-1]
+            self._own("retention", removed_to_seq=str(seq), mac=mac)
+            self._sync()
+            for segment, _, _ in going:
+                segment.path.unlink()
+
+    def _recover(self) -> None:
+        """Go on where the log ended. A line that a power cut left incomplete goes, and the chain says so."""
+        found = segments(self.folder)
+        if not found:
+            if (self.folder / HEAD).exists():
+                raise AuditError(f"audit log {self.folder}: there is a head and no records; run otel-llm audit verify")
+            self._open(segment_path(self.folder, 1))
+            self._own("start", first_seq="1")
+            self._sync()
+            return
+        last = found[-1]
+        self._open(last.path)
+        torn = _cut_torn_line(self._file, last.path)
+        self._size = os.fstat(self._file).st_size
+        self._continue(found)
+        self._synced_seq = self._anchored_seq = self._seq
+        head = read_head(self.folder)
+        if torn or head is None or head.seq != self._seq:
+            self._own("recovery", torn_bytes=str(torn), head_seq="none" if head is None else str(head.seq))
+
+    def _continue(self, found: list[Segment]) -> None:
+        """Take number and code from the last record, and check that it is of this key."""
+        for segment in reversed(found):
+            pair = _last_two_lines(segment.path)
+            if pair is None:  # nothing in it: made, and then the power went
+                continue
+            before, last = pair
+            line = read(last)
+            previous = self._end_before(found, segment) if before is None else bytes.fromhex(read(before).mac)
+            expected = mac_of(self._key, previous, last)
+            if expected is None or expected.hex() != line.mac:
+                raise AuditError(
+                    f"audit log {self.folder}: its last record, {line.seq}, does not fit the key; "
+                    "give the key it was written with, or another folder"
+                )
+            self._seq, self._mac = line.seq, expected
+            return
+
+    def _end_before(self, found: list[Segment], segment: Segment) -> bytes:
+        """The code of the last record before a file; what its first record is bound to."""
+        earlier = [one for one in found if one.first_seq < segment.first_seq]
+        last = _last_line(earlier[-1].path) if earlier else None
+        return FIRST if last is None else bytes.fromhex(read(last).mac)
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        import fcntl  # noqa: PLC0415 - there is none on Windows, where nothing keeps a second process out
+    except ImportError:
+        return descriptor
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise AuditError(f"audit log {path.parent}: another process writes it; give each its own folder") from None
+    return descriptor
+
+
+def _cut_torn_line(descriptor: int, path: Path) -> int:
+    """Cut off what stands behind the last line break; how many bytes that was."""
+    whole = size = 0
+    with path.open("rb") as file:
+        for line in file:
+            size += len(line)
+            if line.endswith(b"\n"):
+                whole = size
+    if whole < size:
+        os.ftruncate(descriptor, whole)
+    return size - whole
+
+
+def _last_two_lines(path: Path) -> tuple[bytes | None, bytes] | None:
+    tail: deque[bytes] = deque((line for line, is_whole in lines(path) if is_whole), maxlen=2)
+    if not tail:
+        return None
+    return (tail[0] if len(tail) > 1 else None), tail[-1]
+
+
+def _last_line(path: Path) -> bytes | None:
+    pair = _last_two_lines(path)
+    return None if pair is None else pair[1]

@@ -1,0 +1,185 @@
+"""The policy processor: what the rules say about each operation that has ended, and what is done about it.
+
+Adds `otel_llm.policy.*`. A call that has been made cannot be stopped here: a rule that would block it is recorded as
+audit, unless its stage is `export`, where the span is kept from leaving. Rules of the stage `request` stop calls before
+they are made where an app asks `PolicyAdmission`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated.attributes import ATTRIBUTE_TYPES
+from otel_llm.audit import AuditConfig, open_log
+from otel_llm.components import Context
+from otel_llm.errors import ConfigError
+from otel_llm.operation import Operation
+from otel_llm.policy.audit_sink import AuditSink
+from otel_llm.policy.sets import Bundle, Decision, Detection, PolicyError, decide
+from otel_llm.policy.sets.model import Stage
+from otel_llm.processors.policy_loading import BundleSource, built_in_detection, paths_of
+from otel_llm.processors.policy_modify import CONTENT_KEYS, modify
+from otel_llm.processors.policy_reloads import Reloads
+from otel_llm.processors.policy_verdict import WRITES, Auditor, VerdictCounts, verdict_attributes, write_verdict
+
+# The only thing that has not happened yet when a span gets here.
+_STOPPABLE: Final[frozenset[Stage]] = frozenset({"export"})
+_DROP_REASON: Final = "policy"
+_CONTENT_READ: Final[dict[str, frozenset[str]]] = {
+    "input.": frozenset({names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS}),
+    "output.": frozenset({names.GEN_AI_OUTPUT_MESSAGES}),
+}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Decides about every operation by your rules; docs/policy-guide.md is the guide."""
+
+    paths: tuple[str, ...] = ()
+    """Files of policies (YAML or JSON), and folders of such files."""
+
+    packs: tuple[str, ...] = ()
+    """Names of packs that come with otel_llm, e.g. `starter`."""
+
+    existing: Literal["merge", "replace"] = "merge"
+    """What to do with a verdict that the app or another gateway has given: `merge` keeps the more restrictive one,
+    `replace` puts the new one in its place."""
+
+    check_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 15.0
+    """How often to look whether the files have changed; 0 for never. Changed policies that cannot be used are refused,
+    and those before stay in force."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts to which links and images in answers may carry data, for the detector of exfiltration."""
+
+    audit: AuditConfig | None = None
+    """The audit log in which verdicts other than allow, uses of exemptions and reloads are recorded, never content."""
+
+
+class Policy:
+    """Decides about operations.
+
+    Args:
+        config: the user's settings.
+        source: the bundle in force.
+        detection: the detectors that rules may name.
+        context: name, metrics and clock.
+        auditor: records decisions.
+    """
+
+    writes: frozenset[str] = WRITES | CONTENT_KEYS
+
+    def __init__(
+        self,
+        config: Config,
+        source: BundleSource,
+        detection: Detection,
+        context: Context,
+        auditor: Auditor,
+    ) -> None:
+        self.name = context.name
+        self.reads = _reads(source.bundle)
+        self._source = source
+        self._detection = detection
+        self._clock = context.clock
+        self._replaces = config.existing == "replace"
+        self._auditor = auditor
+        self._counts = VerdictCounts(context.metrics)
+
+    def process(self, operations: Iterable[Operation]) -> None:
+        """Decide about each."""
+        bundle = self._source.bundle
+        now = self._clock.unix_nano()
+        for operation in operations:
+            self._decide(bundle, operation, now)
+
+    def _decide(self, bundle: Bundle, operation: Operation, now_unix_nano: int) -> None:
+        resource = operation.resource
+        service, environment = resource.get(names.SERVICE_NAME), resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME)
+        rules = bundle.plan(str(service or ""), str(environment or "")).of(operation.operation_name)
+        if not rules:
+            return
+        started = self._clock.monotonic()
+        decision = decide(rules, bundle.variables(operation), now_unix_nano, _STOPPABLE)
+        seconds = self._clock.monotonic() - started
+        self._counts.add(decision)
+        write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=self._replaces)
+        if decision.results:
+            self._act(decision, operation)
+            self._auditor.record(decision, bundle.id, operation, now_unix_nano, str(service or ""))
+
+    def _act(self, decision: Decision, operation: Operation) -> None:
+        for result in decision.results:
+            if result.action == "modify":
+                modify(operation, result.rule.rule.stage, result.rule.rule.action, self._detection)
+        if decision.action == "block":
+            operation.drop(_DROP_REASON)
+
+
+def _reads(bundle: Bundle) -> frozenset[str]:
+    """The attributes that rules read, for the check of the processors' order."""
+    found: set[str] = {names.GEN_AI_OPERATION_NAME}
+    for rule in bundle.rules:
+        for name in rule.reads:
+            if name in ATTRIBUTE_TYPES:
+                found.add(name)
+            for prefix, keys in _CONTENT_READ.items():
+                if name.startswith(prefix):
+                    found |= keys
+    return frozenset(found)
+
+
+def create(config: Config, context: Context, sink: AuditSink | None = None) -> Policy:
+    """The processor with the policies that its configuration names.
+
+    Args:
+        config: the settings.
+        context: name, metrics and clock.
+        sink: where audit records go, in place of the log that the settings name.
+
+    Raises:
+        ConfigError: there are no policies, or they or the audit log have problems.
+    """
+    started = start(config, context, f"processors.{context.name}", sink)
+    return Policy(config, started.source, started.detection, context, started.auditor)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What both the processor and the admission are made of."""
+
+    source: BundleSource
+    detection: Detection
+    auditor: Auditor
+
+
+def start(config: Config, context: Context, path: str, sink: AuditSink | None) -> Started:
+    """Load the policies, and open the audit log.
+
+    Args:
+        config: the settings.
+        context: name, metrics and clock.
+        path: where the settings stand, for messages.
+        sink: see `create`.
+
+    Raises:
+        ConfigError: see `create`.
+    """
+    if not config.paths and not config.packs:
+        raise ConfigError([f"{path}: no policies; expected paths of files, or the names of packs"])
+    if sink is None and config.audit is not None:
+        sink = open_log(config.audit, context.clock, f"{path}.audit")
+    detection = built_in_detection(config.allowed_hosts)
+    auditor = Auditor(sink, context)
+    reloads = Reloads(context, auditor)
+    try:
+        paths = paths_of(config.paths, config.packs)
+        source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads)
+    except PolicyError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
+    reloads.start(source.bundle)
+    return Started(source, detection, auditor)

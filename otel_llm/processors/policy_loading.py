@@ -1,0 +1,155 @@
+"""Policies from files to a bundle, and again when the files change.
+
+The laws of this module: a bundle is complete before anybody sees it, then one reference is swapped; policies that
+cannot be used never replace those that can; nobody who processes spans waits for any of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from otel_llm._generated.attributes import ATTRIBUTE_TYPES
+from otel_llm.clock import Clock
+from otel_llm.policy.detectors import ATTACK_TYPES, PERSONAL_TYPES, SECRET_TYPES, DetectorSet, built_in
+from otel_llm.policy.packs import pack_path
+from otel_llm.policy.sets import Bundle, Detection, PolicyError, Vocabulary, compile_bundle, read_documents
+from otel_llm.policy.sets.files import load_documents, policy_files
+
+_logger = logging.getLogger(__name__)
+
+_DETECTOR_SETS: Final[Mapping[str, frozenset[str]]] = {
+    "personal": PERSONAL_TYPES,
+    "secrets": SECRET_TYPES,
+    "attacks": ATTACK_TYPES,
+}
+Stamps = Mapping[Path, tuple[int, int]]
+
+
+def built_in_detection(allowed_hosts: Iterable[str] = ()) -> Detection:
+    """The detectors that rules can name: `personal`, `secrets`, `attacks`, and every type of these.
+
+    Args:
+        allowed_hosts: to which addresses in answers may carry data.
+    """
+    hosts = tuple(allowed_hosts)
+    sets = [
+        DetectorSet(built_in(types, allowed_hosts=hosts), types, name=name) for name, types in _DETECTOR_SETS.items()
+    ]
+    return Detection(sets)
+
+
+def paths_of(files: Iterable[str], packs: Iterable[str]) -> list[Path]:
+    """The paths of files, folders, and packs by name.
+
+    Raises:
+        PolicyError: there is no such pack.
+    """
+    problems: list[str] = []
+    paths = [Path(one) for one in files]
+    for name in packs:
+        try:
+            paths.append(pack_path(name))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise PolicyError(problems)
+    return paths
+
+
+def load_bundle(paths: Sequence[Path], detection: Detection) -> Bundle:
+    """The bundle of files and folders.
+
+    Raises:
+        PolicyError: with every problem.
+    """
+    documents = read_documents(load_documents(paths))
+    return compile_bundle(documents, Vocabulary(ATTRIBUTE_TYPES), detection)
+
+
+class BundleSource:
+    """The bundle in force.
+
+    Args:
+        paths: files and folders.
+        detection: what rules may name.
+        clock: for the interval.
+        check_interval_seconds: how often to look whether files have changed, 0 for never.
+        on_reload: told of each reload: the new bundle, or the problems of one that cannot be used.
+
+    Raises:
+        PolicyError: there is nothing to start with.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        detection: Detection,
+        clock: Clock,
+        check_interval_seconds: float,
+        on_reload: Callable[[Bundle | None, Sequence[str]], None],
+    ) -> None:
+        self._paths = tuple(paths)
+        self._detection = detection
+        self._clock = clock
+        self._interval = check_interval_seconds
+        self._on_reload = on_reload
+        self._stamps = self._look()  # before reading: a file that changes meanwhile is read once more
+        self._bundle = load_bundle(self._paths, detection)
+        self._next_check = clock.monotonic() + check_interval_seconds
+        # Held while a reload is under way, by whoever started it.
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in force; looks after the files now and then, and reads changed ones on a thread of its own."""
+        if self._interval and self._clock.monotonic() >= self._next_check:
+            self._check()
+        return self._bundle
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait for a reload that has begun."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_seconds)
+
+    def _check(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        self._next_check = self._clock.monotonic() + self._interval
+        stamps = self._look()
+        if stamps == self._stamps:
+            self._lock.release()
+            return
+        self._stamps = stamps
+        self._thread = threading.Thread(target=self._reload, name="otel-llm-policy-reload", daemon=True)
+        self._thread.start()
+
+    def _reload(self) -> None:
+        try:
+            bundle = load_bundle(self._paths, self._detection)
+        except PolicyError as error:
+            _logger.error("policies not reloaded, those before stay in force: %s", "; ".join(error.problems))  # noqa: TRY400 - the traceback says nothing
+            self._on_reload(None, error.problems)
+        else:
+            self._bundle = bundle
+            _logger.info("policies reloaded: %s", bundle.id)
+            self._on_reload(bundle, ())
+        finally:
+            self._lock.release()
+
+    def _look(self) -> Stamps:
+        """What tells a changed file: its time and its size; files that are gone are left out."""
+        stamps: dict[Path, tuple[int, int]] = {}
+        for path in self._paths:
+            try:
+                for file in policy_files(path):
+                    status = file.stat()
+                    stamps[file] = status.st_mtime_ns, status.st_size
+            except OSError:
+                continue
+        return stamps

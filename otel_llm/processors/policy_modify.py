@@ -1,0 +1,67 @@
+"""The action `modify`: findings of some types taken out of the content of an operation, wherever they stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, cast
+
+from otel_llm._generated import attributes as names
+from otel_llm.operation import AttributeValue, Operation
+from otel_llm.policy.findings import Finding
+from otel_llm.policy.redaction import DROPPED, Redactor, Tally, operator
+from otel_llm.policy.sets import Detection
+from otel_llm.policy.sets.model import Action, Stage
+
+_INPUT: Final = (
+    names.GEN_AI_SYSTEM_INSTRUCTIONS,
+    names.GEN_AI_INPUT_MESSAGES,
+    names.GEN_AI_TOOL_DEFINITIONS,
+    names.GEN_AI_TOOL_CALL_ARGUMENTS,
+    names.GEN_AI_RETRIEVAL_QUERY_TEXT,
+)
+_OUTPUT: Final = (
+    names.GEN_AI_OUTPUT_MESSAGES,
+    names.GEN_AI_TOOL_CALL_RESULT,
+    names.GEN_AI_RETRIEVAL_DOCUMENTS,
+)
+# What a rule of a stage changes: what it looks at.
+_KEYS: Final[Mapping[Stage, tuple[str, ...]]] = {
+    "request": _INPUT,
+    "response": _OUTPUT,
+    "tool": (*_INPUT, *_OUTPUT),
+    "retrieval": (*_INPUT, *_OUTPUT),
+    "export": (*_INPUT, *_OUTPUT),
+}
+CONTENT_KEYS: Final = frozenset((*_INPUT, *_OUTPUT))
+
+
+class _Selected:
+    """What an action wants taken out, as one detector."""
+
+    name = "selected"
+    types: frozenset[str] = frozenset()
+
+    def __init__(self, finders: Sequence[Callable[[str], list[Finding]]]) -> None:
+        self._finders = finders
+
+    def find(self, text: str) -> tuple[Finding, ...]:
+        found = [finding for find in self._finders for finding in find(text)]
+        return tuple(sorted(found, key=lambda one: (one.start, -one.end)))
+
+
+def modify(operation: Operation, stage: Stage, action: Action, detection: Detection) -> None:
+    """Take out what an action names.
+
+    An attribute that a detector fails on goes whole: nobody knows what is in it.
+    """
+    detector = _Selected([detection.select(name) for name in action.redact])
+    redactor = Redactor(detector, operator=operator(action.operator, None), credential_names=False)
+    for key in _KEYS[stage]:
+        before = operation.get(key)
+        if before is None:
+            continue
+        after = redactor.value(before, None, Tally())
+        if after is DROPPED:
+            operation.remove(key)
+        elif after != before:
+            operation.set(key, cast("AttributeValue", after))

@@ -1,0 +1,76 @@
+"""What is told of a bundle that comes into force: counts, its id, audit records, exemptions that end soon."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Sequence
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm.components import Context
+from otel_llm.policy.audit_sink import AuditRecord
+from otel_llm.policy.sets import Bundle
+from otel_llm.processors.policy_verdict import Auditor
+from otel_llm.telemetry import Gauge
+
+_logger = logging.getLogger(__name__)
+
+
+class Reloads:
+    """Listens to reloads.
+
+    Args:
+        context: name, metrics and clock.
+        auditor: records them.
+    """
+
+    def __init__(self, context: Context, auditor: Auditor) -> None:
+        self._context = context
+        self._auditor = auditor
+        self._info: dict[tuple[str, ...], float] = {}
+        self._count = context.metrics.counter(
+            definitions.OTEL_LLM_POLICY_RELOADS, [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_RELOAD_OUTCOME]
+        )
+
+    def start(self, bundle: Bundle) -> None:
+        """The first bundle is in force. Its gauge goes when whoever holds this is gone: a reload of everything."""
+        self._take(bundle)
+        metrics, this = self._context.metrics, weakref.ref(self)
+        registered: list[Gauge] = []
+
+        def info() -> dict[tuple[str, ...], float]:
+            alive = this()
+            if alive is not None:
+                return alive._info  # noqa: SLF001 - its own
+            metrics.remove(registered[0])
+            return {}
+
+        keys = [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_BUNDLE_ID]
+        registered.append(metrics.gauge(definitions.OTEL_LLM_POLICY_BUNDLE_INFO, keys, info))
+
+    def __call__(self, bundle: Bundle | None, problems: Sequence[str]) -> None:
+        """A reload has ended, with another bundle or with problems."""
+        outcome = "failure" if bundle is None else "success"
+        self._count.add(1, self._context.name, outcome)
+        if bundle is not None:
+            self._take(bundle)
+        record = AuditRecord(
+            time_unix_nano=self._context.clock.unix_nano(),
+            kind="reload",
+            rule_id=None,
+            bundle_id=None if bundle is None else bundle.id,
+            verdict=None,
+            action=None,
+            reason=None,
+            service=None,
+            trace_id=None,
+            span_id=None,
+            details={"outcome": outcome, "component": self._context.name, "problems": str(len(problems))},
+        )
+        self._auditor.take([record])
+
+    def _take(self, bundle: Bundle) -> None:
+        self._info = {(self._context.name, bundle.id): 1}
+        for warning in bundle.warnings(self._context.clock.unix_nano()):
+            _logger.warning("%s", warning)

@@ -1,0 +1,213 @@
+"""The processor that takes personal data and secrets out of everything that leaves.
+
+In the gateway it rewrites whole requests, after all processors of the pipeline, whatever their order: spans of any
+kind, events, links, status, logs, metrics, resource and scope (otel_llm.codecs.redacting). Where there are no requests,
+in the app, it rewrites the attributes of operations.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from otel_llm._generated import attributes as names
+from otel_llm._generated import metrics as definitions
+from otel_llm.audit import open_log
+from otel_llm.clock import Clock
+from otel_llm.codecs.redacting import Rewriting
+from otel_llm.components import Context
+from otel_llm.errors import AuditError, RefusedError
+from otel_llm.operation import AttributeValue, Operation
+from otel_llm.policy.audit_sink import AuditRecord, AuditSink
+from otel_llm.policy.redaction import Dropped, Redactor, Tally
+from otel_llm.processors.redact_config import Config
+from otel_llm.processors.redact_setup import make_redactor
+from otel_llm.signals import Payload
+from otel_llm.telemetry import LogLimiter
+
+_logger = logging.getLogger(__name__)
+
+_NOTES: Final = (names.OTEL_LLM_REDACTION_TYPES, names.OTEL_LLM_REDACTION_COUNT)
+
+
+_Changed = tuple[bytes, bytes, Mapping[str, AttributeValue]]
+
+
+class _Content:
+    """What is in one request."""
+
+    __slots__ = ("_item", "_prefixes", "_redactor", "_removed", "changed", "tally")
+
+    def __init__(self, redactor: Redactor, removed: frozenset[str], prefixes: tuple[str, ...]) -> None:
+        self._redactor = redactor
+        self._removed = removed
+        self._prefixes = prefixes
+        self.tally = Tally()
+        self.changed: list[_Changed] = []
+        self._item = self.tally
+
+    def text(self, text: str, name: str | None) -> str | None:
+        new = self._redactor.text(text, name, self._item)
+        return None if isinstance(new, Dropped) else new
+
+    def value(self, value: AttributeValue, name: str | None) -> tuple[AttributeValue, bool]:
+        new = self._redactor.value(value, name, self._item)
+        return (None, False) if isinstance(new, Dropped) else (new, True)
+
+    def key(self, key: str) -> str | None:
+        if key in self._removed or key.startswith(self._prefixes):
+            return None
+        return self._redactor.key(key, self._item)
+
+    def begin_item(self) -> None:
+        self._item = Tally()
+
+    def end_item(self, noted: Mapping[str, AttributeValue]) -> Mapping[str, AttributeValue]:
+        item, self._item = self._item, self.tally
+        self.tally.found.update(item.found)
+        self.tally.failed.update(item.failed)
+        return _notes(item, noted) if item.found else {}
+
+    def item_changed(self, trace_id: bytes, span_id: bytes, written: Mapping[str, AttributeValue]) -> None:
+        self.changed.append((trace_id, span_id, written))
+
+
+def _notes(item: Tally, noted: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """What is written on an item, with what an earlier pass wrote."""
+    types, count = (noted.get(key) for key in _NOTES)
+    before = [one for one in types if isinstance(one, str)] if isinstance(types, tuple) else []
+    total = item.found.total() + (count if type(count) is int else 0)
+    return dict(zip(_NOTES, (tuple(sorted({*before, *item.found})), total), strict=True))
+
+
+class Redact:
+    """Rewrites requests, or operations where there are none; thread-safe.
+
+    Args:
+        config: the settings.
+        redactor: as the settings have it.
+        context: name, metrics and clock.
+        sink: where changed items are recorded, None for nowhere.
+
+    Attributes:
+        raw_exporters: those that get what came.
+    """
+
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+
+    def __init__(self, config: Config, redactor: Redactor, context: Context, sink: AuditSink | None = None) -> None:
+        self.name = context.name
+        self._sink = sink
+        self._audit_required = config.audit_required
+        self._clock: Clock = context.clock
+        self._log = LogLimiter(_logger, context.clock.monotonic)
+        self.raw_exporters = frozenset(config.raw_exporters)
+        self._redactor = redactor
+        self._removed = frozenset(key for key in config.remove if not key.endswith("*"))
+        self._prefixes = tuple(key[:-1] for key in config.remove if key.endswith("*"))
+        self._rewriting = Rewriting(genai_only=config.spans == "genai", keep_unknown=config.unknown_fields == "keep")
+        keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
+        metrics = context.metrics
+        self._found = metrics.counter(definitions.OTEL_LLM_REDACTION_FINDINGS, (*keys, names.OTEL_LLM_REDACTION_TYPE))
+        self._failed = metrics.counter(
+            definitions.OTEL_LLM_REDACTION_FAILURES, (*keys, names.OTEL_LLM_REDACTION_DETECTOR)
+        )
+        self._unreadable = metrics.counter(definitions.OTEL_LLM_REDACTION_ITEMS_UNREADABLE, keys)
+        self._unrecorded = metrics.counter(definitions.OTEL_LLM_AUDIT_FAILURES, keys[:1])
+        self._unknown = metrics.counter(definitions.OTEL_LLM_REDACTION_FIELDS_UNKNOWN, keys)
+
+    def rewrite(self, payload: Payload) -> Payload:
+        """A request without what is to be taken out.
+
+        Raises:
+            MalformedError: its structure down to its items is broken.
+            RefusedError: the audit log is required and cannot take records.
+        """
+        content = self._content()
+        result = self._rewriting.rewrite(payload, content)
+        if self._sink is not None and content.changed:
+            self._audit(self._sink, content.changed)
+        self._count(content.tally, payload.signal)
+        if result.unreadable:
+            self._unreadable.add(result.unreadable, self.name, payload.signal)
+        if result.unknown:
+            self._unknown.add(result.unknown, self.name, payload.signal)
+        return result.payload
+
+    def process(self, operations: Iterable[Operation]) -> None:
+        """Rewrite the attributes of operations, where no request is rewritten."""
+        for operation in operations:
+            content = self._content()
+            content.begin_item()
+            for key in operation.keys():  # noqa: SIM118 - no mapping
+                _rewrite_attribute(operation, key, content)
+            noted = {key: operation.get(key) for key in _NOTES}
+            operation.update(content.end_item({key: value for key, value in noted.items() if value is not None}))
+            self._count(content.tally, "traces")
+
+    def _audit(self, sink: AuditSink, changed: Iterable[_Changed]) -> None:
+        now = self._clock.unix_nano()
+        try:
+            for trace_id, span_id, written in changed:
+                sink.record(_record(now, self.name, trace_id, span_id, written))
+        except AuditError as error:
+            self._unrecorded.add(1, self.name)
+            self._log.warning("audit", "processor %s: %s", self.name, error)
+            if self._audit_required:
+                raise RefusedError(f"processor {self.name}: the audit log cannot take records") from error
+
+    def _content(self) -> _Content:
+        return _Content(self._redactor, self._removed, self._prefixes)
+
+    def _count(self, tally: Tally, signal: str) -> None:
+        for type_, count in tally.found.items():
+            self._found.add(count, self.name, signal, type_)
+        for detector, count in tally.failed.items():
+            self._failed.add(count, self.name, signal, detector)
+
+
+def _record(
+    now_unix_nano: int, name: str, trace_id: bytes, span_id: bytes, written: Mapping[str, AttributeValue]
+) -> AuditRecord:
+    types, count = (written.get(key) for key in _NOTES)
+    return AuditRecord(
+        time_unix_nano=now_unix_nano,
+        kind="action",
+        rule_id=name,
+        bundle_id=None,
+        verdict=None,
+        action="modify",
+        reason="redaction",
+        service=None,
+        trace_id=trace_id.hex() or None,
+        span_id=span_id.hex() or None,
+        details={"types": ",".join(map(str, types)) if isinstance(types, tuple) else "", "count": str(count)},
+    )
+
+
+def _rewrite_attribute(operation: Operation, key: str, content: _Content) -> None:
+    value = operation.get(key)
+    new_key = content.key(key)
+    new, stays = content.value(value, key)
+    if new_key is None or not stays:
+        operation.remove(key)
+    elif new_key != key or new != value:
+        operation.remove(key)
+        operation.set(new_key, new)
+
+
+def create(config: Config, context: Context) -> Redact:
+    """The processor.
+
+    Raises:
+        ConfigError: types, keys, patterns, detectors or the audit log cannot be used; with every problem.
+    """
+    path = f"processors.{context.name}"
+    redactor = make_redactor(config, path)
+    sink = None if config.audit is None else open_log(config.audit, context.clock, f"{path}.audit")
+    return Redact(config, redactor, context, sink)
+
+
+__all__ = ["Config", "Redact", "create"]

@@ -1,0 +1,272 @@
+"""The audit log finds every change, goes on after every end, and takes nothing that it cannot keep."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_llm.audit import Anchor, AuditLog, read_anchors, verify
+from otel_llm.errors import AuditError
+from otel_llm.testing import FakeClock
+from tests.audit.logs import KEY, opened, record, written
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def _only_file(folder: Path) -> Path:
+    (path,) = folder.glob("audit-*.jsonl")
+    return path
+
+
+def test_a_log_that_nobody_touched_is_whole(tmp_path: Path) -> None:
+    log = written(tmp_path, 100)
+    report = verify(tmp_path, KEY, log.anchors())
+    assert report.problems == []
+    assert (report.records, report.first_seq, report.last_seq, report.anchors) == (101, 1, 101, 1)
+
+
+def _edited(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:5], lines[5].replace(b"deny", b"warn"), *lines[6:]]
+
+
+def _recoded(lines: list[bytes]) -> list[bytes]:
+    """Edited, and its code taken from another record."""
+    other = lines[6][-67:]
+    return [*lines[:5], lines[5].replace(b"deny", b"warn")[:-67] + other, *lines[6:]]
+
+
+SPOILT: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "edited": _edited,
+    "edited, with another's code": _recoded,
+    "removed": lambda lines: [*lines[:5], *lines[6:]],
+    "first removed": lambda lines: lines[1:],
+    "reordered": lambda lines: [*lines[:5], lines[6], lines[5], *lines[7:]],
+    "doubled": lambda lines: [*lines[:6], *lines[5:]],
+    "tail cut": lambda lines: lines[:-1],
+    "most cut": lambda lines: lines[:2],
+    "all cut": lambda _: [],
+    "last line cut in the middle": lambda lines: [*lines[:-1], lines[-1][:40]],
+    "garbage added": lambda lines: [*lines, b"{}\n"],
+    "spaces added": lambda lines: [*lines[:5], lines[5].replace(b":", b": ", 1), *lines[6:]],
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_27_every_change_of_the_records_is_found(tmp_path: Path, how: str) -> None:
+    """Given a hash-chained audit log, then deleting, editing, reordering or truncating any record, the last ones
+    included, is found offline."""
+    written(tmp_path, 20)
+    path = _only_file(tmp_path)
+    path.write_bytes(b"".join(SPOILT[how](_lines(path))))
+    assert not verify(tmp_path, KEY).is_whole
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0), byte=st.integers(0, 255))
+def test_27_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, position: int, byte: int) -> None:
+    """Given any one byte of the records changed, the same."""
+    folder = tmp_path_factory.mktemp("log")
+    written(folder, 5)
+    path = _only_file(folder)
+    data = bytearray(path.read_bytes())
+    position %= len(data)
+    changed = data[position] != byte
+    data[position] = byte
+    path.write_bytes(data)
+    assert verify(folder, KEY).is_whole != changed
+
+
+def test_27_a_folder_put_back_to_an_older_state_is_found_by_an_anchor(tmp_path: Path) -> None:
+    """Given a whole folder, head included, put back to what it was, then an anchor that was kept elsewhere shows it."""
+    folder = tmp_path / "log"
+    written(folder, 10)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    log = opened(folder)
+    log.record(record(99))
+    log.close()
+    anchors = log.anchors()
+    for path in list(folder.iterdir()):
+        path.unlink()
+    for name, data in before.items():
+        (folder / name).write_bytes(data)
+    assert verify(folder, KEY).is_whole
+    assert verify(folder, KEY, anchors).problems == [
+        "the end was cut off: the last record is 11, and an anchor knows of 12"
+    ]
+
+
+def test_27_a_tail_that_was_cut_stays_found_when_the_log_goes_on(tmp_path: Path) -> None:
+    written(tmp_path, 20)
+    path = _only_file(tmp_path)
+    path.write_bytes(b"".join(_lines(path)[:-3]))
+    log = opened(tmp_path)
+    log.record(record(1))
+    log.close()
+    (problem,) = verify(tmp_path, KEY).problems
+    assert "the end was cut off before record 19: there had been 21" in problem
+
+
+def test_27_a_killed_process_loses_no_record(tmp_path: Path) -> None:
+    """Given kill -9 right after a record was taken over, then it is in the log, and the log goes on and is whole."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from tests.audit.logs import opened, record
+log = opened(Path({str(tmp_path)!r}))
+for number in range(50):
+    log.record(record(number))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", script], cwd=root, timeout=60, check=False)
+    log = opened(tmp_path)
+    log.record(record(50))
+    log.close()
+    report = verify(tmp_path, KEY)
+    assert report.problems == []
+    assert report.records == 53  # start, 51, and that it was opened again
+
+
+def test_27_no_record_holds_more_than_names(tmp_path: Path) -> None:
+    """Given reasons and details that are far too long to be any, then they are cut: the log is no place for content."""
+    log = opened(tmp_path)
+    long = record()
+    long.details.update({"text": "x" * 10_000})  # type: ignore[attr-defined] # a dictionary here
+    log.record(long)
+    log.close()
+    assert max(map(len, _lines(_only_file(tmp_path)))) < 1000
+    assert verify(tmp_path, KEY).is_whole
+
+
+def test_files_follow_each_other_and_old_ones_go_with_a_record_of_it(tmp_path: Path) -> None:
+    clock = FakeClock()
+    log = opened(tmp_path, clock, segment_bytes=4096, retention_days=1)
+    for number in range(60):
+        log.record(record(number, clock.unix_nano()))
+        clock.advance(3600)
+    log.close()
+    files = sorted(tmp_path.glob("audit-*.jsonl"))
+    assert len(files) > 2
+    assert files[0].name != "audit-000000000001.jsonl"
+    report = verify(tmp_path, KEY)
+    assert report.problems == []
+    assert report.first_seq > 1
+
+
+@pytest.mark.parametrize("position", [0, 1, -1])
+def test_27_a_removed_file_is_found(tmp_path: Path, position: int) -> None:
+    written(tmp_path, 60, segment_bytes=4096)
+    files = sorted(tmp_path.glob("audit-*.jsonl"))
+    assert len(files) > 3
+    files[position].unlink()
+    assert not verify(tmp_path, KEY).is_whole
+
+
+def test_27_an_edited_first_record_after_retention_is_found(tmp_path: Path) -> None:
+    clock = FakeClock()
+    log = opened(tmp_path, clock, segment_bytes=4096, retention_days=1)
+    for number in range(60):
+        log.record(record(number, clock.unix_nano()))
+        clock.advance(3600)
+    log.close()
+    first = min(tmp_path.glob("audit-*.jsonl"))
+    lines = _lines(first)
+    first.write_bytes(b"".join([lines[0].replace(b"first_seq", b"first-seq"), *lines[1:]]))
+    assert not verify(tmp_path, KEY).is_whole
+
+
+def test_another_key_neither_verifies_nor_goes_on(tmp_path: Path) -> None:
+    written(tmp_path, 3)
+    assert not verify(tmp_path, b"another key, as long").is_whole
+    with pytest.raises(AuditError, match="does not fit the key"):
+        AuditLog(tmp_path, b"another key, as long")
+
+
+def test_a_line_that_a_power_cut_left_incomplete_goes_and_the_chain_says_so(tmp_path: Path) -> None:
+    written(tmp_path, 5)
+    path = _only_file(tmp_path)
+    with path.open("ab") as file:
+        file.write(b'{"v":1,"seq":7,"ti')
+    log = opened(tmp_path)
+    log.close()
+    assert json.loads(_lines(path)[-1])["details"] == {"head_seq": "6", "torn_bytes": "18"}
+    assert verify(tmp_path, KEY).is_whole
+
+
+def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    with pytest.raises(AuditError, match="another process writes it"):
+        opened(tmp_path)
+    log.close()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Lets no file of this process become larger: what a full disk does to a write, half a line included."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_an_error_and_the_chain_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.record(record(1))
+    with largest_file(_only_file(tmp_path).stat().st_size + 100), pytest.raises(AuditError, match="File too large"):
+        log.record(record(2))
+    log.record(record(3))
+    log.close()
+    assert verify(tmp_path, KEY).problems == []
+    assert [json.loads(line)["rule_id"] for line in _lines(_only_file(tmp_path))] == [None, "rule-1", "rule-3"]
+
+
+def test_records_of_many_threads_make_one_chain(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    threads = [threading.Thread(target=lambda: [log.record(record(n)) for n in range(100)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    report = verify(tmp_path, KEY)
+    assert (report.problems, report.records) == ([], 401)
+
+
+def test_anchors_come_after_so_many_records_and_so_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+    log = opened(tmp_path, clock, anchor_records=10, anchor_seconds=60.0)
+    for number in range(25):
+        log.record(record(number))
+    assert [anchor.seq for anchor in log.anchors()] == [10, 20]
+    clock.advance(61)
+    log.keep_up()
+    assert [anchor.seq for anchor in log.anchors()] == [10, 20, 26]
+    log.keep_anchors(2)
+    assert [anchor.seq for anchor in log.anchors()] == [26]
+    log.close()
+
+
+def test_anchors_are_read_from_otlp_json_and_from_plain_lines() -> None:
+    attributes = [
+        {"key": "otel_llm.audit.log", "value": {"stringValue": "audit"}},
+        {"key": "otel_llm.audit.sequence", "value": {"intValue": "12"}},
+        {"key": "otel_llm.audit.mac", "value": {"stringValue": "ab"}},
+    ]
+    otlp = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": attributes}, {"attributes": []}]}]}]}
+    text = json.dumps(otlp) + '\n\n{"log": "other", "seq": 3, "mac": "cd"}\n'
+    assert list(read_anchors(text)) == [Anchor("audit", 12, "ab", 0), Anchor("other", 3, "cd", 0)]
+    assert list(read_anchors(text, "audit")) == [Anchor("audit", 12, "ab", 0)]

@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otel_llm.admission import ALLOW
+from otel_llm.components import Context
+from otel_llm.errors import ConfigError, PipelineOrderError
+from otel_llm.operation import AttributeValue, Operation
+from otel_llm.pipeline import Pipeline
+from otel_llm.policy.audit_sink import AuditRecord
+from otel_llm.processors import cost, normalize
+from otel_llm.processors.policy import Config, Policy, create
+from otel_llm.processors.policy_admission import PolicyAdmission, create_admission
+from otel_llm.telemetry import Metrics
+from otel_llm.testing import FakeClock
+from tests.policy.subjects import asked, call, rules, write
+
+DENY = "id: no-gpt-4o, stage: request, when: 'gen_ai.request.model == \"gpt-4o\"', verdict: deny, severity: high"
+PREFIX = "otel_llm.policy."
+
+
+class Sink:
+    """Keeps audit records."""
+
+    def __init__(self) -> None:
+        self.records: list[AuditRecord] = []
+
+    def record(self, record: AuditRecord) -> None:
+        self.records.append(record)
+
+
+Make = Callable[..., Policy]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: FakeClock, metrics: Metrics) -> Make:
+    def made(text: str, sink: Sink | None = None, **settings: object) -> Policy:
+        path = write(tmp_path, text)
+        return create(Config(paths=(str(path),), **settings), Context("policy", metrics, clock), sink)  # type: ignore[arg-type] # fields of Config
+
+    return made
+
+
+def verdict(operation: Operation) -> dict[str, AttributeValue]:
+    return {key.removeprefix(PREFIX): operation.get(key) for key in operation.keys() if key.startswith(PREFIX)}
+
+
+def metric(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    found: dict[tuple[str, ...], float] = {}
+    for family in metrics.collect():
+        if family.definition.name == f"{PREFIX}{name}":
+            for series in family.series:
+                assert isinstance(series.value, int | float)
+                found[tuple(value for _, value in series.attributes)] = series.value
+    return found
+
+
+def test_an_operation_carries_everything_about_its_verdict(make: Make) -> None:
+    policy = make(rules(DENY + ", risk: supply_chain, reason: '\"model_not_approved\"'"))
+    operation = call()
+    policy.process([operation])
+    found = verdict(operation)
+    assert isinstance(found.pop("evaluation.seconds"), float)
+    assert str(found.pop("bundle.id")).startswith("sha256:")
+    assert found == {
+        "verdict.type": "deny",
+        "verdict.reason": "model_not_approved",
+        "action.type": "audit",
+        "mode": "enforce",
+        "rule.id": "no-gpt-4o",
+        "rule.ids": ["no-gpt-4o"],
+        "set.name": "test",
+        "set.version": "7",
+        "severity": "high",
+        "risk.category": "supply_chain",
+        "target.type": "input",
+    }
+
+
+def test_an_operation_that_nobody_objects_to_says_that_it_was_looked_at(make: Make) -> None:
+    policy = make(rules(DENY))
+    operation = call(gen_ai__request__model="gpt-5")
+    policy.process([operation])
+    assert {key: value for key, value in verdict(operation).items() if key not in ("bundle.id", "evaluation.seconds")} == {
+        "verdict.type": "allow",
+        "action.type": "allow",
+    }
+
+
+def test_an_operation_that_no_rule_is_about_carries_nothing(make: Make) -> None:
+    operation = call(gen_ai__operation__name="invoke_agent")
+    make(rules(DENY)).process([operation])
+    assert not operation.is_changed
+
+
+def test_a_second_pass_changes_nothing(make: Make) -> None:
+    policy = make(rules(DENY))
+    operation = call()
+    policy.process([operation])
+    once = dict(operation.overlay)
+    policy.process([operation])
+    assert dict(operation.overlay) == once
+
+
+def test_what_the_app_has_blocked_stays_blocked_and_rules_of_both_are_named(make: Make) -> None:
+    policy = make(rules("id: other, stage: export, when: 'true', verdict: warn"))
+    operation = call()
+    operation.update(
+        {f"{PREFIX}verdict.type": "deny", f"{PREFIX}action.type": "block", f"{PREFIX}rule.ids": ["of-the-app"]}
+    )
+    policy.process([operation])
+    found = verdict(operation)
+    assert (found["verdict.type"], found["action.type"]) == ("deny", "block")
+    assert found["rule.ids"] == ["of-the-app", "other"]
+
+
+def test_a_new_verdict_replaces_an_old_one_where_that_is_wanted(make: Make) -> None:
+    policy = make(rules("id: other, stage: export, when: 'true', verdict: warn"), existing="replace")
+    operation = call(**{"otel_llm__policy__verdict__type": "deny", "otel_llm__policy__exemption__id": "E"})
+    policy.process([operation])
+    found = verdict(operation)
+    assert (found["verdict.type"], found["rule.ids"]) == ("warn", ["other"])
+    assert "exemption.id" not in found
+
+
+def test_a_rule_of_the_stage_export_keeps_a_span_from_leaving(make: Make) -> None:
+    operation = call()
+    make(rules("id: secret, stage: export, when: 'true', verdict: deny")).process([operation])
+    assert operation.dropped == "policy"
+    operation = call()
+    make(rules("id: secret, stage: export, when: 'true', verdict: deny", head="mode: warn")).process([operation])
+    assert operation.dropped is None
+
+
+def test_a_rule_that_fails_closed_at_export_keeps_a_span_it_cannot_judge_from_leaving(make: Make) -> None:
+    failing = "id: a, stage: export, when: 'gen_ai.request.seed == 1', verdict: warn"
+    operation = call()
+    make(rules(failing, head="mode: enforce\nfailurePolicy: {export: fail}")).process([operation])
+    assert (operation.dropped, verdict(operation)["verdict.type"]) == ("policy", "error")
+
+
+MODIFY = "id: mail, stage: request, when: 'finds(\"EMAIL_ADDRESS\", input.text)', verdict: modify, "
+
+
+def test_modify_takes_what_it_names_out_of_the_messages_and_leaves_the_rest(make: Make) -> None:
+    policy = make(rules(MODIFY + "action: {redact: [EMAIL_ADDRESS]}"))
+    operation = asked("write to ada@example.com, please")
+    policy.process([operation])
+    (message,) = json.loads(str(operation.get("gen_ai.input.messages")))
+    assert message == {"role": "user", "parts": [{"type": "text", "content": "write to [EMAIL_ADDRESS], please"}]}
+    assert (verdict(operation)["verdict.type"], verdict(operation)["action.type"]) == ("modify", "modify")
+    untouched = asked("write to nobody")
+    policy.process([untouched])
+    assert not untouched.was_set("gen_ai.input.messages")
+
+
+def test_modify_reaches_json_within_arguments_and_removes_without_a_trace(make: Make) -> None:
+    policy = make(rules(MODIFY + "action: {redact: [personal], operator: remove}"))
+    inner = json.dumps({"to": ["ada@example.com"], "n": 1})
+    messages = [{"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "t", "arguments": inner}]}]
+    operation = call(gen_ai__input__messages=json.dumps(messages))
+    policy.process([operation])
+    (message,) = json.loads(str(operation.get("gen_ai.input.messages")))
+    assert json.loads(message["parts"][0]["arguments"]) == {"to": [""], "n": 1}
+
+
+def test_in_shadow_mode_nothing_is_modified(make: Make) -> None:
+    operation = asked("write to ada@example.com, please")
+    make(rules(MODIFY + "action: {redact: [EMAIL_ADDRESS]}", head="mode: shadow")).process([operation])
+    assert "ada@example.com" in str(operation.get("gen_ai.input.messages"))
+    assert (verdict(operation)["verdict.type"], verdict(operation)["action.type"]) == ("modify", "allow")
+
+
+def test_verdicts_are_counted_by_rule_and_an_allow_once_for_an_operation(make: Make, metrics: Metrics) -> None:
+    policy = make(rules(DENY, "id: b, stage: export, when: 'gen_ai.request.seed == 1', verdict: warn"))
+    policy.process([call(), call(gen_ai__request__seed=2, gen_ai__request__model="gpt-5")])
+    assert metric(metrics, "verdicts") == {
+        ("deny", "audit", "enforce", "no-gpt-4o"): 1,
+        ("error", "allow", "enforce", "b"): 1,
+        ("allow", "allow"): 1,
+    }
+
+
+def test_audit_records_say_what_and_where_and_never_content(make: Make) -> None:
+    sink = Sink()
+    exempt = "mode: enforce\nexemptions: [{id: E, rules: [b], reason: r, owner: o, expires: 2027-01-31}]"
+    policy = make(rules(DENY, "id: b, stage: request, when: 'true', verdict: deny", head=exempt), sink)
+    policy.process([asked("ada@example.com"), call(gen_ai__operation__name="invoke_agent")])
+    first, second = sink.records
+    assert (first.kind, first.rule_id, first.verdict, first.action, first.service) == (
+        *("verdict", "no-gpt-4o", "deny", "audit", "shop"),
+    )
+    assert first.trace_id == "0" * 31 + "1"
+    assert (second.kind, second.rule_id, second.verdict, second.details["exemption"]) == ("exemption", "b", "allow", "E")
+    assert "ada@example.com" not in repr(sink.records)
+
+
+def replace(path: Path, text: str) -> None:
+    """Another text in a file whose time is another, however coarse the clock of the file system is."""
+    before = path.stat().st_mtime_ns
+    write(path.parent, text, path.name)
+    os.utime(path, ns=(before + 1_000_000_000, before + 1_000_000_000))
+
+
+def pass_through(policy: Policy, clock: FakeClock) -> str:
+    """The verdict of a call after the files were looked at."""
+    clock.advance(16)
+    policy.process([call()])
+    policy._source.wait(10)
+    operation = call()
+    policy.process([operation])
+    return str(verdict(operation)["verdict.type"])
+
+
+def test_changed_files_come_into_force_and_broken_ones_do_not(
+    make: Make, metrics: Metrics, clock: FakeClock, tmp_path: Path
+) -> None:
+    sink = Sink()
+    policy = make(rules(DENY), sink)
+    first = next(iter(metric(metrics, "bundle.info")))[1]
+    assert pass_through(policy, clock) == "deny"
+    replace(tmp_path / "rules.yaml", rules(DENY.replace("deny", "warn")))
+    assert pass_through(policy, clock) == "warn"
+    second = next(iter(metric(metrics, "bundle.info")))[1]
+    assert first != second
+    replace(tmp_path / "rules.yaml", rules(DENY.replace("gpt-4o", "gpt-4o' ' broken")))
+    assert pass_through(policy, clock) == "warn"
+    (tmp_path / "rules.yaml").unlink()
+    assert pass_through(policy, clock) == "warn"
+    assert next(iter(metric(metrics, "bundle.info")))[1] == second
+    assert metric(metrics, "reloads") == {("policy", "success"): 1, ("policy", "failure"): 2}
+    reloads = [record for record in sink.records if record.kind == "reload"]
+    assert [(one.details["outcome"], one.bundle_id) for one in reloads] == [
+        ("success", second),
+        ("failure", None),
+        ("failure", None),
+    ]
+
+
+def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock, tmp_path: Path) -> None:
+    policy = make(rules(DENY))
+    replace(tmp_path / "rules.yaml", rules(DENY.replace("deny", "warn")))
+    clock.advance(14)
+    operation = call()
+    policy.process([operation])
+    policy._source.wait(10)
+    policy.process([operation])
+    assert verdict(operation)["verdict.type"] == "deny"
+
+
+def test_without_policies_or_with_broken_ones_there_is_no_processor(tmp_path: Path) -> None:
+    context = Context("policy/x", Metrics(), FakeClock())
+    with pytest.raises(ConfigError, match="processors.policy/x: no policies; expected paths of files"):
+        create(Config(), context)
+    with pytest.raises(ConfigError, match="there is no pack 'startr'; did you mean starter"):
+        create(Config(packs=("startr",)), context)
+    path = write(tmp_path, rules(DENY + ", colour: red"))
+    with pytest.raises(ConfigError, match="processors.policy/x: .*colour: unknown"):
+        create(Config(paths=(str(path),)), context)
+
+
+def test_a_rule_about_cost_wants_its_processor_after_cost(make: Make, metrics: Metrics, clock: FakeClock) -> None:
+    policy = make(rules("id: a, stage: response, when: otel_llm.cost.total > 1, verdict: warn"))
+    before = normalize.create(normalize.Config(), Context("normalize", metrics, clock))
+    priced = cost.create(cost.Config(), Context("cost", metrics, clock))
+    Pipeline([before, priced, policy], metrics, clock)
+    with pytest.raises(PipelineOrderError, match="policy reads otel_llm.cost.total"):
+        Pipeline([before, policy, priced], metrics, clock)
+
+
+# Before a call.
+
+
+def admission(folder: Path, text: str, sink: Sink | None = None, **resource: AttributeValue) -> PolicyAdmission:
+    path = write(folder, text)
+    attributes = {key.replace("__", "."): value for key, value in resource.items()}
+    return create_admission(Config(paths=(str(path),)), Context("policy", Metrics(), FakeClock()), attributes, sink)
+
+
+def test_a_call_that_a_rule_denies_is_stopped_with_its_reason(tmp_path: Path) -> None:
+    sink = Sink()
+    policy = admission(tmp_path, rules(DENY), sink, service__name="shop")
+    operation = call()
+    answer = policy.admit(operation)
+    assert (answer.action, answer.reason, answer.rule_id) == ("deny", "no-gpt-4o", "no-gpt-4o")
+    assert verdict(operation)["action.type"] == "block"
+    assert [(one.action, one.service) for one in sink.records] == [("block", "shop")]
+
+
+@pytest.mark.parametrize("mode", ["off", "shadow", "warn"])
+def test_a_call_is_stopped_only_where_rules_are_enforced(tmp_path: Path, mode: str) -> None:
+    assert admission(tmp_path, rules(DENY, head=f"mode: {mode}")).admit(call()) is ALLOW
+
+
+def test_escalate_stops_a_call_until_somebody_grants_an_exemption(tmp_path: Path) -> None:
+    rule = "id: a, stage: request, when: 'true', verdict: escalate"
+    assert admission(tmp_path, rules(rule)).admit(call()).action == "deny"
+    exempt = "mode: enforce\nexemptions: [{id: E, rules: [a], reason: r, owner: o, expires: 2027-01-31}]"
+    assert admission(tmp_path, rules(rule, head=exempt)).admit(call()) is ALLOW
+
+
+def test_a_request_is_redacted_before_it_leaves(tmp_path: Path) -> None:
+    operation = asked("write to ada@example.com, please")
+    answer = admission(tmp_path, rules(MODIFY + "action: {redact: [EMAIL_ADDRESS]}")).admit(operation)
+    assert answer is ALLOW
+    assert "ada@example.com" not in str(operation.input_messages)
+
+
+@pytest.mark.parametrize(
+    ("mode", "failure", "expected"), [("enforce", "fail", "deny"), ("enforce", "ignore", "allow"), ("shadow", "fail", "allow")]
+)
+def test_a_rule_that_cannot_be_evaluated_stops_a_call_where_it_fails_closed(
+    tmp_path: Path, mode: str, failure: str, expected: str
+) -> None:
+    failing = "id: a, stage: request, when: 'gen_ai.request.seed == 1', verdict: deny"
+    policy = admission(tmp_path, rules(failing, head=f"mode: {mode}\nfailurePolicy: {{request: {failure}}}"))
+    assert (policy.on_error, policy.admit(call()).action) == (expected, expected)
+
+
+def test_only_rules_of_the_stage_request_are_asked_before_a_call(tmp_path: Path) -> None:
+    later = [f"id: {stage}, stage: {stage}, when: 'true', verdict: deny" for stage in ("response", "tool", "export")]
+    assert admission(tmp_path, rules(*later)).admit(call()) is ALLOW
+
+
+def test_rules_read_the_resource_of_the_app(tmp_path: Path) -> None:
+    rule = "id: a, stage: request, when: 'resource[\"deployment.environment.name\"] == \"production\"', verdict: deny"
+    production = admission(tmp_path, rules(rule), deployment__environment__name="production")
+    assert production.admit(call()).action == "deny"
+    assert admission(tmp_path, rules(rule), deployment__environment__name="test").admit(call()) is ALLOW
+
+
+
+
+SECRET = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+ANSWER = f"Of course. The token is {SECRET} and that is all. " + "More words follow here. " * 40
+
+
+def test_26_an_answer_that_a_rule_denies_is_stopped_before_what_it_objects_to(tmp_path: Path) -> None:
+    rule = "id: leak, stage: response, when: 'finds(\"secrets\", output.text)', verdict: deny, reason: '\"secret\"'"
+    guard = admission(tmp_path, rules(rule)).guard(call())
+    assert guard is not None
+    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    assert "ghp_" not in got
+    assert ANSWER.startswith(got)
+    assert guard.denied is not None
+    assert (guard.denied.reason, guard.denied.rule_id) == ("secret", "leak")
+
+
+def test_26_an_answer_that_a_rule_modifies_arrives_without_what_it_names(tmp_path: Path) -> None:
+    rule = (
+        "id: leak, stage: response, when: 'finds(\"secrets\", output.text)', verdict: modify, "
+        "action: {redact: [secrets]}"
+    )
+    guard = admission(tmp_path, rules(rule)).guard(call())
+    assert guard is not None
+    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    assert got == ANSWER.replace(SECRET, "[GITHUB_TOKEN]")
+    assert guard.denied is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rules("id: a, stage: response, when: 'finds(\"secrets\", output.text)', verdict: deny", head="mode: shadow"),
+        rules("id: a, stage: response, when: 'finds(\"secrets\", output.text)', verdict: warn"),
+        rules("id: a, stage: response, when: gen_ai.usage.output_tokens > 5, verdict: deny"),
+        rules("id: a, stage: request, when: 'finds(\"secrets\", input.text)', verdict: deny"),
+    ],
+)
+def test_26_without_a_rule_that_acts_on_answers_nothing_is_held_back(tmp_path: Path, text: str) -> None:
+    assert admission(tmp_path, text).guard(call()) is None
+
+
+def test_an_answer_stops_where_a_rule_fails_closed_and_cannot_be_evaluated(tmp_path: Path) -> None:
+    failing = "id: a, stage: response, when: 'output.text.size() > gen_ai.request.seed', verdict: deny"
+    guard = admission(tmp_path, rules(failing, head="mode: enforce\nfailurePolicy: {response: fail}")).guard(call())
+    assert guard is not None
+    assert "".join([*map(guard.push, ANSWER), guard.finish()]) == ""
+    assert guard.denied is not None
