@@ -21,7 +21,7 @@ DATA_EXFILTRATION: Final = "DATA_EXFILTRATION"
 _ADDRESS: Final = r"https?://[^\s)\"'<>]{4,4000}"
 _IMAGE: Final = re.compile(rf"!\[[^\]\n]{{0,300}}\]\(\s?<?({_ADDRESS})", re.IGNORECASE)
 _IMAGE_TAG: Final = re.compile(
-    rf"<(?:img|iframe|script|video|audio|source)\b[^>]{{0,300}}?\bsrc\s?=\s?[\"']?({_ADDRESS})", re.IGNORECASE
+    rf"<(?:img|iframe|script|video|audio|source)\b[^<>]{{0,300}}?\bsrc\s?=\s?[\"']?({_ADDRESS})", re.IGNORECASE
 )
 _LINK: Final = re.compile(rf"(?<!!)\[[^\]\n]{{0,300}}\]\(\s?<?({_ADDRESS})", re.IGNORECASE)
 # A value in a query or a path that holds more than a name or a number: spaces or punctuation, encoded, or a long run.
