@@ -16,7 +16,7 @@ from otel_llm.policy.detectors.checksums import luhn
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.detectors.national_ids import NumberRule
 from otel_llm.policy.detectors.patterns import has_context, in_order, words
-from otel_llm.policy.detectors.phones import PHONE_NUMBER, goes_on, may_be_phone, phone_at
+from otel_llm.policy.detectors.phones import CALLING_CUES, PHONE_NUMBER, calling_places, goes_on, may_be_phone, phone_at
 from otel_llm.policy.findings import Finding
 
 CREDIT_CARD: Final = "CREDIT_CARD"
@@ -31,6 +31,7 @@ _GROUP: Final = re.compile(r"\d+", re.ASCII)
 _SHAPE: Final = str.maketrans("012345678", "999999999")
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
 _JOINS: Final = (".", "-")
+_LEADS: Final = ("+", "(")
 
 # Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
 _CARD: Final = re.compile(
@@ -93,19 +94,27 @@ class Numbers:
         self.types = types & TYPES
         self._table = _table(types)
         self._beginnings = _beginnings(self._table)
-        self._passing = passing([_CUE], engine)
+        self._passing = passing([_CUE, *CALLING_CUES], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """The numbers in the text."""
         found: list[Finding] = []
-        if self._passing(text):
+        cues = self._passing(text)
+        if cues and cues[0] == 0:
+            calling = calling_places(text, (cue - 1 for cue in cues[1:])) if PHONE_NUMBER in self.types else []
             for run in _RUN.finditer(text):
-                found += self._in_run(text, run.start(), run.end())
+                found += self._in_run(text, run.start(), run.end(), calling)
         return in_order(found)
 
-    def _in_run(self, text: str, start: int, end: int) -> Iterator[Finding]:
+    def _in_run(self, text: str, start: int, end: int, calling: Sequence[int]) -> Iterator[Finding]:
+        if not calling and text[start - 1 : start] not in _LEADS and text[start:end].isdigit():
+            # Bare digits, which most runs are: nothing but their number of digits can make them something.
+            rule = self._rule(text, start, end, self._table.get("9" * (end - start), ()))
+            if rule is not None and text[start - 1 : start] not in _JOINS:
+                yield Finding(rule.type, start, end, self.name, 0.95)
+            return
         groups = [match.span() for match in _GROUP.finditer(text, start, end)]
-        may_call = PHONE_NUMBER in self.types and may_be_phone(text, start, end)
+        may_call = PHONE_NUMBER in self.types and (bool(calling) or may_be_phone(text, start, end))
         position = 0
         unknown = 0  # the first group that is part of nothing yet
         while position < len(groups):
@@ -114,12 +123,12 @@ class Numbers:
                 position += 1
                 continue
             if may_call:
-                yield from self._phones(text, groups[unknown:position])
+                yield from self._phones(text, groups[unknown:position], calling)
             finding, position = found
             yield finding
             unknown = position
         if may_call:
-            yield from self._phones(text, groups[unknown:])
+            yield from self._phones(text, groups[unknown:], calling)
 
     def _beginning_at(self, text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
@@ -140,16 +149,16 @@ class Numbers:
 
     def _rule(self, text: str, start: int, end: int, candidates: Sequence[_Candidate]) -> NumberRule | None:
         """What the number in this part of the text is; the first that it can be."""
-        digits = _NOT_DIGITS.sub("", text[start:end])
+        digits = _NOT_DIGITS.sub("", text[start:end]) if candidates else ""
         for rule, context in candidates:
             if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
                 return rule
         return None
 
-    def _phones(self, text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+    def _phones(self, text: str, groups: Sequence[tuple[int, int]], calling: Sequence[int]) -> Iterator[Finding]:
         position = 0
         while position < len(groups):
-            place = phone_at(text, groups, position)
+            place = phone_at(text, groups, position, calling)
             position += 1
             if place is not None:
                 yield Finding(PHONE_NUMBER, *place, self.name, 0.8)

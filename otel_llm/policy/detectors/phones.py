@@ -8,10 +8,12 @@ Source: ITU-T E.164 (country codes, at most 15 digits); NANP (area and exchange 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from otel_llm.policy.detectors.patterns import has_context, words
+from otel_llm.policy.detectors.gate import Cue
+from otel_llm.policy.detectors.patterns import CONTEXT_AFTER, CONTEXT_BEFORE, has_context, words
 
 PHONE_NUMBER: Final = "PHONE_NUMBER"
 
@@ -35,14 +37,16 @@ _FEWEST_NATIONAL, _MOST_NATIONAL = 9, 11
 
 # In any other form, where the text speaks of calling.
 _GROUPED: Final = re.compile(rf"\(?\+?\d{{1,5}}\)?(?:[ .\-/]{{1,2}}\(?\d{{2,7}}\)?){{1,5}}{_EXTENSION}")
-_CALLING: Final = words(
-    "phone", "telephone", "tel", "mobile", "mob", "cell", "call", "fax", "desk:", "office:", "-office", "office phone",
+_CALLING_WORDS: Final = (
+    "phone", "telephone", "tel.", "tel:", "tel ", "mobile", "mob", "cell", "call", "fax", "desk:", "office:", "-office", "office phone",
     "whatsapp", "sms", "text me", "text us", "texting", "messages to", "dial", "reach me", "reach us", "reach him",
     "reach her", "contact", "hotline", "answering", "handy", "telefon", "téléphone", "teléfono", "telefono", "móvil",
-    "portable", "landline", "pager",
+    "landline", "pager",
 )  # fmt: skip
+# One for each word: which of them there are, the gate tells.
+CALLING_CUES: Final = tuple(Cue((word,) if word.isascii() else ()) for word in _CALLING_WORDS)
 _STRONG: Final = words(
-    "phone", "telephone", "tel", "mobile", "cell", "fax", "whatsapp", "call me", "call us", "call him", "call her",
+    "phone", "telephone", "tel.", "tel:", "tel ", "mobile", "cell", "fax", "whatsapp", "call me", "call us", "call him", "call her",
     "dial", "telefon", "téléphone", "teléfono", "telefono", "handy", "desk:", "office:", "sms",
 )  # fmt: skip
 _BEFORE: Final = frozenset("/=#&_$€£%")
@@ -53,17 +57,41 @@ _DATE: Final = re.compile(
 
 
 def may_be_phone(text: str, start: int, end: int) -> bool:
-    """Whether there can be a telephone number in a run of digits at all; quick, and never wrong when it says no."""
-    return bool(_MAY_SPEAK.search(text, max(0, start - 2), end)) or has_context(text, start, end, _CALLING)
+    """Whether there can be a telephone number that speaks for itself in a run of digits; never wrong when it says no."""
+    return _MAY_SPEAK.search(text, max(0, start - 2), end) is not None
 
 
-def phone_at(text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[int, int] | None:
+def calling_places(text: str, cues: Iterable[int]) -> list[int]:
+    """Where the words stand that speak of calling, ascending.
+
+    Args:
+        text: the text.
+        cues: positions in CALLING_CUES of the words that may be in it.
+    """
+    lower = text.lower()
+    if len(lower) != len(text):  # some letters are longer in lower case, and places would not fit
+        lower = text
+    places = []
+    for word in (_CALLING_WORDS[cue] for cue in cues):
+        place = lower.find(word)
+        while place >= 0:
+            if not lower[place - 1 : place].isalnum():
+                places.append(place)
+            place = lower.find(word, place + 1)
+    places.sort()
+    return places
+
+
+def phone_at(
+    text: str, groups: Sequence[tuple[int, int]], position: int, calling: Sequence[int]
+) -> tuple[int, int] | None:
     """Where the telephone number is that begins with this group of digits; None when none does.
 
     Args:
         text: the text.
         groups: where the groups of digits are that may be one number.
         position: of the first group.
+        calling: where the words stand that speak of calling.
     """
     start = groups[position][0]
     while start and text[start - 1] in "+(":
@@ -74,13 +102,18 @@ def phone_at(text: str, groups: Sequence[tuple[int, int]], position: int) -> tup
     speaking = _SPEAKING.match(text, start)
     if speaking is not None and not goes_on(text, speaking.end()) and _has_its_length(speaking.group()):
         return start, speaking.end()
-    if not has_context(text, start, groups[position][1], _CALLING):
+    if not _is_near(calling, start, groups[position][1]):
         return None
     for after in range(_last_group(groups, position), position, -1):
         end = groups[after - 1][1]
         if not goes_on(text, end) and _is_called(text, start, end):
             return start, end
     return None
+
+
+def _is_near(calling: Sequence[int], start: int, end: int) -> bool:
+    position = bisect_left(calling, start - CONTEXT_BEFORE)
+    return position < len(calling) and calling[position] < end + CONTEXT_AFTER
 
 
 # What joins groups of one number, and of a fraction or a code: a number neither begins nor ends there.
