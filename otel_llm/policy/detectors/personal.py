@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,8 +117,14 @@ class _Ipv4:
         for match in _IPV4.finditer(text):
             start, end = match.span()
             parts = [int(part) for part in match.group().split(".")]
-            if max(parts) >= _SMALL and not _VERSION.search(text, max(0, start - 12), start):
+            if max(parts) >= _SMALL and _may_be_routed(parts) and not _VERSION.search(text, max(0, start - 12), start):
                 yield _Place(text, start, end)
+
+
+def _may_be_routed(parts: Sequence[int]) -> bool:
+    """A quick no to the addresses that texts are full of: of private networks, of the machine itself, multicast."""
+    first, second = parts[0], parts[1]
+    return first not in (0, 10, 127) and first < 224 and (first, second) not in ((192, 168), (169, 254))
 
 
 def _is_routed(text: str) -> bool:
@@ -180,37 +186,16 @@ _URL: Final = re.compile(
 )
 
 
-# Numbers with letters: one search for tokens of capital letters and digits, and a look at what each is.
-_TOKEN: Final = re.compile(r"[A-Z0-9](?<![\w\-].)[A-Z0-9]{1,17}[\-+]?[A-Za-z0-9]{1,12}(?![\w\-])", re.ASCII)
-_SPACED_NINO: Final = re.compile(r"[A-CEGHJ-PR-TW-Z](?<!\w.)[A-CEGHJ-PR-TW-Z] ?(?:\d\d ?){3}[A-D](?!\w)", re.ASCII)
-_LETTERED: Final = tuple(
-    (rule, re.compile(rule.pattern), words(*rule.context) if rule.context else None) for rule in national_ids.LETTERED
-)
-
-
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
-    for rule, pattern, context in _LETTERED:
+    for rule in national_ids.LETTERED:
         if rule.type in types:
-            is_valid = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
-            searched = _SPACED_NINO if rule.type == "UK_NINO" else _Tokens(pattern)
-            yield Rule(rule.type, searched, Cue(pattern=rule.pattern), is_valid=is_valid, context=context)
+            check = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
+            context = words(*rule.context) if rule.context else None
+            yield Rule(rule.type, re.compile(rule.pattern, re.ASCII), Cue(pattern=rule.cue), 0, check, context)
 
 
 def _without_separators(check: Callable[[str], bool]) -> Callable[[str], bool]:
     return lambda text: check(national_ids.without_separators(text))
-
-
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    """A pattern that only whole tokens of capital letters and digits can match."""
-
-    pattern: re.Pattern[str]
-
-    def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
-        for token in _TOKEN.finditer(text):
-            match = self.pattern.fullmatch(text, token.start(), token.end())
-            if match is not None:
-                yield match
 
 
 TYPES: Final = frozenset({EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)})
