@@ -79,6 +79,14 @@ class Engine:
         self.pending = Pending()
         self._outlets = outlets
 
+    def redact_with(self, redact: Redact) -> None:
+        """Redact captured content with this, where the settings ask for redaction."""
+        self.capture = _capture(self.settings, redact)
+
+    def forked(self) -> None:
+        """This is a forked child: what its parent waits for is its parent's."""
+        self.pending = Pending()
+
     def begin(
         self, endpoint: Endpoint, server: Server, body: Body, *, stream: bool = False, span: bool = True
     ) -> Call | None:

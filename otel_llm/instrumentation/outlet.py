@@ -65,6 +65,10 @@ class Outlets:
             self._global = found
         return found
 
+    def forked(self) -> None:
+        """This is a forked child, which is lent an outlet of its own."""
+        self._private = None
+
 
 class FixedOutlet:
     """An Outlets that always finds the same one: for providers that the app hands over, and for tests."""
