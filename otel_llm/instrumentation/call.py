@@ -182,7 +182,8 @@ class Call:
         self._end(found, output, error, last)
         if pace.chunks:
             between = (pace.last - pace.first) / (pace.chunks - 1) if pace.chunks > 1 else None
-            self.outlet.instruments.record_stream(self.attributes, pace.first - self.started, between)
+            first = pace.first - self.started
+            run("metrics", self._engine.record_stream, self, first, between)
 
     def _estimate(self, accumulator: Accumulator, found: Attributes, complete: bool) -> Attributes:  # noqa: FBT001 - private
         """Counts for a stream whose usage never came, marked as estimates; what the provider said stays."""

@@ -86,7 +86,7 @@ class Loader:
         for name, row in self.libraries.items():
             if name in self._choices:
                 continue
-            if name in self.engine.settings.disabled:
+            if self.engine.settings.disabled & {"otel_llm", f"otel_llm.{name}"}:
                 self._choose(Choice(name, "disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it"))
             elif not _is_installed(name):
                 self._choose(Choice(name, "not_installed", "not installed"))
