@@ -20,6 +20,7 @@ from otel_llm._generated import events
 from otel_llm.admission import Admission
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.calibration import Calibration
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.content import Capture, Redact, placeholder
 from otel_llm.instrumentation.outlet import Outlet
@@ -56,6 +57,7 @@ class Engine:
     Attributes:
         ambient: attributes that hold for everything below the caller (`otel_llm.context`), asked for at each call.
         dimensions: the keys among these that go onto metrics as well.
+        calibration: what estimates are worth.
         pending: calls whose answer is made in the background.
         ended: told the attributes of every call that ended, sampled or not; for the in-app host.
     """
@@ -77,6 +79,7 @@ class Engine:
         self.dimensions: frozenset[str] = frozenset()
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
+        self.calibration = Calibration()
         self._outlets = outlets
 
     def redact_with(self, redact: Redact) -> None:
