@@ -1,5 +1,6 @@
 """Hooks that make GenAI telemetry of an app's own calls, without the app knowing.
 
+    libraries   what is instrumented
     loader      which emitter each library gets; puts hooks in when the app imports a library
      ├─ stainless   the hook for SDKs with one choke point (OpenAI, Anthropic, Groq, Together, ...)
      ├─ methods     the hook for SDKs without one: a table of their methods
@@ -26,7 +27,7 @@ How to add a provider
 2. An `Endpoint` for each operation: pure functions from the request's body and the answer to attributes
    (`read_fields` with a table of words) and to Content (`dialects.messages.canonical_messages` reads most shapes), and
    an Accumulator for streams. They read SDK models and Views of JSON alike, by attribute; they may raise.
-3. A row in `loader.LIBRARIES`, and the SDK in the `dev` extra.
+3. A row in `libraries.LIBRARIES`, and the SDK in the `dev` extra.
 4. Tests beside `tests/instrumentation/test_openai.py`: the calls against a server on loopback, and every public method
    of the SDK either traced or waived by name with a reason (`tests/instrumentation/coverage.py`).
 
