@@ -134,6 +134,9 @@ OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
 OTEL_LLM_ATTEMPT_BACKOFF: Final = "otel_llm.attempt.backoff"
 OTEL_LLM_ATTEMPT_COUNT: Final = "otel_llm.attempt.count"
 OTEL_LLM_ATTEMPT_RETRY_AFTER: Final = "otel_llm.attempt.retry_after"
+OTEL_LLM_AUDIT_LOG: Final = "otel_llm.audit.log"
+OTEL_LLM_AUDIT_MAC: Final = "otel_llm.audit.mac"
+OTEL_LLM_AUDIT_SEQUENCE: Final = "otel_llm.audit.sequence"
 OTEL_LLM_COMPARISON_ATTRIBUTE: Final = "otel_llm.comparison.attribute"
 OTEL_LLM_COMPARISON_CANARY: Final = "otel_llm.comparison.canary"
 OTEL_LLM_COMPARISON_CLAIM: Final = "otel_llm.comparison.claim"
@@ -141,9 +144,6 @@ OTEL_LLM_COMPARISON_CONTROL: Final = "otel_llm.comparison.control"
 OTEL_LLM_COMPARISON_NAME: Final = "otel_llm.comparison.name"
 OTEL_LLM_COMPARISON_SIGNAL: Final = "otel_llm.comparison.signal"
 OTEL_LLM_COMPARISON_VERDICT: Final = "otel_llm.comparison.verdict"
-OTEL_LLM_AUDIT_LOG: Final = "otel_llm.audit.log"
-OTEL_LLM_AUDIT_MAC: Final = "otel_llm.audit.mac"
-OTEL_LLM_AUDIT_SEQUENCE: Final = "otel_llm.audit.sequence"
 OTEL_LLM_COMPONENT_NAME: Final = "otel_llm.component.name"
 OTEL_LLM_COMPONENT_TYPE: Final = "otel_llm.component.type"
 OTEL_LLM_COST_CACHE_READ: Final = "otel_llm.cost.cache_read"
@@ -240,12 +240,12 @@ OTEL_LLM_REDACTION_TYPE: Final = "otel_llm.redaction.type"
 OTEL_LLM_REDACTION_TYPES: Final = "otel_llm.redaction.types"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
-OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
-OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SAMPLING_ADJUSTED_COUNT: Final = "otel_llm.sampling.adjusted_count"
 OTEL_LLM_SAMPLING_DECISION: Final = "otel_llm.sampling.decision"
 OTEL_LLM_SAMPLING_OVERFLOW: Final = "otel_llm.sampling.overflow"
 OTEL_LLM_SAMPLING_RULE: Final = "otel_llm.sampling.rule"
+OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
+OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
 OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
@@ -392,6 +392,9 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_ATTEMPT_BACKOFF: "double",
         OTEL_LLM_ATTEMPT_COUNT: "int",
         OTEL_LLM_ATTEMPT_RETRY_AFTER: "string",
+        OTEL_LLM_AUDIT_LOG: "string",
+        OTEL_LLM_AUDIT_MAC: "string",
+        OTEL_LLM_AUDIT_SEQUENCE: "int",
         OTEL_LLM_COMPARISON_ATTRIBUTE: "string",
         OTEL_LLM_COMPARISON_CANARY: "string",
         OTEL_LLM_COMPARISON_CLAIM: "string",
@@ -399,9 +402,6 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_COMPARISON_NAME: "string",
         OTEL_LLM_COMPARISON_SIGNAL: "string",
         OTEL_LLM_COMPARISON_VERDICT: "string",
-        OTEL_LLM_AUDIT_LOG: "string",
-        OTEL_LLM_AUDIT_MAC: "string",
-        OTEL_LLM_AUDIT_SEQUENCE: "int",
         OTEL_LLM_COMPONENT_NAME: "string",
         OTEL_LLM_COMPONENT_TYPE: "string",
         OTEL_LLM_COST_CACHE_READ: "double",
@@ -498,12 +498,12 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_REDACTION_TYPES: "string[]",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
-        OTEL_LLM_SHORTENED_BYTES: "int",
-        OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SAMPLING_ADJUSTED_COUNT: "double",
         OTEL_LLM_SAMPLING_DECISION: "string",
         OTEL_LLM_SAMPLING_OVERFLOW: "boolean",
         OTEL_LLM_SAMPLING_RULE: "string",
+        OTEL_LLM_SHORTENED_BYTES: "int",
+        OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_STREAM_CHUNKS: "int",
         OTEL_LLM_STREAM_COMPLETE: "boolean",
@@ -634,10 +634,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OPENAI_API_TYPE: frozenset({"chat_completions", "responses"}),
         OPENAI_REQUEST_SERVICE_TIER: frozenset({"auto", "default"}),
-        OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter", "connector"}),
         OTEL_LLM_COMPARISON_CLAIM: frozenset({"worse", "safe"}),
         OTEL_LLM_COMPARISON_VERDICT: frozenset({"promote", "roll_back", "keep_watching"}),
-        OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter"}),
+        OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter", "connector"}),
         OTEL_LLM_COST_METER: frozenset(
             {
                 "input",
@@ -949,7 +948,6 @@ class OpenaiRequestServiceTierValues:
     DEFAULT: Final = "default"
 
 
-OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter", "connector"]
 OtelLlmComparisonClaim: TypeAlias = Literal["worse", "safe"]
 
 
@@ -971,7 +969,7 @@ class OtelLlmComparisonVerdictValues:
     KEEP_WATCHING: Final = "keep_watching"
 
 
-OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter"]
+OtelLlmComponentType: TypeAlias = Literal["receiver", "pipeline", "processor", "delivery", "exporter", "connector"]
 
 
 class OtelLlmComponentTypeValues:
@@ -1223,6 +1221,8 @@ class OtelLlmInstrumentationStatusValues:
     DISABLED: Final = "disabled"
     NOT_INSTALLED: Final = "not_installed"
     REMOVED: Final = "removed"
+
+
 OtelLlmJudgeCalibration: TypeAlias = Literal["calibrated", "uncalibrated"]
 
 

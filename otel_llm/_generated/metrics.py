@@ -442,6 +442,15 @@ MCP_SERVER_SESSION_DURATION: Final = Metric(
     attributes=("error.type", "jsonrpc.protocol.version", "mcp.protocol.version", "network.protocol.name"),
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
 )
+OTEL_LLM_AUDIT_FAILURES: Final = Metric(
+    name="otel_llm.audit.failures",
+    instrument="counter",
+    unit="{failure}",
+    value_type="int",
+    description="Times an audit log could not take records.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_COMPARISON_EVIDENCE: Final = Metric(
     name="otel_llm.comparison.evidence",
     instrument="gauge",
@@ -459,14 +468,6 @@ OTEL_LLM_COMPARISON_VERDICTS: Final = Metric(
     description="Comparisons that were decided.",
     attributes=("otel_llm.comparison.name", "otel_llm.comparison.verdict"),
     required=frozenset({"otel_llm.comparison.name", "otel_llm.comparison.verdict"}),
-OTEL_LLM_AUDIT_FAILURES: Final = Metric(
-    name="otel_llm.audit.failures",
-    instrument="counter",
-    unit="{failure}",
-    value_type="int",
-    description="Times an audit log could not take records.",
-    attributes=("otel_llm.component.name",),
-    required=frozenset({"otel_llm.component.name"}),
 )
 OTEL_LLM_COST_CATALOGUE_AGE: Final = Metric(
     name="otel_llm.cost.catalogue.age",
@@ -601,45 +602,6 @@ OTEL_LLM_DERIVED_OVERFLOWS: Final = Metric(
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
 )
-OTEL_LLM_EVALUATION_RESULTS: Final = Metric(
-    name="otel_llm.evaluation.results",
-    instrument="counter",
-    unit="{result}",
-    value_type="int",
-    description="Evaluation results new to the ledger.",
-    attributes=(
-        "gen_ai.evaluation.name",
-        "gen_ai.evaluation.score.label",
-        "otel_llm.evaluation.evaluator.source",
-        "otel_llm.evaluation.target",
-        "gen_ai.operation.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.prompt.name",
-        "gen_ai.prompt.version",
-        "service.name",
-    ),
-    required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
-)
-OTEL_LLM_EVALUATION_SCORE: Final = Metric(
-    name="otel_llm.evaluation.score",
-    instrument="histogram",
-    unit="1",
-    value_type="double",
-    description="Scores of evaluation results new to the ledger; the sum divided by the count is the mean.",
-    attributes=(
-        "gen_ai.evaluation.name",
-        "otel_llm.evaluation.evaluator.source",
-        "otel_llm.evaluation.target",
-        "gen_ai.operation.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.prompt.name",
-        "gen_ai.prompt.version",
-        "service.name",
-    ),
-    required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
-    buckets=(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10),
 OTEL_LLM_DRIFT_CHANGES: Final = Metric(
     name="otel_llm.drift.changes",
     instrument="counter",
@@ -699,6 +661,46 @@ OTEL_LLM_DRIFT_SEGMENTS: Final = Metric(
     description="Segments that are watched.",
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_EVALUATION_RESULTS: Final = Metric(
+    name="otel_llm.evaluation.results",
+    instrument="counter",
+    unit="{result}",
+    value_type="int",
+    description="Evaluation results new to the ledger.",
+    attributes=(
+        "gen_ai.evaluation.name",
+        "gen_ai.evaluation.score.label",
+        "otel_llm.evaluation.evaluator.source",
+        "otel_llm.evaluation.target",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
+)
+OTEL_LLM_EVALUATION_SCORE: Final = Metric(
+    name="otel_llm.evaluation.score",
+    instrument="histogram",
+    unit="1",
+    value_type="double",
+    description="Scores of evaluation results new to the ledger; the sum divided by the count is the mean.",
+    attributes=(
+        "gen_ai.evaluation.name",
+        "otel_llm.evaluation.evaluator.source",
+        "otel_llm.evaluation.target",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "service.name",
+    ),
+    required=frozenset({"gen_ai.evaluation.name", "otel_llm.evaluation.target"}),
+    buckets=(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 10),
 )
 OTEL_LLM_EXPORTER_ATTEMPTS: Final = Metric(
     name="otel_llm.exporter.attempts",
@@ -1067,41 +1069,6 @@ OTEL_LLM_RECEIVER_REQUESTS_REFUSED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal", "otel_llm.refusal.reason"),
     required=frozenset({"otel_llm.component.name", "otel_llm.refusal.reason"}),
 )
-OTEL_LLM_SAMPLING_HELD_SIZE: Final = Metric(
-    name="otel_llm.sampling.held_size",
-    instrument="updowncounter",
-    unit="By",
-    value_type="int",
-    description="Bytes of those spans.",
-    attributes=("otel_llm.component.name",),
-    required=frozenset({"otel_llm.component.name"}),
-)
-OTEL_LLM_SAMPLING_HELD_SPANS: Final = Metric(
-    name="otel_llm.sampling.held_spans",
-    instrument="updowncounter",
-    unit="{span}",
-    value_type="int",
-    description="Spans of traces that are not decided on, or that nobody has taken yet.",
-    attributes=("otel_llm.component.name",),
-    required=frozenset({"otel_llm.component.name"}),
-)
-OTEL_LLM_SAMPLING_SPANS: Final = Metric(
-    name="otel_llm.sampling.spans",
-    instrument="counter",
-    unit="{span}",
-    value_type="int",
-    description="Spans that tail sampling has decided on.",
-    attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
-    required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
-)
-OTEL_LLM_SAMPLING_TRACES: Final = Metric(
-    name="otel_llm.sampling.traces",
-    instrument="counter",
-    unit="{trace}",
-    value_type="int",
-    description="Traces that tail sampling has decided on.",
-    attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
-    required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
 OTEL_LLM_RECORDS_DROPPED: Final = Metric(
     name="otel_llm.records.dropped",
     instrument="counter",
@@ -1117,6 +1084,7 @@ OTEL_LLM_RECORDS_EMITTED: Final = Metric(
     unit="{record}",
     value_type="int",
     description="Log records of our own.",
+)
 OTEL_LLM_REDACTION_FAILURES: Final = Metric(
     name="otel_llm.redaction.failures",
     instrument="counter",
@@ -1153,6 +1121,42 @@ OTEL_LLM_REDACTION_ITEMS_UNREADABLE: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
+OTEL_LLM_SAMPLING_HELD_SIZE: Final = Metric(
+    name="otel_llm.sampling.held_size",
+    instrument="updowncounter",
+    unit="By",
+    value_type="int",
+    description="Bytes of those spans.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_SAMPLING_HELD_SPANS: Final = Metric(
+    name="otel_llm.sampling.held_spans",
+    instrument="updowncounter",
+    unit="{span}",
+    value_type="int",
+    description="Spans of traces that are not decided on, or that nobody has taken yet.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_SAMPLING_SPANS: Final = Metric(
+    name="otel_llm.sampling.spans",
+    instrument="counter",
+    unit="{span}",
+    value_type="int",
+    description="Spans that tail sampling has decided on.",
+    attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
+)
+OTEL_LLM_SAMPLING_TRACES: Final = Metric(
+    name="otel_llm.sampling.traces",
+    instrument="counter",
+    unit="{trace}",
+    value_type="int",
+    description="Traces that tail sampling has decided on.",
+    attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
+)
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
@@ -1181,9 +1185,9 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.client.session.duration": MCP_CLIENT_SESSION_DURATION,
         "mcp.server.operation.duration": MCP_SERVER_OPERATION_DURATION,
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
+        "otel_llm.audit.failures": OTEL_LLM_AUDIT_FAILURES,
         "otel_llm.comparison.evidence": OTEL_LLM_COMPARISON_EVIDENCE,
         "otel_llm.comparison.verdicts": OTEL_LLM_COMPARISON_VERDICTS,
-        "otel_llm.audit.failures": OTEL_LLM_AUDIT_FAILURES,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,
@@ -1197,13 +1201,13 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.delivery.queue.capacity": OTEL_LLM_DELIVERY_QUEUE_CAPACITY,
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,
-        "otel_llm.evaluation.results": OTEL_LLM_EVALUATION_RESULTS,
-        "otel_llm.evaluation.score": OTEL_LLM_EVALUATION_SCORE,
         "otel_llm.drift.changes": OTEL_LLM_DRIFT_CHANGES,
         "otel_llm.drift.evictions": OTEL_LLM_DRIFT_EVICTIONS,
         "otel_llm.drift.evidence": OTEL_LLM_DRIFT_EVIDENCE,
         "otel_llm.drift.expected_false_alarms": OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS,
         "otel_llm.drift.segments": OTEL_LLM_DRIFT_SEGMENTS,
+        "otel_llm.evaluation.results": OTEL_LLM_EVALUATION_RESULTS,
+        "otel_llm.evaluation.score": OTEL_LLM_EVALUATION_SCORE,
         "otel_llm.exporter.attempts": OTEL_LLM_EXPORTER_ATTEMPTS,
         "otel_llm.exporter.duration": OTEL_LLM_EXPORTER_DURATION,
         "otel_llm.exporter.io": OTEL_LLM_EXPORTER_IO,
@@ -1240,15 +1244,15 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.receiver.items.refused": OTEL_LLM_RECEIVER_ITEMS_REFUSED,
         "otel_llm.receiver.request.duration": OTEL_LLM_RECEIVER_REQUEST_DURATION,
         "otel_llm.receiver.requests.refused": OTEL_LLM_RECEIVER_REQUESTS_REFUSED,
-        "otel_llm.sampling.held_size": OTEL_LLM_SAMPLING_HELD_SIZE,
-        "otel_llm.sampling.held_spans": OTEL_LLM_SAMPLING_HELD_SPANS,
-        "otel_llm.sampling.spans": OTEL_LLM_SAMPLING_SPANS,
-        "otel_llm.sampling.traces": OTEL_LLM_SAMPLING_TRACES,
         "otel_llm.records.dropped": OTEL_LLM_RECORDS_DROPPED,
         "otel_llm.records.emitted": OTEL_LLM_RECORDS_EMITTED,
         "otel_llm.redaction.failures": OTEL_LLM_REDACTION_FAILURES,
         "otel_llm.redaction.fields.unknown": OTEL_LLM_REDACTION_FIELDS_UNKNOWN,
         "otel_llm.redaction.findings": OTEL_LLM_REDACTION_FINDINGS,
         "otel_llm.redaction.items.unreadable": OTEL_LLM_REDACTION_ITEMS_UNREADABLE,
+        "otel_llm.sampling.held_size": OTEL_LLM_SAMPLING_HELD_SIZE,
+        "otel_llm.sampling.held_spans": OTEL_LLM_SAMPLING_HELD_SPANS,
+        "otel_llm.sampling.spans": OTEL_LLM_SAMPLING_SPANS,
+        "otel_llm.sampling.traces": OTEL_LLM_SAMPLING_TRACES,
     }
 )
