@@ -138,10 +138,9 @@ class _Graph:
             receiver.id,
             by_signal,
             self._metrics,
-            self._stages.offers,
+            self._stages,
             guard=self._guard,
             sheds=self.settings.service.overload.when_short == "shed",
-            may_wait=any(self._stages.may_wait(one) for several in by_signal.values() for one in several),
         )
 
     def start(self) -> None:
@@ -279,7 +278,9 @@ class Gateway:
         self._storage = Storage(self.metrics, self._clock)
         self._records = LogRecords()
         self._graph = self._make_graph(settings)
-        self._log_reporter = LogReporter(self._records, self._log_pipelines, self._resource(), self.metrics, self._clock)
+        self._log_reporter = LogReporter(
+            self._records, self._log_pipelines, self._resource(), self.metrics, self._clock
+        )
         self._switches: dict[str, _Switch] = {}
         self._receivers: dict[str, tuple[Component, Receiver]] = {}
         self._admin: HttpServer | None = None

@@ -15,7 +15,7 @@ from otel_llm.clock import Clock
 from otel_llm.codecs.triage import keep_important
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
-from otel_llm.delivery.fan_out import offer_all
+from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
 from otel_llm.hosts.outputs import Outputs
@@ -226,6 +226,18 @@ class MetricPipeline:
         return self._counts.shed(processed)
 
 
+class Behind(Protocol):
+    """What comes behind pipelines: Stages."""
+
+    def offers(self, pipeline: SignalPipeline, payload: Payload) -> Iterable[tuple[FanOut, Payload]]:
+        """Everything that a pipeline's result becomes; to be accepted as one."""
+        ...
+
+    def may_wait(self, pipeline: SignalPipeline) -> bool:
+        """Whether offering it may wait for a disk."""
+        ...
+
+
 class ReceiverConsumer:
     """What a receiver hands requests to: all pipelines that name it, as one.
 
@@ -233,10 +245,12 @@ class ReceiverConsumer:
         receiver: its name in the configuration.
         pipelines: those that name it, by signal.
         metrics: where items are counted.
-        offers: what a pipeline's result becomes behind it.
+        behind: what comes behind these pipelines.
         guard: says how much memory is left.
         sheds: whether to give up what matters least when that is short, and not to refuse.
-        may_wait: whether consuming may wait for a disk.
+
+    Attributes:
+        may_wait: consuming may wait for a disk.
     """
 
     def __init__(
@@ -244,18 +258,17 @@ class ReceiverConsumer:
         receiver: str,
         pipelines: Mapping[Signal, Sequence[SignalPipeline]],
         metrics: Metrics,
-        offers: Callable[[SignalPipeline, Payload], Iterable[tuple[FanOut, Payload]]],
+        behind: Behind,
         *,
         guard: MemoryGuard,
         sheds: bool,
-        may_wait: bool,
     ) -> None:
         self._receiver = receiver
         self._guard = guard
         self._sheds = sheds
         self._pipelines = pipelines
-        self._offers = offers
-        self.may_wait = may_wait
+        self._behind = behind
+        self.may_wait = any(behind.may_wait(one) for several in pipelines.values() for one in several)
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
         self._accepted = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_ACCEPTED, keys)
@@ -281,7 +294,7 @@ class ReceiverConsumer:
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
         if level is Level.SHORT:
             results = [(pipeline, pipeline.shed(result)) for pipeline, result in results]
-        offers = [offer for pipeline, result in results for offer in self._offers(pipeline, result.payload)]
+        offers = [offer for pipeline, result in results for offer in self._behind.offers(pipeline, result.payload)]
         received = results[0][1].received
         rejected = results[0][1].rejected
         self._received.add(received, self._receiver, signal)

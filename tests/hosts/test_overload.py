@@ -11,6 +11,7 @@ from otel_llm.delivery.config import Config
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut
 from otel_llm.errors import RefusedError
+from otel_llm.hosts.outputs import Outputs
 from otel_llm.hosts.overload import Level, MemoryGuard, give_back, resident_bytes
 from otel_llm.hosts.signal_pipelines import ReceiverConsumer, TracePipeline
 from otel_llm.pipeline import Pipeline
@@ -81,16 +82,26 @@ def test_the_memory_of_this_process_can_be_read_and_trimmed() -> None:
     assert before is None or before > 1_000_000
 
 
+class Directly:
+    """Nothing behind a pipeline but its deliveries."""
+
+    def offers(self, pipeline: TracePipeline, payload: Payload) -> list[tuple[FanOut, Payload]]:
+        return [(fan_out, rewritten) for fan_out, _, rewritten in pipeline.outputs.routes(payload)]
+
+    def may_wait(self, pipeline: TracePipeline) -> bool:
+        return pipeline.outputs.may_wait
+
+
 def consumer(memory: Memory, *, sheds: bool) -> tuple[ReceiverConsumer, Delivery]:
     delivery = Delivery("out", InMemoryExporter(), Config(), memory.metrics)
     pipeline = TracePipeline(
-        "traces", Pipeline([], memory.metrics, memory.clock, "traces"), FanOut([delivery]), memory.metrics, memory.clock
+        "traces", Pipeline([], memory.metrics, memory.clock, "traces"), Outputs([], {"out": delivery}), memory.metrics, memory.clock
     )
     made = ReceiverConsumer(
         "otlp",
         {"traces": [pipeline]},
         memory.metrics,
-        lambda one, payload: [(one.fan_out, payload)],
+        Directly(),
         guard=memory.guard,
         sheds=sheds,
     )

@@ -96,7 +96,9 @@ def test_an_operation_that_nobody_objects_to_says_that_it_was_looked_at(make: Ma
     policy = make(rules(DENY))
     operation = call(gen_ai__request__model="gpt-5")
     policy.process([operation])
-    assert {key: value for key, value in verdict(operation).items() if key not in ("bundle.id", "evaluation.seconds")} == {
+    assert {
+        key: value for key, value in verdict(operation).items() if key not in ("bundle.id", "evaluation.seconds")
+    } == {
         "verdict.type": "allow",
         "action.type": "allow",
     }
@@ -206,7 +208,12 @@ def test_audit_records_say_what_and_where_and_never_content(make: Make) -> None:
         *("verdict", "no-gpt-4o", "deny", "audit", "shop"),
     )
     assert first.trace_id == "0" * 31 + "1"
-    assert (second.kind, second.rule_id, second.verdict, second.details["exemption"]) == ("exemption", "b", "allow", "E")
+    assert (second.kind, second.rule_id, second.verdict, second.details["exemption"]) == (
+        "exemption",
+        "b",
+        "allow",
+        "E",
+    )
     assert "ada@example.com" not in repr(sink.records)
 
 
@@ -322,7 +329,8 @@ def test_a_request_is_redacted_before_it_leaves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "failure", "expected"), [("enforce", "fail", "deny"), ("enforce", "ignore", "allow"), ("shadow", "fail", "allow")]
+    ("mode", "failure", "expected"),
+    [("enforce", "fail", "deny"), ("enforce", "ignore", "allow"), ("shadow", "fail", "allow")],
 )
 def test_a_rule_that_cannot_be_evaluated_stops_a_call_where_it_fails_closed(
     tmp_path: Path, mode: str, failure: str, expected: str
@@ -338,12 +346,10 @@ def test_only_rules_of_the_stage_request_are_asked_before_a_call(tmp_path: Path)
 
 
 def test_rules_read_the_resource_of_the_app(tmp_path: Path) -> None:
-    rule = "id: a, stage: request, when: 'resource[\"deployment.environment.name\"] == \"production\"', verdict: deny"
+    rule = 'id: a, stage: request, when: \'resource["deployment.environment.name"] == "production"\', verdict: deny'
     production = admission(tmp_path, rules(rule), deployment__environment__name="production")
     assert production.admit(call()).action == "deny"
     assert admission(tmp_path, rules(rule), deployment__environment__name="test").admit(call()) is ALLOW
-
-
 
 
 SECRET = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
