@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_llm.delivery.cursor import CursorFile, Place
+from otel_llm.delivery.quarantine import QUARANTINE
 from otel_llm.delivery.records import Spot, checksum, encode_header, find_record, read_record, record_bytes
 from otel_llm.delivery.segment import HEADER_BYTES, segment_files
-from otel_llm.delivery.segment_log import QUARANTINE, SegmentLog
+from otel_llm.delivery.segment_log import SegmentLog
 from otel_llm.signals import SIGNALS, Payload
 
 SEGMENT = 4096
