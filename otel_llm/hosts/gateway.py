@@ -76,9 +76,13 @@ class _Graph:
         for component in settings.exporters:
             with _collecting(problems):
                 exporter = component.create_exporter(metrics, clock)
-                self.deliveries[component.id] = Delivery(
-                    component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
-                )
+                try:
+                    self.deliveries[component.id] = Delivery(
+                        component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
+                    )
+                except ConfigError:
+                    exporter.shutdown()
+                    raise
         self.pipelines: list[SignalPipeline] = []
         if not problems:
             for pipeline in settings.pipelines:
