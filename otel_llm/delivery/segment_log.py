@@ -81,6 +81,8 @@ class SegmentLog:
         self._segment_bytes = segment_bytes
         self._sync = sync
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if sync:
+            _keep_folder(folder)
         self._cursor = CursorFile(folder / _CURSOR)
         self.id = self._cursor.id
         self._segments: list[Segment] = []
@@ -381,6 +383,13 @@ class SegmentLog:
         self._active = self._reader = None
         self._segments = []
         self._cursor.close()
+
+
+def _keep_folder(folder: Path) -> None:
+    """See to it that a folder that may be new survives the loss of power: its exporter's and the directory as well."""
+    for parent in list(folder.parents)[:3]:
+        with contextlib.suppress(OSError):  # it may not be ours to read, and then it is not new either
+            sync_folder(parent)
 
 
 def _holds_anything(segment: Segment) -> bool:
