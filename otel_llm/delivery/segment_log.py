@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +130,7 @@ class SegmentLog:
         except (OSError, ValueError) as error:
             quarantine(path, f"it cannot be read ({type(error).__name__})")
             return None
-        if not segment.records and not segment.is_whole and _holds_anything(segment):
+        if not segment.records and not segment.is_whole and segment.holds_anything():
             segment.damaged_bytes = segment.allocated
         return segment
 
@@ -390,13 +389,3 @@ def _keep_folder(folder: Path) -> None:
     for parent in list(folder.parents)[:3]:
         with contextlib.suppress(OSError):  # it may not be ours to read, and then it is not new either
             sync_folder(parent)
-
-
-def _holds_anything(segment: Segment) -> bool:
-    """Whether a segment without a record holds something else than the zeros of reserved room."""
-    offset = HEADER_BYTES
-    while data := os.pread(segment.file, 1024 * 1024, offset):
-        if data.strip(b"\0"):
-            return True
-        offset += len(data)
-    return False
