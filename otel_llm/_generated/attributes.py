@@ -193,6 +193,7 @@ OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
 OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
 OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
 OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
+OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EVALUATION_SECONDS: Final = "otel_llm.policy.evaluation.seconds"
@@ -250,6 +251,8 @@ OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
 OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
+OTEL_LLM_SPAN_NAME: Final = "otel_llm.span.name"
+OTEL_LLM_SPAN_PARENT_ID: Final = "otel_llm.span.parent_id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
 OTEL_LLM_USAGE_COMPLETE: Final = "otel_llm.usage.complete"
@@ -451,6 +454,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_JUDGE_CALIBRATION: "string",
         OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_JUDGE_SKIP_REASON: "string",
+        OTEL_LLM_INTERRUPTED: "boolean",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EVALUATION_SECONDS: "double",
@@ -508,6 +512,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_STREAM_CHUNKS: "int",
         OTEL_LLM_STREAM_COMPLETE: "boolean",
         OTEL_LLM_TENANT_ID: "string",
+        OTEL_LLM_SPAN_NAME: "string",
+        OTEL_LLM_SPAN_PARENT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",
         OTEL_LLM_USAGE_COMPLETE: "boolean",

@@ -22,6 +22,7 @@ On disk, from the bytes up:
     segment_log.py   a log of segments: append, read, settle, recover
     disk_line.py     one signal's log: group commit, batches, what is also in memory
     disk_queue.py    the Queue on disk: one exporter's logs, quota, lock
+    quarantine.py    damaged files are kept
     dead_letters.py  what a destination refused for good
     storage.py       each folder is opened once in a process
     folder_lock.py   and by one process at a time

@@ -314,10 +314,12 @@ class DiskLine:
                 return None
             record = _read(spot)
             with self._lock:
-                if record is not None:
+                now = self.log.spot()
+                if record is None:
+                    if now == spot:
+                        self.log.pass_damage()
+                elif now is not None and now.holds(spot, record.size_bytes):  # it may have been taken back meanwhile
                     self._ahead = _Waiting(record.sequence, record.payload, record.size_bytes, _LONG_AGO)
-                elif self.log.spot() == spot:
-                    self.log.pass_damage()
 
     def _consume(self, head: _Waiting) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.errors import RefusedError
@@ -33,16 +34,11 @@ from otel_llm.telemetry import Metrics
 _logger = logging.getLogger(__name__)
 
 DEFAULT_EXIT_SECONDS: Final = 2.0
-# Both end a child with os._exit, after what was registered with their Finalize; billiard is Celery's.
-_POOLS: Final = ("multiprocessing.util", "billiard.util")
-
-
-class _PoolUtil(Protocol):
-    """What is used of `multiprocessing.util`."""
-
-    def register_after_fork(self, obj: object, func: Callable[[AppDelivery], None]) -> None: ...
-
-    def Finalize(self, obj: object, callback: Callable[[], object], *, exitpriority: int) -> object: ...  # noqa: N802 - its name
+# Both end a child with os._exit, after what was registered with their Finalize.
+_POOLS: Final = ("multiprocessing", "billiard")
+# Celery's pool, which is billiard's, ends a child of its own without even that, but after this signal.
+_CELERY: Final = "celery.signals"
+_FIRST: Final = 10
 
 
 class AppDelivery:
@@ -70,11 +66,11 @@ class AppDelivery:
         self._delivery: Delivery | None = None
         self._is_shut_down = False
         self._exit_deadline: float | None = None
+        self._has_warned = False
+        self._before_exit: list[Callable[[], None]] = []
+        self._after_fork: list[Callable[[], None]] = []
         _living.add(self)
         _watch_process(on_sigterm=on_sigterm)
-        for util in _pools():
-            if _is_child_of(util):
-                util.Finalize(None, _weakly(self), exitpriority=10)
 
     def offer(self, payload: Payload) -> bool:
         """Take over a payload; returns whether it was taken. Never raises and never waits for a destination."""
@@ -100,6 +96,7 @@ class AppDelivery:
                 except RuntimeError:  # the interpreter is ending and starts no threads any more
                     return None
                 self._delivery = made
+                _watch_pools(self)
             return self._delivery
 
     @property
@@ -131,12 +128,23 @@ class AppDelivery:
             self._exit_deadline = now + self._exit_seconds
         return max(self._exit_deadline - now, 0.0)
 
+    def before_exit(self, call: Callable[[], None]) -> None:
+        """Have something called when the process ends, before what was offered is delivered for the last time."""
+        self._before_exit.append(call)
+
+    def after_fork(self, call: Callable[[], None]) -> None:
+        """Have something called in each child process, as its only thread."""
+        self._after_fork.append(call)
+
     def flush_at_exit(self) -> None:
         """The process ends: deliver within the budget. Others may still offer on their own way out."""
+        for call in self._before_exit:
+            call()
         delivery = self._delivery
         if delivery is None or self._is_shut_down:
             return
-        if not delivery.force_flush(self._budget()):
+        if not delivery.force_flush(self._budget()) and not self._has_warned:
+            self._has_warned = True
             _logger.warning(
                 "exporter %s: %d items were not delivered before the process ended",
                 delivery.name,
@@ -147,42 +155,33 @@ class AppDelivery:
         """Begin anew; what was offered before the fork is the parent's. Takes no lock that the parent may have held."""
         self._lock = threading.Lock()
         self._exit_deadline = None
+        self._has_warned = False
         self._metrics.after_fork_in_child()
         inherited, self._delivery = self._delivery, None
         if inherited is not None:
             inherited.unregister()
-        for util in _pools():
-            # It forgets all finalizers now, and calls this afterwards.
-            util.register_after_fork(self, _finalize_in(util))
+        for call in self._after_fork:
+            call()
 
 
-def _finalize_in(util: _PoolUtil) -> Callable[[AppDelivery], None]:
-    def register(one: AppDelivery) -> None:
-        util.Finalize(None, _weakly(one), exitpriority=10)
+def _watch_pools(one: AppDelivery) -> None:
+    """See to it that it is flushed where a process ends without running what `atexit` knows.
 
-    return register
-
-
-def _weakly(one: AppDelivery) -> Callable[[], None]:
+    Called once for each process that offers something, so what a pool forgets at the start of a child is there again.
+    """
     reference = weakref.ref(one)
 
-    def flush() -> None:
+    def flush(**details: object) -> None:
+        del details  # what a signal says about itself
         living = reference()
         if living is not None:
             living.flush_at_exit()
 
-    return flush
-
-
-def _pools() -> list[_PoolUtil]:
-    """Those that the application has loaded."""
-    return [sys.modules[name] for name in _POOLS if name in sys.modules]
-
-
-def _is_child_of(util: _PoolUtil) -> bool:
-    package = sys.modules.get(str(getattr(util, "__name__", "")).partition(".")[0])
-    parent = getattr(package, "parent_process", None)
-    return callable(parent) and parent() is not None
+    for name in _POOLS:
+        if name in sys.modules:
+            importlib.import_module(f"{name}.util").Finalize(None, flush, exitpriority=_FIRST)
+    if _CELERY in sys.modules:
+        sys.modules[_CELERY].worker_process_shutdown.connect(flush, weak=False)
 
 
 # Every one of this process. The hooks below cannot be removed again, so they are installed once and hold nothing.

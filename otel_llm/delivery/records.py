@@ -53,6 +53,10 @@ class Spot:
         """Another place in the same file."""
         return Spot(self.file, offset, self.end, self.magic)
 
+    def holds(self, before: Spot, size_bytes: int) -> bool:
+        """Whether this is the place it was before, and so many bytes are still there."""
+        return (self.file, self.offset) == (before.file, before.offset) and self.offset + size_bytes <= self.end
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

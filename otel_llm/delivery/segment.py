@@ -1,6 +1,7 @@
 """One file of a log on disk: a header of 128 bytes, then records.
 
-    magic 8 | first sequence 8 | id 8 | crc32 4 | 0 ... | at 64: records 8 | items 8 | end 8 | crc32 4 | 0 ...
+    magic 8 | first sequence 8 | id 8 | crc32 4 | 0 ...
+    at 64: records 8 | items 8 | end 8 | following sequence 8 | crc32 4 | 0 ...
 
 The second half of the header is written when the segment is sealed, so that a start need not read what is known. A
 segment that was not sealed is read to find its end.
@@ -22,7 +23,7 @@ from otel_llm.signals import Buffer
 HEADER_BYTES: Final = 128
 _MAGIC: Final = b"OTELLLM\x01"
 _IDENTITY: Final = struct.Struct("<8sQ8sI")
-_SUMMARY: Final = struct.Struct("<QQQI")
+_SUMMARY: Final = struct.Struct("<QQQQI")
 _SUMMARY_OFFSET: Final = 64
 _SUFFIX: Final = ".log"
 # Linux takes at most 1024 pieces in one call.
@@ -41,7 +42,7 @@ class Segment:
         end: where its last record ends.
         allocated: bytes that the file takes, reserved ones included.
         records, items: what is in it.
-        next_sequence: of the record after its last.
+        next_sequence: what the segment after it begins with; numbers that were taken back are left out between them.
         is_sealed: nothing more is appended.
         is_whole: its header could be read.
         damaged_bytes: bytes among its records that hold none.
@@ -112,11 +113,10 @@ class Segment:
 
     def _measure(self, head: bytes, size: int) -> None:
         """Count what is in the file: by the summary when it has one and is as long as that says, else by reading."""
-        records, items, end, crc = _SUMMARY.unpack_from(head, _SUMMARY_OFFSET)
+        records, items, end, following, crc = _SUMMARY.unpack_from(head, _SUMMARY_OFFSET)
         is_summed = crc == zlib.crc32(head[_SUMMARY_OFFSET : _SUMMARY_OFFSET + _SUMMARY.size - 4]) and end > 0
         if is_summed and size >= end:
-            self.records, self.items, self.end = records, items, end
-            self.next_sequence = self.first_sequence + records
+            self.records, self.items, self.end, self.next_sequence = records, items, end, following
             return
         last = HEADER_BYTES
         for offset, record in self.walk(HEADER_BYTES, size):
@@ -129,7 +129,7 @@ class Segment:
         if is_summed:
             self.lost_items = max(items - self.items, 0)
             self.damaged_bytes = max(self.damaged_bytes, end - size)
-            self.next_sequence = self.first_sequence + records
+            self.next_sequence = following
 
     def walk(self, offset: int, end: int) -> Iterator[tuple[int, Record]]:
         """Every whole record from `offset` on, with where it begins; what is damaged is passed over."""
@@ -153,6 +153,15 @@ class Segment:
     def magic(self) -> bytes:
         """What each of its records begins with."""
         return self.id[:MAGIC_BYTES]
+
+    def holds_anything(self) -> bool:
+        """Whether there is something else behind the header than the zeros of reserved room."""
+        offset = HEADER_BYTES
+        while data := os.pread(self.file, 1024 * 1024, offset):
+            if data.strip(b"\0"):
+                return True
+            offset += len(data)
+        return False
 
     @property
     def free_bytes(self) -> int:
@@ -182,6 +191,7 @@ class Segment:
         self.is_sealed = True
         os.ftruncate(self.file, end)
         self.allocated = end
+        self._write_summary()
 
     def seal(self, *, sync: bool) -> None:
         """Append nothing more: write the summary, give back the room that was not used.
@@ -189,13 +199,16 @@ class Segment:
         Raises:
             OSError: it could not be written or synced.
         """
-        summary = _SUMMARY.pack(self.records, self.items, self.end, 0)[:-4]
-        _write(self.file, [summary + struct.pack("<I", zlib.crc32(summary))], _SUMMARY_OFFSET)
+        self._write_summary()
         os.ftruncate(self.file, self.end)
         if sync:
             sync_data(self.file)
         self.allocated = self.end
         self.is_sealed = True
+
+    def _write_summary(self) -> None:
+        summary = _SUMMARY.pack(self.records, self.items, self.end, self.next_sequence, 0)[:-4]
+        _write(self.file, [summary + struct.pack("<I", zlib.crc32(summary))], _SUMMARY_OFFSET)
 
     def cut(self) -> None:
         """Give back what lies behind the last record of a segment that was left behind."""

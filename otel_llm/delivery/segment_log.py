@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from otel_llm.delivery.cursor import CursorFile, Place
+from otel_llm.delivery.quarantine import quarantine
 from otel_llm.delivery.records import Record, Spot, encode_header, find_record, read_record
 from otel_llm.delivery.segment import HEADER_BYTES, Segment, new_id, segment_files, sync_data, sync_folder
 from otel_llm.signals import Payload
@@ -28,9 +28,6 @@ from otel_llm.signals import Payload
 _logger = logging.getLogger(__name__)
 
 _CURSOR: Final = "cursor"
-QUARANTINE: Final = "quarantine"
-# Damaged segments that are kept to be looked at.
-_QUARANTINE_FILES: Final = 4
 
 
 class SealError(OSError):
@@ -83,6 +80,8 @@ class SegmentLog:
         self._segment_bytes = segment_bytes
         self._sync = sync
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if sync:
+            _keep_folder(folder)
         self._cursor = CursorFile(folder / _CURSOR)
         self.id = self._cursor.id
         self._segments: list[Segment] = []
@@ -117,10 +116,10 @@ class SegmentLog:
         before = self._segments[-1] if self._segments else None
         if before is not None and segment.first_sequence > before.next_sequence:
             missing = segment.first_sequence - before.next_sequence
-            self._quarantine(before.path, f"{missing} records between it and {segment.path.name} are missing")
+            quarantine(before.path, f"{missing} records between it and {segment.path.name} are missing")
             return True
         if segment.damaged_bytes or segment.lost_items:
-            self._quarantine(segment.path, f"{segment.damaged_bytes} bytes of it hold no whole record")
+            quarantine(segment.path, f"{segment.damaged_bytes} bytes of it hold no whole record")
             return True
         segment.cut()
         return False
@@ -129,9 +128,9 @@ class SegmentLog:
         try:
             segment = Segment.open(path)
         except (OSError, ValueError) as error:
-            self._quarantine(path, f"it cannot be read ({type(error).__name__})")
+            quarantine(path, f"it cannot be read ({type(error).__name__})")
             return None
-        if not segment.records and not segment.is_whole and _holds_anything(segment):
+        if not segment.records and not segment.is_whole and segment.holds_anything():
             segment.damaged_bytes = segment.allocated
         return segment
 
@@ -141,17 +140,6 @@ class SegmentLog:
                 if record.sequence >= settled:
                     return
                 yield record
-
-    def _quarantine(self, path: Path, why: str) -> None:
-        """Keep a damaged segment as it was found. A link takes no room while the segment is still in use."""
-        _logger.error("%s is damaged: %s; what is whole is delivered, the file is kept in %s/", path, why, QUARANTINE)
-        folder = path.parent / QUARANTINE
-        with contextlib.suppress(OSError):
-            folder.mkdir(exist_ok=True, mode=0o700)
-            with contextlib.suppress(FileExistsError):
-                os.link(path, folder / path.name)
-            for old in segment_files(folder)[:-_QUARANTINE_FILES]:
-                old.unlink()
 
     def _remove(self, segment: Segment) -> None:
         segment.close()
@@ -342,7 +330,7 @@ class SegmentLog:
         found = None
         with contextlib.suppress(OSError):
             found = find_record(segment.spot(reader.offset + 1))
-        self._quarantine(segment.path, f"no whole record at byte {reader.offset}")
+        quarantine(segment.path, f"no whole record at byte {reader.offset}")
         reader.offset = segment.end if found is None else found
         if found is None:
             self._lost_items += max(reader.left_items, 0)
@@ -396,11 +384,8 @@ class SegmentLog:
         self._cursor.close()
 
 
-def _holds_anything(segment: Segment) -> bool:
-    """Whether a segment without a record holds something else than the zeros of reserved room."""
-    offset = HEADER_BYTES
-    while data := os.pread(segment.file, 1024 * 1024, offset):
-        if data.strip(b"\0"):
-            return True
-        offset += len(data)
-    return False
+def _keep_folder(folder: Path) -> None:
+    """See to it that a folder that may be new survives the loss of power: its exporter's and the directory as well."""
+    for parent in list(folder.parents)[:3]:
+        with contextlib.suppress(OSError):  # it may not be ours to read, and then it is not new either
+            sync_folder(parent)

@@ -193,11 +193,11 @@ class Sender:
             except RejectedError as error:
                 return self._refused(part, DropReason.PERMANENT_ERROR, error)
             except PermanentError as error:
-                self._recovered()
+                self._answered()
                 self._drop(part, DropReason.PERMANENT_ERROR, error)
                 return ()
             else:
-                self._recovered()
+                self._answered()
                 self._settle(part, result)
                 return ()
 
@@ -206,7 +206,7 @@ class Sender:
 
         A destination that refuses everything is not asked about every single item.
         """
-        self._recovered()
+        self._answered()
         self._refusals += 1
         smaller: tuple[Payload, ...] = self._halves(part) if self._refusals < _MOST_REFUSALS else ()
         if not smaller and reason == DropReason.TOO_LARGE:
@@ -229,7 +229,13 @@ class Sender:
             raise GivenUpError
         return min(max(self._stopping.remaining_seconds(), _SHORTEST_ATTEMPT_SECONDS), _LONGEST_ATTEMPT_SECONDS)
 
-    def _recovered(self) -> None:
+    def _answered(self) -> None:
+        """The destination answered for good: the breaker closes.
+
+        After the end that is too late: what was queued was counted, or another delivery sends it again.
+        """
+        if self._stopping.is_over:
+            raise GivenUpError
         if self.trouble is not None:
             self.trouble = None
             self._backoff.reset()

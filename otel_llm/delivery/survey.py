@@ -11,9 +11,9 @@ from urllib.parse import unquote
 from otel_llm.delivery.cursor import read_place
 from otel_llm.delivery.dead_letters import FOLDER
 from otel_llm.delivery.folder_lock import is_locked
+from otel_llm.delivery.quarantine import QUARANTINE
 from otel_llm.delivery.records import Record
 from otel_llm.delivery.segment import HEADER_BYTES, Segment, segment_files
-from otel_llm.delivery.segment_log import QUARANTINE
 from otel_llm.signals import SIGNALS
 
 LOGS: Final = (*SIGNALS, FOLDER)

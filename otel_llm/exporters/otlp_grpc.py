@@ -64,7 +64,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Metadata of every call, e.g. for authorization; keys are sent in lower case. Never logged."""
 
     compression: Literal["gzip", "none"] = "gzip"
-    """How messages are compressed. `none` is cheaper by far where the network is."""
+    """How messages are compressed. `none` is cheaper by far where the network is. gRPC compresses at a level of its own
+    (zlib's 6), which takes several times the CPU of otlp_http's."""
 
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """How long one call may take, connecting included, in seconds."""

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_llm.delivery.cursor import CursorFile, Place
+from otel_llm.delivery.quarantine import QUARANTINE
 from otel_llm.delivery.records import Spot, checksum, encode_header, find_record, read_record, record_bytes
 from otel_llm.delivery.segment import HEADER_BYTES, segment_files
-from otel_llm.delivery.segment_log import QUARANTINE, SegmentLog
+from otel_llm.delivery.segment_log import SegmentLog
 from otel_llm.signals import SIGNALS, Payload
 
 SEGMENT = 4096
@@ -241,6 +242,10 @@ def test_what_is_taken_back_is_never_read_and_its_numbers_not_used_again(tmp_pat
         assert append(log, some(2)) == 3
         assert numbers(log) == [0, 2]
         assert log.take_lost() == 0
+        log.settle(1)
+    with closing(opened(tmp_path)) as log:
+        assert log.recovery.damaged_segments == 0
+        assert numbers(log) == [0, 2]
 
 
 def test_a_full_disk_shows_when_room_is_made_and_the_log_goes_on_afterwards(tmp_path: Path) -> None:
