@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -53,6 +53,17 @@ def cannot_listen(address: Address, setting: str, why: str) -> ConfigError:
     """The error for an address that cannot be bound."""
     hint = f"stop what uses it (to see what does: ss -ltnp 'sport = :{address.port}'), or choose another port"
     return ConfigError([f"{setting}: cannot listen on {address} ({why}); {hint}"])
+
+
+Section = TypeVar("Section", bound=msgspec.Struct)
+
+
+def given(section: Section | msgspec.UnsetType) -> Section | None:
+    """A section that may be left out; None when it was.
+
+    `tls:` or `auth:` with nothing in it is not left out but incomplete: a listener must not be open by mistake.
+    """
+    return None if isinstance(section, msgspec.UnsetType) else section
 
 
 class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

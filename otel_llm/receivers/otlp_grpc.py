@@ -26,6 +26,7 @@ from otel_llm.receivers.endpoint import (
     TlsConfig,
     TlsFiles,
     cannot_listen,
+    given,
     parse_endpoint,
     read_tls_files,
     server_context,
@@ -56,9 +57,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     endpoint: str = "127.0.0.1:4317"
     """Where to listen, as host:port. Port 0 takes any that is free; `:4317` listens on all interfaces."""
-    tls: TlsConfig | None = None
+    tls: TlsConfig | msgspec.UnsetType = msgspec.UNSET
     """Certificate and key for TLS. Plain text without it."""
-    auth: AuthConfig | None = None
+    auth: AuthConfig | msgspec.UnsetType = msgspec.UNSET
     """Who may send. Everybody by default."""
     max_recv_msg_size_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 20
     """The largest message taken, in MiB, before and after decompression; larger ones get RESOURCE_EXHAUSTED."""
@@ -87,7 +88,7 @@ class OtlpGrpcReceiver:
         self._accounts = accounts
         self._setting = setting
         self._address = parse_endpoint(config.endpoint, f"{setting}.endpoint")
-        self._gatekeeper = Gatekeeper(config.auth, f"{setting}.auth")
+        self._gatekeeper = Gatekeeper(given(config.auth), f"{setting}.auth")
         self._port = self._address.port
         self._server: grpc.Server | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -109,7 +110,7 @@ class OtlpGrpcReceiver:
             pool, handlers=[_Services(consumer, self._accounts, self._gatekeeper)], options=_options(self._config)
         )
         target = str(self._address) if self._address.host else f"[::]:{self._address.port}"
-        tls = self._config.tls
+        tls = given(self._config.tls)
         credentials = None if tls is None else _credentials(tls, f"{self._setting}.tls")
         try:
             port = (
@@ -272,6 +273,7 @@ def create(
         ConfigError: the endpoint is not host:port, or a TLS or key file cannot be used.
     """
     setting = setting or f"receivers.{name}"
-    if config.tls is not None:
-        server_context(config.tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
+    tls = given(config.tls)
+    if tls is not None:
+        server_context(tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
     return OtlpGrpcReceiver(config, Accounts(metrics or Metrics(), name), setting)
