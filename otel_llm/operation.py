@@ -141,6 +141,7 @@ class Moved:
 
 
 REMOVED: Final = Removed()
+_NO_EVENTS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ class Operation:
         # The source's own until something is changed: most reads come before, and each call saved counts.
         self.get = source.get
         self._changed: _Overlay = {}
-        self._removed_events: frozenset[str] = frozenset()
+        self._removed_events = _NO_EVENTS
         self.dropped: str | None = None
         self._messages: dict[str, tuple[AttributeValue, tuple[Message, ...]]] | None = None
 

@@ -55,7 +55,10 @@ def run(options: argparse.Namespace) -> int:
         reasoning=options.reasoning,
     )
     at = options.at if options.at is not None else dt.datetime.now(dt.UTC)
-    quote = _catalogue(options.prices).quote(
+    catalogue = _catalogue(options.prices)
+    for sentence in catalogue.unmatched():
+        print(f"warning: {options.prices}: {sentence}", file=sys.stderr)
+    quote = catalogue.quote(
         options.provider,
         options.model,
         usage,
@@ -64,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
         service_tier=options.tier,
     )
     print(explain(quote))
+    if quote.basis.model is None and (others := catalogue.providers_of(options.model)):
+        print(f"it is listed at {', '.join(others)}: say so with --provider")
     return 0 if quote.total is not None else 1
 
 

@@ -20,7 +20,9 @@ from otel_llm._generated import attributes as names
 from otel_llm.codecs import protobuf
 from otel_llm.codecs.genai import has_genai_key, is_genai_scope, key_prefixes
 from otel_llm.codecs.projection import GROUP_PROJECTION
-from otel_llm.codecs.wire_span import WireSource, encode_added, encode_kept, is_only_added_to
+from otel_llm.codecs.readers import FASTEST, Reader
+from otel_llm.codecs.wire_source import SpanSource
+from otel_llm.codecs.wire_span import encode_added, encode_kept, is_only_added_to
 from otel_llm.errors import MalformedError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.signals import Buffer, Payload
@@ -51,9 +53,10 @@ class _Scope:
         name, version: as sent; empty when they cannot be read.
         is_genai: all its spans are GenAI ones.
         markers: a span in which none of these occurs is none.
+        memory: what a reader remembers of its spans.
     """
 
-    __slots__ = ("is_genai", "markers", "name", "version")
+    __slots__ = ("is_genai", "markers", "memory", "name", "version")
 
     def __init__(self, data: bytes) -> None:
         try:
@@ -62,6 +65,7 @@ class _Scope:
         except DecodeError:  # text that is not UTF-8, or not a scope at all: unknown, as if there were none
             self.name = self.version = ""
         self.is_genai = is_genai_scope(self.name)
+        self.memory: object = None
         self.markers = tuple(prefix.encode() for prefix in key_prefixes(self.name))
 
     def may_hold_genai(self, body: bytes, start: int, end: int) -> bool:
@@ -142,11 +146,11 @@ class _Group:
                 pieces.append(view[kept:start])
             kept = end
             if operation is not None and operation.dropped is None:
-                source = cast("WireSource", operation.source)
+                source = cast("SpanSource", operation.source)
                 added = encode_added(operation, source)
                 if is_only_added_to(operation, source) and not source.is_mended:
                     # The bytes of the body and not the source's copy of them, which need not be kept.
-                    size = len(source.raw)
+                    size = source.size
                     pieces += (b"\x12" + protobuf.varint(size + len(added)), view[end - size : end], added)
                 else:
                     span = encode_kept(operation, source)
@@ -200,10 +204,11 @@ class TraceBatch:
         unreadable: GenAI spans whose bytes are not a Span; they are left out of the output.
     """
 
-    __slots__ = ("_body", "_holders", "items", "operations", "unreadable")
+    __slots__ = ("_body", "_holders", "_read", "items", "operations", "unreadable")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, read: Reader) -> None:
         self._body = body
+        self._read = read
         self._holders: list[_Holder] = []
         self.operations: list[Operation] = []
         self.items = 0
@@ -250,6 +255,7 @@ class TraceBatch:
     def _read_spans(self, group: _Group, resource: _ResourceAttributes) -> None:
         body = self._body
         find = body.find
+        read = self._read
         scopes, spans = _span_borders(body, group.payload, group.end)
         scope = _SCOPES.get(scopes)
         is_genai = scope.is_genai
@@ -258,12 +264,12 @@ class TraceBatch:
         for start, payload, end in spans:
             if is_genai or find(first, payload, end) >= 0 or any(find(m, payload, end) >= 0 for m in others):
                 try:
-                    source = WireSource(body[payload:end], scope, resource)
+                    source = read(body, payload, end, scope, resource)
                 except MalformedError:
                     self.unreadable += 1
                     group.slots.append((start, end, None))
                     continue
-                if is_genai or has_genai_key(scope.name, source.attributes):
+                if is_genai or has_genai_key(scope.name, source.keys()):
                     operation = Operation(source)
                     if source.is_mended:
                         operation.set(names.OTEL_LLM_PROCESSING_ERRORS, (_INVALID_TEXT,))
@@ -271,14 +277,18 @@ class TraceBatch:
                     self.operations.append(operation)
 
 
-def decode_traces(body: bytes) -> TraceBatch:
+def decode_traces(body: bytes, read: Reader = FASTEST) -> TraceBatch:
     """Take apart a serialized ExportTraceServiceRequest.
+
+    Args:
+        body: the request.
+        read: what reads its GenAI spans.
 
     Raises:
         MalformedError: the structure down to the borders of the spans is broken. A GenAI span that is broken inside is
             counted as unreadable instead; other spans are not looked into.
     """
-    batch = TraceBatch(body)
+    batch = TraceBatch(body, read)
     for tag, start, payload, end in protobuf.fields(body):
         if tag == _RESOURCE_SPANS:
             batch.read_resource_spans(start, payload, end)

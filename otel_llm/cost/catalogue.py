@@ -81,6 +81,33 @@ class Catalogue:
         version = _version(catalogue_text, overlay_text, overlays, user)
         return cls(json.loads(catalogue_text), ours, prices, version)
 
+    def unmatched(self) -> tuple[str, ...]:
+        """What of the user's prices can never apply: a sentence for each alias or discount that no listed model fits.
+
+        No error, for a price list may come to know the model later; but as a rule it is a slip of the pen.
+        """
+        found = []
+        for name, aliases in self._user.aliases.items():
+            for alias in aliases:
+                target = Call(alias.target_provider, alias.target_model, None, None)
+                if isinstance(self._resolver.resolve(target), NotFound):
+                    found.append(
+                        f"aliases: {name!r} stands for {alias.target_provider}/{alias.target_model}, which is in no "
+                        "price list; its calls are unpriced"
+                    )
+        for discount in self._user.discounts:
+            listed_models = self._price_list(discount.provider).models
+            if not any(discount.is_for(model.provider, model.name) for model in listed_models):
+                found.append(
+                    f"discounts: no model of {discount.provider!r} is called {discount.model!r}; nothing is discounted"
+                )
+        return tuple(found)
+
+    def providers_of(self, model: str) -> tuple[str, ...]:
+        """The providers that list a model under exactly this id."""
+        names = sorted(self._user.providers.union(self._data["providers"]))
+        return tuple(name for name in names if self._price_list(name).with_id(model.strip().lower()))
+
     def quote(  # noqa: PLR0913, PLR0917 - one argument an attribute of the span; grouping them would cost what a price does
         self,
         provider: str | None,

@@ -34,6 +34,9 @@ def explain(quote: Quote) -> str:
         lines.append(f"{'total':<17}{'':>14}   {'':<28} = {plain(total)} {quote.currency}")
     if quote.reason is not None:
         lines.append(f"{quote.status} ({quote.reason}): {_REASONS[quote.reason]}")
+        substitute = quote.basis.substitute
+        if quote.plan is not None and quote.plan.standard_instead and quote.reason != substitute:
+            lines.append(f"also ({substitute}): {_REASONS[substitute]}")
     return "\n".join(lines)
 
 

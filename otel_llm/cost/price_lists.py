@@ -66,9 +66,14 @@ class ListedModel:
 
 
 class PriceList:
-    """One provider's models; of two that claim an id, the first has it."""
+    """One provider's models; of two that claim an id, the first has it.
+
+    Attributes:
+        models: all of them.
+    """
 
     def __init__(self, models: Sequence[ListedModel]) -> None:
+        self.models = tuple(models)
         self._by_id: dict[str, ListedModel] = {}
         self._clauses: list[tuple[ClauseKind, str, ListedModel]] = []
         for model in models:

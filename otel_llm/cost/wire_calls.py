@@ -11,8 +11,10 @@ is remembered of the last calls; then the first one stands.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from otel_llm.cost.recent import Recent
 
 # A response id this long is unique by itself. Shorter ones come from servers that count, or draw from a few hundred
 # (local OpenAI-compatible ones do), so there the reports must overlap in time as well.
@@ -23,9 +25,6 @@ _CLOCK_SKEW_NANO = 1_000_000_000
 # above it, and so does whatever comes below it.
 _State = Literal["billed", "above", "below"]
 _SpanKey = tuple[bytes, bytes]
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 class Report(NamedTuple):
@@ -69,36 +68,65 @@ class Report(NamedTuple):
 
 
 class WireCalls:
-    """Decides which of the reports is billed. Thread-safe; remembers at most `limit` spans and as many response ids.
+    """Decides which of the reports is billed. Thread-safe.
 
     Args:
-        limit: how many to remember; some 400 bytes each.
+        limit: how many spans and how many response ids to remember at least; at most it is twice as many, and those of
+            one request. Some 400 bytes each.
     """
 
-    __slots__ = ("_answers", "_limit", "_lock", "_spans")
+    __slots__ = ("_answers", "_lock", "_spans")
 
     def __init__(self, limit: int = 50_000) -> None:
-        self._limit = limit
         self._lock = threading.Lock()
-        # Both in the order of insertion: the oldest is forgotten first.
-        self._spans: dict[_SpanKey, _State] = {}
-        self._answers: dict[str, Report] = {}
+        self._spans: Recent[_SpanKey, _State] = Recent(limit)
+        self._answers: Recent[str, Report] = Recent(limit)
 
     def settle(self, reports: Sequence[Report]) -> list[bool]:
         """Whether each of these reports is the billed one of its call. The same spans get the same answer again."""
+        keys: list[_SpanKey] = [report[:2] for report in reports]
         with self._lock:
-            new = [report for report in reports if any(report.span_id) and report.key not in self._spans]
-            for family in _merged_by_answer(self._families(new)):
-                self._settle_family(family)
+            young, old = self._spans.young, self._spans.old
+            new = {
+                key: report
+                for key, report in zip(keys, reports, strict=True)
+                if key not in young and key not in old and any(key[1])
+            }
+            if _are_alone(new):
+                for key, report in new.items():
+                    self._settle_alone(key, report)
+            else:
+                for family in _merged_by_answer(self._families(new)):
+                    self._settle_family(family)
             # Without an id of its own, nothing can be said about a span but that it reports a call.
-            settled = [not any(report.span_id) or self._spans.get(report.key) == "billed" for report in reports]
-            _forget(self._spans, self._limit)
-            _forget(self._answers, self._limit)
+            settled = [(young.get(key) or old.get(key)) == "billed" or not any(key[1]) for key in keys]
+            # Only between requests: within one, all of it counts, however large it is.
+            self._spans.age()
+            self._answers.age()
         return settled
 
-    def _families(self, reports: Sequence[Report]) -> list[list[Report]]:
+    def _settle_alone(self, key: _SpanKey, report: Report) -> None:
+        """`_settle_family` of one report, as nearly all families are."""
+        spans = self._spans.young
+        trace_id, _, parent_span_id, response_id, *_ = report
+        if parent_span_id:
+            parent_key = (trace_id, parent_span_id)
+            above = self._state(parent_key)
+            if above is None:
+                spans[parent_key] = "above"
+            elif above != "above":
+                spans[key] = "below"
+                return
+        if response_id is not None:
+            answer = self._answer(response_id)
+            if answer is not None and answer.same_answer(report):
+                spans[key] = "below"
+                return
+            self._answers.young[response_id] = report
+        spans[key] = "billed"
+
+    def _families(self, by_key: Mapping[_SpanKey, Report]) -> list[list[Report]]:
         """Reports of one call each, the outermost first; parents of several calls are marked and left out."""
-        by_key = {report.key: report for report in reports}
         children: dict[_SpanKey, list[Report]] = {}
         for report in by_key.values():
             if report.parent_span_id and report.parent_key in by_key and report.parent_key != report.key:
@@ -127,30 +155,39 @@ class WireCalls:
         self._mark(family[place + 1 :], "below")
         self._mark([best], "billed")
         for report in family:
-            if report.parent_span_id and report.parent_key not in self._spans:
-                self._spans[report.parent_key] = "above"
+            if report.parent_span_id and self._state(report.parent_key) is None:
+                self._spans.young[report.parent_key] = "above"
             if report.response_id is not None:
-                self._answers[report.response_id] = report
+                self._answers.young[report.response_id] = report
 
     def _is_known(self, family: list[Report]) -> bool:
         """Whether the call was billed before, on a span above these or under the same response id."""
         for report in family:
-            if report.parent_span_id and self._spans.get(report.parent_key, "above") != "above":
+            if report.parent_span_id and self._state(report.parent_key) not in (None, "above"):
                 return True
-            answer = None if report.response_id is None else self._answers.get(report.response_id)
+            answer = None if report.response_id is None else self._answer(report.response_id)
             if answer is not None and answer.same_answer(report):
                 return True
         return False
 
+    def _state(self, key: _SpanKey) -> _State | None:
+        return self._spans.young.get(key) or self._spans.old.get(key)
+
+    def _answer(self, response_id: str) -> Report | None:
+        return self._answers.young.get(response_id) or self._answers.old.get(response_id)
+
     def _mark(self, reports: Sequence[Report], state: _State) -> None:
         for report in reports:
-            self._spans[report.key] = state
+            self._spans.young[report.key] = state
 
 
-def _forget(memory: dict[Key, Value], limit: int) -> None:
-    """Forget the oldest. Only between requests: within one, all of it counts, however large it is."""
-    while len(memory) > limit:
-        del memory[next(iter(memory))]
+def _are_alone(new: Mapping[_SpanKey, Report]) -> bool:
+    """Whether none of these is the parent of another, and no two have one response id."""
+    parents = {(report.trace_id, report.parent_span_id) for report in new.values()}
+    if not parents.isdisjoint(new):
+        return False
+    answers = [report.response_id for report in new.values() if report.response_id is not None]
+    return len(set(answers)) == len(answers)
 
 
 def _merged_by_answer(families: list[list[Report]]) -> list[list[Report]]:

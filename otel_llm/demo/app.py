@@ -109,7 +109,7 @@ def cached_prompt(clients: Clients) -> str:
 def stream_a_message(clients: Clients) -> str:
     """A streamed message, whose usage is cumulative."""
     with clients.anthropic.messages.stream(
-        model="claude-opus-4-5",
+        model="claude-opus-5",
         max_tokens=256,
         messages=[{"role": "user", "content": "Please summarise the conversation."}],
     ) as stream:

@@ -6,6 +6,7 @@ only repeat the usage of calls below them say so (`not_billable`) and never carr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from otel_llm.cost.quote import Basis
 from otel_llm.cost.wire_calls import Report, WireCalls
 from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Message, Operation
+
+_logger = logging.getLogger(__name__)
 
 # Operations whose usage is billed: each is one model call. The rest repeat their children's usage, or have none.
 _BILLED_OPERATIONS: Final = frozenset(
@@ -56,6 +59,9 @@ _RARE_USAGE: Final = {
     names.GEN_AI_USAGE_IMAGE_CACHE_READ_INPUT_TOKENS: "cache_read_image",
 }
 _RARE_KEYS: Final = frozenset(_RARE_USAGE)
+# In the order of `Usage.text`.
+_ESTIMATE_KEYS: Final = (names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS)
+_ESTIMATES: Final = frozenset(_ESTIMATE_KEYS)
 _PROVIDER_AMOUNT: Final = "gen_ai.usage.cost.amount"
 _PROVIDER_SOURCE: Final = "gen_ai.usage.cost.source"
 _PROVIDER_CURRENCY: Final = "gen_ai.usage.cost.currency"
@@ -82,7 +88,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What to do with a cost that an otel_llm before this one has added: `keep` it, or `replace` it."""
 
     remembered_calls: Annotated[int, msgspec.Meta(ge=0)] = 50_000
-    """How many calls are remembered to bill each of them once; some 400 bytes each."""
+    """How many calls are remembered at least to bill each of them once, twice as many at most; some 400 bytes each."""
 
 
 class Cost:
@@ -206,6 +212,8 @@ class Cost:
             if usage is not None:
                 _not_billable(operation, "aggregate")
             return None
+        if self._estimate and not _ESTIMATES.isdisjoint(operation.keys()):
+            return operation, with_estimates(operation, usage), True
         if usage is not None:
             return operation, usage, False
         if operation.status_code == _ERROR_STATUS:
@@ -220,7 +228,7 @@ class Cost:
     def _clear(self, operation: Operation) -> bool:
         """Remove an earlier cost, if that is wanted; whether it was."""
         if self._replace:
-            for key in self.writes & operation.keys():
+            for key in (self.writes - _ESTIMATES) & operation.keys():  # estimates may be the instrumentation's
                 operation.remove(key)
         return self._replace
 
@@ -232,20 +240,17 @@ class Cost:
 
     def _price(self, operation: Operation, usage: Usage, *, is_estimated: bool) -> None:
         quote = self._quote(operation, usage)
-        reported_source = operation.get(names.OTEL_LLM_USAGE_SOURCE)
+        # Some instrumentations report an estimate of their own as if it were usage; normalising has marked it.
+        is_guess = is_estimated or operation.get(names.OTEL_LLM_USAGE_SOURCE) == "estimated"
         if quote.total is None:
             self._unpriced_because(operation, str(quote.reason))
+            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_guess else "provider")
         else:
-            self._set_amounts(operation, quote)
-            if quote.reason is not None:
-                operation.set(names.OTEL_LLM_COST_REASON, quote.reason)
-        # Some instrumentations report an estimate of their own as if it were usage; normalising has marked it.
-        others_estimate = reported_source == "estimated"
-        if quote.total is None or is_estimated or others_estimate:
-            operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated" if is_estimated or others_estimate else "provider")
-        if (is_estimated or others_estimate) and quote.total is not None:
-            operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
-        if is_estimated:
+            operation.update(self._priced(quote))
+            if is_guess:
+                operation.set(names.OTEL_LLM_USAGE_SOURCE, "estimated")
+                operation.set(names.OTEL_LLM_COST_ESTIMATED, value=True)
+        if is_estimated and _ESTIMATES.isdisjoint(operation.keys()):
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
 
@@ -264,12 +269,13 @@ class Cost:
             text(names.GEN_AI_REQUEST_MODEL) if model is None else None,
         )
 
-    def _set_amounts(self, operation: Operation, quote: Quote) -> None:
+    def _priced(self, quote: Quote) -> dict[str, AttributeValue]:
+        """The attributes of a quote with a total."""
         added = self._constants_of(quote).copy()
         added[names.OTEL_LLM_COST_TOTAL] = quote.total_float
         for meter, attos in quote.amounts.items():
             added[_COST_KEYS[meter]] = attos / ATTO
-        operation.update(added)
+        return added
 
     def _constants_of(self, quote: Quote) -> dict[str, AttributeValue]:
         basis = quote.basis
@@ -286,7 +292,9 @@ class Cost:
         if quote.model_matched is not None:
             constants[names.OTEL_LLM_COST_MODEL_MATCHED] = f"{quote.provider_matched}/{quote.model_matched}"
             constants[names.OTEL_LLM_COST_MODEL_RULE] = quote.rule
-        if quote.reason is None and quote.is_quick:
+        if quote.reason is not None:
+            constants[names.OTEL_LLM_COST_REASON] = quote.reason
+        elif quote.is_quick:
             if len(self._constants) >= _MOST_CONSTANTS:
                 self._constants = {}
             self._constants[id(basis)] = (basis, constants)
@@ -341,6 +349,23 @@ def read_usage(operation: Operation) -> Usage | None:
     return Usage(*cast("tuple[int, ...]", text), **cast("dict[str, int]", rare))
 
 
+def with_estimates(operation: Operation, usage: Usage | None) -> Usage:
+    """Usage completed with the tokens that the instrumentation estimated: of a stream that nobody read to its end, say.
+
+    The provider's own counts stay where they are larger. What else was reported is left out: it is of no use without
+    whole counts.
+    """
+    sent, received = (operation.get(key) for key in _ESTIMATE_KEYS)
+    reported = usage.text if usage is not None else (None,) * 6
+    return Usage(_larger(reported[0], sent), _larger(reported[1], received), *reported[2:])
+
+
+def _larger(reported: int | None, estimated: AttributeValue) -> int | None:
+    if type(estimated) is not int or estimated < 0:
+        return reported
+    return estimated if type(reported) is not int or reported < estimated else reported
+
+
 def estimate_usage(operation: Operation) -> Usage | None:
     """Tokens counted from the messages by a rule of thumb; None when no content was captured."""
     sent = _texts(operation.input_messages)
@@ -392,6 +417,8 @@ def create(config: Config, context: Context) -> Cost:
         raise ConfigError(problems)
     try:
         catalogue = Catalogue.load(user=user or None)
+        for sentence in catalogue.unmatched():
+            _logger.warning("processors.%s.prices: %s", context.name, sentence)
     except OverlayError as error:
         raise ConfigError(
             [f"processors.{context.name}.prices: {problem}" for problem in str(error).splitlines()]

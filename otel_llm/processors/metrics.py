@@ -18,6 +18,7 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmCostMeter
 from otel_llm._generated.metrics import Metric
 from otel_llm.components import Context
+from otel_llm.cost.recent import Recent
 from otel_llm.cost.usage import MAXIMUM_QUANTITY
 from otel_llm.operation import Operation
 from otel_llm.telemetry import Counter, Histogram
@@ -76,7 +77,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     derives metrics too."""
 
     remembered_spans: Annotated[int, msgspec.Meta(ge=0)] = 100_000
-    """How many spans are remembered to count each of them once when senders retry; some 150 bytes each."""
+    """How many spans are remembered at least to count each of them once when senders retry, twice as many at most;
+    some 150 bytes each."""
 
 
 class DerivedMetrics:
@@ -185,7 +187,7 @@ class _Seen:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._spans: dict[bytes, None] = {}
+        self._spans: Recent[bytes, bool] = Recent(limit)
 
     def is_new(self, operation: Operation) -> bool:
         trace_id, span_id, _ = operation.identity
@@ -193,12 +195,10 @@ class _Seen:
             return True
         key = trace_id + span_id
         with self._lock:
-            if key in self._spans:
+            if self._spans.recall(key):
                 return False
             if self._limit:
-                if len(self._spans) >= self._limit:
-                    del self._spans[next(iter(self._spans))]
-                self._spans[key] = None
+                self._spans.remember(key, answer=True)
         return True
 
 

@@ -196,7 +196,7 @@ def test_each_call_is_priced_or_says_why_not(kept: Kept):
         ("unpriced: unknown_model", "-"),
         ("failed: RateLimitError", "-"),
     ]
-    assert {call["model"]: call["convention"] for call in calls}["claude-opus-4-5"] == "anthropic_sdk"
+    assert {call["model"]: call["convention"] for call in calls}["claude-opus-5"] == "anthropic_sdk"
 
 
 def test_totals_are_the_sums_of_what_is_shown_and_say_that_they_are_partial(kept: Kept):

@@ -88,3 +88,24 @@ def test_prices_are_those_of_the_day(capsys: pytest.CaptureFixture[str]):
 def test_a_moment_is_exact_to_the_microsecond():
     moment = dt.datetime(2026, 11, 20, 12, 0, 0, 123457, tzinfo=dt.UTC)
     assert unix_nano(moment) == 1795176000123457000
+
+
+def test_a_model_that_another_provider_lists_is_said_to_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n  - {provider: my-gpus, model: own-7b, prices: [{rates: {input: '3', output: '6'}}]}\n")
+    assert main(["price", "Own-7b", "--input", "5", "--output", "5", "--prices", str(file), *AT]) == 1
+    assert "it is listed at my-gpus: say so with --provider" in capsys.readouterr().out
+
+
+def test_what_can_never_apply_in_a_price_file_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "prices.yaml"
+    file.write_text("aliases:\n  - {name: prod, provider: azure.ai.openai, model: gpt-99}\n")
+    main(["price", "gpt-4o", "--input", "5", "--output", "5", "--prices", str(file), *AT])
+    assert "aliases: 'prod' stands for azure/gpt-99, which is in no price list" in capsys.readouterr().err
+
+
+def test_an_unknown_tier_is_said_beside_incomplete_usage(capsys: pytest.CaptureFixture[str]):
+    main(["price", "gpt-4o-mini", "--provider", "openai", "--input", "100", "--tier", "weird", *AT])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("partial (incomplete_usage)")
+    assert lines[-1].startswith("also (no_price_for_tier)")

@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from otel_llm.codecs.genai import has_genai_key, is_genai_scope
 from otel_llm.codecs.protobuf import from_any_value
+from otel_llm.codecs.readers import READERS, Reader
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.errors import MalformedError
 from otel_llm.operation import Operation
@@ -21,6 +22,13 @@ from tests.codecs.odd_encoding import OddWriter
 from tests.spans import SpanSpec, chat, request, spans_of
 
 CASES = int(os.environ.get("OTEL_LLM_FUZZ_CASES", "3000"))
+
+
+@pytest.fixture(params=READERS.values(), ids=READERS)
+def read(request: pytest.FixtureRequest) -> Reader:
+    """Every test here runs with each reader that was built."""
+    return request.param
+
 
 Change = Callable[[Operation], None]
 
@@ -99,9 +107,9 @@ def comparable(span: Span) -> tuple[object, ...]:
     return copy.SerializeToString(deterministic=True), repr(sorted(attributes_of(span).items()))
 
 
-def run(body: bytes, change: Change) -> None:
+def run(body: bytes, change: Change, read: Reader) -> None:
     reference = ExportTraceServiceRequest.FromString(body)
-    batch = decode_traces(body)
+    batch = decode_traces(body, read)
     for operation in batch.operations:
         change(operation)
     result = ExportTraceServiceRequest.FromString(batch.encode().join())
@@ -124,32 +132,34 @@ def run(body: bytes, change: Change) -> None:
 
 
 @pytest.mark.parametrize("change", [add, replace, rename, drop])
-def test_wire_codec_agrees_with_the_generated_classes_on_odd_encodings(change: Change) -> None:
+def test_wire_codec_agrees_with_the_generated_classes_on_odd_encodings(change: Change, read: Reader) -> None:
     rng = random.Random(f"odd {change.__name__}")
     for _ in range(CASES):
-        run(OddWriter(rng).request(), change)
+        run(OddWriter(rng).request(), change, read)
 
 
-def test_unchanged_requests_come_out_byte_for_byte() -> None:
+def test_unchanged_requests_come_out_byte_for_byte(read: Reader) -> None:
     rng = random.Random("identity")
     for _ in range(CASES):
         body = OddWriter(rng).request()
-        assert decode_traces(body).encode().join() == body
+        assert decode_traces(body, read).encode().join() == body
 
 
-def test_bytes_that_are_no_utf8_never_raise_and_never_leave_a_genai_spans_text_invalid() -> None:
+def test_bytes_that_are_no_utf8_never_raise_and_never_leave_a_genai_spans_text_invalid(read: Reader) -> None:
     rng = random.Random("bad text")
     for _ in range(CASES):
         body = OddWriter(rng, invalid_utf8=True).request()
-        batch = decode_traces(body)
+        batch = decode_traces(body, read)
         for operation in batch.operations:
             add(operation)
             assert all(isinstance(key, str) for key in operation.keys())  # noqa: SIM118 - not a dict
-        decode_traces(batch.encode().join())
+        decode_traces(batch.encode().join(), read)
 
 
 @pytest.mark.parametrize("place", ["name", "key", "value"])
-def test_a_span_with_invalid_text_is_mended_and_marked_and_its_neighbours_stay_as_they_are(place: str) -> None:
+def test_a_span_with_invalid_text_is_mended_and_marked_and_its_neighbours_stay_as_they_are(
+    place: str, read: Reader
+) -> None:
     bad = {"name": "PLACE_HERE" if place == "name" else "chat"}
     attributes = chat(**{"PLACE_HERE" if place == "key" else "note": "PLACE_HERE" if place == "value" else "fine"})
     good = SpanSpec(chat(), span=1)
@@ -157,7 +167,7 @@ def test_a_span_with_invalid_text_is_mended_and_marked_and_its_neighbours_stay_a
     broken = body.replace(b"PLACE_HERE", b"\xff\xfe gen_ai.")
     with pytest.raises(DecodeError):
         ExportTraceServiceRequest.FromString(broken)
-    batch = decode_traces(broken)
+    batch = decode_traces(broken, read)
     first, mended, last = spans_of(batch.encode().join())
     assert attributes_of(first) == attributes_of(last) == chat()
     shown = attributes_of(mended)
@@ -170,7 +180,15 @@ def test_a_span_with_invalid_text_is_mended_and_marked_and_its_neighbours_stay_a
     assert batch.unreadable == 0
 
 
-def test_reading_never_raises_anything_but_malformed_on_damaged_bytes() -> None:
+def test_an_event_with_invalid_text_is_shown_with_it_replaced(read: Reader) -> None:
+    body = request([SpanSpec(chat(), events=(("PLACE_HERE", {"exception.message": "secret PLACE_HERE"}),))])
+    (operation,) = decode_traces(body.replace(b"PLACE_HERE", b"\xff\xfe gen_ai."), read).operations
+    (event,) = operation.events
+    assert event.name == "\ufffd\ufffd gen_ai."
+    assert event.attributes == {"exception.message": "secret \ufffd\ufffd gen_ai."}
+
+
+def test_reading_never_raises_anything_but_malformed_on_damaged_bytes(read: Reader) -> None:
     rng = random.Random("damage")
     for _ in range(CASES):
         body = bytearray(OddWriter(rng).request())
@@ -181,7 +199,7 @@ def test_reading_never_raises_anything_but_malformed_on_damaged_bytes() -> None:
         else:
             body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
         try:
-            batch = decode_traces(bytes(body))
+            batch = decode_traces(bytes(body), read)
             for operation in batch.operations:
                 add(operation)
                 rename(operation)
@@ -200,7 +218,7 @@ def test_reading_never_raises_anything_but_malformed_on_damaged_bytes() -> None:
         ExportTraceServiceRequest.FromString(ours)
 
 
-def test_operations_read_the_same_values_as_the_generated_classes() -> None:
+def test_operations_read_the_same_values_as_the_generated_classes(read: Reader) -> None:
     rng = random.Random("values")
     for _ in range(CASES):
         body = OddWriter(rng).request()
@@ -212,7 +230,7 @@ def test_operations_read_the_same_values_as_the_generated_classes() -> None:
             for span in group.spans
             if is_operation(group, span)
         ]
-        operations = decode_traces(body).operations
+        operations = decode_traces(body, read).operations
         assert len(operations) == len(spans)
         for operation, span in zip(operations, spans, strict=True):
             assert {key: operation.get(key) for key in operation.keys()} == attributes_of(span)  # noqa: SIM118
@@ -222,7 +240,7 @@ def test_operations_read_the_same_values_as_the_generated_classes() -> None:
             assert [event.name for event in operation.events] == [event.name for event in span.events]
 
 
-def test_changed_operations_are_freed_at_once_and_not_by_the_garbage_collector() -> None:
+def test_changed_operations_are_freed_at_once_and_not_by_the_garbage_collector(read: Reader) -> None:
     """A cycle in each of them made a gateway hold 200 MB of what it had already sent on."""
 
     def alive() -> int:
@@ -233,7 +251,7 @@ def test_changed_operations_are_freed_at_once_and_not_by_the_garbage_collector()
     gc.disable()
     try:
         before = alive()
-        batch = decode_traces(body)
+        batch = decode_traces(body, read)
         for operation in batch.operations:
             add(operation)
             rename(operation)

@@ -228,3 +228,21 @@ def test_any_configuration_is_either_accepted_or_refused_with_problems(user):
     except OverlayError as error:
         problems = error.problems
     assert problems
+
+
+def test_aliases_and_discounts_that_fit_no_model_are_named_and_others_are_not():
+    user = {
+        "aliases": [
+            {"name": "good", "provider": "azure.ai.openai", "model": "gpt-4o"},
+            {"name": "bad", "provider": "azure.ai.openai", "model": "gpt-99"},
+        ],
+        "discounts": [
+            {"provider": "openai", "percent": 5},
+            {"provider": "openai", "model": "gpt-5*", "percent": 5},
+            {"provider": "openai", "model": "gpt-77*", "percent": 5},
+        ],
+    }
+    alias, discount = Catalogue.load(user=user).unmatched()
+    assert alias.startswith("aliases: 'bad'")
+    assert discount.startswith("discounts: no model of 'openai' is called 'gpt-77*'")
+    assert Catalogue.load().unmatched() == ()

@@ -108,7 +108,9 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
     calls = WireCalls(limit=10)
     for number in range(1, 100):
         calls.settle([report(number, parent=number + 1000, answer=f"id-{number}", start=10 * number)])
-    assert max(len(calls._spans), len(calls._answers)) <= 10
+    assert max(len(calls._spans), len(calls._answers)) <= 2 * 10 + 2
+    assert calls.settle([report(200, trace=2, answer="id-99", start=990)]) == [False]
+    assert calls.settle([report(201, trace=2, answer="id-1", start=10)]) == [True]
 
 
 def test_any_mix_of_layers_bills_each_call_once() -> None:
@@ -136,4 +138,20 @@ def test_any_mix_of_layers_bills_each_call_once() -> None:
 def test_a_request_larger_than_the_memory_is_settled_as_a_whole() -> None:
     calls = WireCalls(limit=3)
     assert calls.settle([report(n, parent=n + 100, trace=n) for n in range(1, 50)]) == [True] * 49
-    assert len(calls._spans) <= 3
+    for trace in range(100, 110):
+        calls.settle([report(1, trace=trace)])
+    assert len(calls._spans) <= 2 * 3
+
+
+def test_a_call_that_stands_alone_is_settled_as_a_family_of_one_is() -> None:
+    """The short way for single reports against the long one, which a pair of parent and child beside them forces."""
+    rng = random.Random("alone")
+    pair = [report(998, trace=9), report(999, parent=998, trace=9)]
+    for _ in range(300):
+        short, long = WireCalls(), WireCalls()
+        for _ in range(6):
+            answer = rng.choice([None, "short-id", f"resp_{rng.randrange(3):020}"])
+            start = rng.randrange(3)
+            one = report(rng.randrange(1, 9), parent=rng.randrange(9, 13), answer=answer, start=start, detail=1)
+            fresh = [two._replace(trace_id=bytes([50 + rng.randrange(200)])) for two in pair]
+            assert short.settle([one]) == long.settle([one, *fresh])[:1]

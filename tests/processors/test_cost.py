@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from otel_llm._generated import attributes as names
@@ -77,6 +79,36 @@ def test_a_failed_call_without_usage_is_not_billed_and_not_unpriced() -> None:
 def test_a_failed_call_with_usage_is_billed() -> None:
     (one,) = priced(operation(chat(), status=2))
     assert one.get(names.OTEL_LLM_COST_STATUS) == "priced"
+
+
+IN, OUT = names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS
+
+
+@pytest.mark.parametrize("existing", ["keep", "replace"])
+@pytest.mark.parametrize(
+    ("reported", "estimated", "total"),
+    [
+        ((None, None), {IN: 1000, OUT: 100}, 0.0035),  # a stream abandoned, nothing reported
+        ((1000, 1), {OUT: 100}, 0.0035),  # the input was reported at its beginning
+        ((1000, 100), {IN: 7, OUT: 7}, 0.0035),  # what was reported is more than was seen
+    ],
+)
+def test_what_an_instrumentation_estimated_completes_what_was_reported(
+    existing: Literal["keep", "replace"],
+    reported: tuple[int | None, int | None],
+    estimated: dict[str, int],
+    total: float,
+) -> None:
+    attributes = chat(gen_ai__usage__input_tokens=reported[0], gen_ai__usage__output_tokens=reported[1]) | estimated
+    one = operation(attributes)
+    steps = processor(Metrics(), existing=existing)
+    steps.process([one])
+    steps.process([one])
+    assert one.get(names.OTEL_LLM_COST_TOTAL) == total
+    assert one.get(names.OTEL_LLM_COST_ESTIMATED) is True
+    assert one.get(names.OTEL_LLM_USAGE_SOURCE) == "estimated"
+    assert (one.input_tokens, one.output_tokens) == reported
+    assert {key: one.get(key) for key in (IN, OUT) if one.get(key) is not None} == estimated
 
 
 def test_missing_usage_is_estimated_from_the_messages_and_marked() -> None:
