@@ -45,6 +45,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
 # What a held part costs beyond its bytes: objects and places in collections.
 _PART_BYTES: Final = 400
+_STALE_DEADLINES: Final = 1024
 # What is let go of is offered in pieces of about this size.
 _OFFER_BYTES: Final = 1024 * 1024
 
@@ -269,6 +270,10 @@ class TailSampling:
         if deadline < trace.deadline:
             trace.deadline = deadline
             heapq.heappush(self._deadlines, (deadline, trace_id))
+            if len(self._deadlines) > _STALE_DEADLINES + 4 * len(self._traces):
+                # Most are of traces that were decided on before.
+                self._deadlines = [(one.deadline, key) for key, one in self._traces.items()]
+                heapq.heapify(self._deadlines)
 
     def _decide(self, trace_id: bytes, trace: _Trace) -> None:
         """Decide on a trace with what is known."""

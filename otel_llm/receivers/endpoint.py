@@ -127,7 +127,7 @@ def server_context(tls: TlsConfig, setting: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a file may be gone again since
         files = f"{tls.cert_file} and {tls.key_file}"
         raise ConfigError(
             [f"{setting}: {files} are not a PEM certificate and its unencrypted key ({error})"]
@@ -135,7 +135,7 @@ def server_context(tls: TlsConfig, setting: str) -> ssl.SSLContext:
     if tls.client_ca_file is not None:
         try:
             context.load_verify_locations(tls.client_ca_file)
-        except ssl.SSLError as error:
+        except OSError as error:
             raise ConfigError([f"{setting}.client_ca_file: {tls.client_ca_file} holds no PEM certificate"]) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context

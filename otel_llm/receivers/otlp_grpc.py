@@ -242,8 +242,8 @@ def _options(config: Config) -> list[tuple[str, int]]:
 
 def _credentials(tls: TlsConfig, setting: str) -> grpc.ServerCredentials:
     """Credentials that follow the files; gRPC asks at each handshake whether they have changed."""
-    server_context(tls, setting)  # says what is wrong with the files, where gRPC would only refuse to start
     renewal = TlsRenewal(tls, setting)
+    server_context(tls, setting)  # says what is wrong with the files, where gRPC would only refuse to start
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
         files = renewal.files()

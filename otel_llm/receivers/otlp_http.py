@@ -111,11 +111,12 @@ class OtlpHttpReceiver:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
         config, tls = self._config, given(self._config.tls)
+        renewal = None if tls is None else TlsRenewal(tls, f"{self._setting}.tls")
         settings = Settings(
             host=self._address.host,
             port=self._address.port,
             tls=None if tls is None else server_context(tls, f"{self._setting}.tls"),
-            renewed_tls=None if tls is None else TlsRenewal(tls, f"{self._setting}.tls").context,
+            renewed_tls=None if renewal is None else renewal.context,
             reuse_port=config.reuse_port,
             worker_threads=config.worker_threads,
             limits=_limits(config),
