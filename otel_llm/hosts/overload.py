@@ -10,6 +10,7 @@ import gc
 import mmap
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,19 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):  # another C library
         return
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """What a host does about memory.
+
+    Attributes:
+        guard: says how much is left.
+        sheds: whether to give up what matters least when it is short, and not to refuse.
+    """
+
+    guard: MemoryGuard
+    sheds: bool
 
 
 class MemoryGuard:

@@ -18,7 +18,7 @@ from otel_llm.codecs.wire_logs import count_metrics, decode_logs
 from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
-from otel_llm.hosts.overload import Level, MemoryGuard
+from otel_llm.hosts.overload import Level, Overload
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.signals import ConsumeResult, Payload, Signal
@@ -233,8 +233,7 @@ class ReceiverConsumer:
         pipelines: those that name it, by signal.
         metrics: where items are counted.
         offers: what a pipeline's result becomes behind it.
-        guard: says how much memory is left.
-        sheds: whether to give up what matters least when that is short, and not to refuse.
+        overload: what to do when memory is short.
     """
 
     def __init__(
@@ -244,12 +243,10 @@ class ReceiverConsumer:
         metrics: Metrics,
         offers: Callable[[SignalPipeline, Payload], Iterable[tuple[FanOut, Payload]]],
         *,
-        guard: MemoryGuard,
-        sheds: bool,
+        overload: Overload,
     ) -> None:
         self._receiver = receiver
-        self._guard = guard
-        self._sheds = sheds
+        self._overload = overload
         self._pipelines = pipelines
         self._offers = offers
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
@@ -271,8 +268,8 @@ class ReceiverConsumer:
             raise MalformedError(
                 f"receiver {self._receiver} is in no {signal} pipeline; add it to service.pipelines.{signal}"
             )
-        level = self._guard.level()
-        if level is Level.NONE or (level is Level.SHORT and not self._sheds):
+        level = self._overload.guard.level()
+        if level is Level.NONE or (level is Level.SHORT and not self._overload.sheds):
             raise RefusedError("the process is short of memory", _RECOVERY_SECONDS, "overload")
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
         if level is Level.SHORT:
