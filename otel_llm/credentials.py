@@ -14,7 +14,7 @@ from otel_llm.errors import ConfigError
 
 # A setting of this type must be `${env:NAME}` in a configuration: the text itself would be in version control next.
 Secret: TypeAlias = Annotated[
-    str, msgspec.Meta(extra={"secret": True}, extra_json_schema={"writeOnly": True, "pattern": r"^\$\{.+\}$"})
+    str, msgspec.Meta(extra={"secret": True}, extra_json_schema={"writeOnly": True, "pattern": r"\$\{.+\}"})
 ]
 
 # A file is looked at no more often than this; whoever replaces one waits so long.

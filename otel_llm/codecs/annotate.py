@@ -28,13 +28,20 @@ class Annotation:
     Args:
         attributes: to set.
         trace_state: to put in place of what is there; None leaves that.
+        has_trace_state: whether there may be one; when there is none, spans need not be looked through for it.
     """
 
-    __slots__ = ("_added", "_keys", "_trace_state")
+    __slots__ = ("_added", "_keys", "_replaces_trace_state")
 
-    def __init__(self, attributes: Mapping[str, AttributeValue], trace_state: bytes | None = None) -> None:
+    def __init__(
+        self,
+        attributes: Mapping[str, AttributeValue],
+        trace_state: bytes | None = None,
+        *,
+        has_trace_state: bool = True,
+    ) -> None:
         self._keys = tuple(key.encode() for key in attributes)
-        self._trace_state = trace_state
+        self._replaces_trace_state = trace_state is not None and has_trace_state
         self._added = b"".join(_ENCODER.encode(key, value) for key, value in attributes.items())
         if trace_state is not None:
             self._added += b"\x1a" + protobuf.varint(len(trace_state)) + trace_state
@@ -46,7 +53,7 @@ class Annotation:
             MalformedError: the bytes are no span.
         """
         view = memoryview(body)
-        if self._trace_state is None and all(body.find(key, start, end) < 0 for key in self._keys):
+        if not self._replaces_trace_state and all(body.find(key, start, end) < 0 for key in self._keys):
             return [view[start:end], self._added]
         kept: list[Buffer] = [
             view[field:after] for tag, field, payload, after in protobuf.fields(body, start, end)
@@ -56,7 +63,7 @@ class Annotation:
 
     def _replaces(self, body: bytes, tag: int, payload: int, after: int) -> bool:
         if tag == _TRACE_STATE:
-            return self._trace_state is not None
+            return self._replaces_trace_state
         if tag != _ATTRIBUTES:
             return False
         key = b""

@@ -53,7 +53,7 @@ class AdminConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     endpoint: str | None = "127.0.0.1:13133"
     """Where to listen, as host:port; `null` for nowhere."""
 
-    tls: TlsConfig | None = None
+    tls: TlsConfig | msgspec.UnsetType = msgspec.UNSET
     """Certificate and key for HTTPS. Plain HTTP without it."""
 
     keys: tuple[KeyConfig, ...] = ()

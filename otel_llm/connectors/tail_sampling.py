@@ -45,6 +45,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1024 * 1024
 # What a held part costs beyond its bytes: objects and places in collections.
 _PART_BYTES: Final = 400
+_STALE_DEADLINES: Final = 1024
 # What is let go of is offered in pieces of about this size.
 _OFFER_BYTES: Final = 1024 * 1024
 
@@ -269,6 +270,10 @@ class TailSampling:
         if deadline < trace.deadline:
             trace.deadline = deadline
             heapq.heappush(self._deadlines, (deadline, trace_id))
+            if len(self._deadlines) > _STALE_DEADLINES + 4 * len(self._traces):
+                # Most are of traces that were decided on before.
+                self._deadlines = [(one.deadline, key) for key, one in self._traces.items()]
+                heapq.heapify(self._deadlines)
 
     def _decide(self, trace_id: bytes, trace: _Trace) -> None:
         """Decide on a trace with what is known."""
@@ -363,7 +368,17 @@ def _annotated(part: _Part, decision: _Decision) -> Payload:
     if part.is_plain and not decision.threshold:
         return Payload("traces", (part.body,), part.items, len(part.body))
     layout = read_layout(part.body)
-    annotations = [_annotation(read_facts(part.body, start, end), decision) for _, start, end in layout.items()]
+    # Most spans of a trace get the same.
+    usual = {is_root: _annotation(is_root, b"", decision) for is_root in (False, True)}
+    annotations: list[Annotation | None] = []
+    for _, start, end in layout.items():
+        facts = read_facts(part.body, start, end)
+        if facts is None:
+            annotations.append(None)
+        elif facts.trace_state:
+            annotations.append(_annotation(facts.is_root, facts.trace_state, decision))
+        else:
+            annotations.append(usual[facts.is_root])
     if not any(annotations):
         return Payload("traces", (part.body,), part.items, len(part.body))
     return annotate(layout, annotations)
@@ -373,21 +388,22 @@ def _word(decision: _Decision) -> OtelLlmSamplingDecision:
     return "sampled_out" if decision.threshold is None else "kept"
 
 
-def _annotation(facts: SpanFacts | None, decision: _Decision) -> Annotation | None:
-    if facts is None or decision.threshold is None:
+def _annotation(is_root: bool, trace_state: bytes, decision: _Decision) -> Annotation | None:  # noqa: FBT001 - a fact
+    if decision.threshold is None:
         return None
     attributes: dict[str, AttributeValue] = {}
-    if facts.is_root:
+    if is_root:
         attributes[names.OTEL_LLM_SAMPLING_RULE] = decision.rule
         if decision.is_overflow:
             attributes[names.OTEL_LLM_SAMPLING_OVERFLOW] = True
-    before = threshold_in(facts.trace_state)
+    before = threshold_in(trace_state)
     threshold = max(before, decision.threshold)
     if threshold:
         attributes[names.OTEL_LLM_SAMPLING_ADJUSTED_COUNT] = adjusted_count(threshold)
     if not attributes:
         return None
-    return Annotation(attributes, with_threshold(facts.trace_state, threshold) if threshold > before else None)
+    changed = with_threshold(trace_state, threshold) if threshold > before else None
+    return Annotation(attributes, changed, has_trace_state=bool(trace_state))
 
 
 def _rules(config: Config) -> Rules:

@@ -58,9 +58,9 @@ class Authorization:
     def __init__(self, config: AuthConfig, setting: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._setting = setting
-        self._value = _value(config, setting)
         file = config.token_file if config.username is None else config.password_file
         self._watch = FileWatch([] if file is None else [file], monotonic)
+        self._value = _value(config, setting)
         self._log = LogLimiter(_LOGGER, monotonic)
 
     def value(self) -> str:

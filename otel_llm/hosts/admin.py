@@ -15,7 +15,7 @@ from otel_llm.http.message import HttpError, Request, Response, Route, admit_any
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
 from otel_llm.receivers.auth import AuthConfig, Authenticator
-from otel_llm.receivers.endpoint import parse_endpoint, server_context
+from otel_llm.receivers.endpoint import given, parse_endpoint, server_context
 from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.telemetry import Metrics
 
@@ -47,7 +47,7 @@ def admin_server(
         ConfigError: the endpoint is not host:port, or a file of keys or TLS cannot be used.
     """
     address = parse_endpoint(config.endpoint or "", f"{_SETTING}.endpoint")
-    tls = None if config.tls is None else server_context(config.tls, f"{_SETTING}.tls")
+    tls = given(config.tls)
     admit = _admission(config)
 
     def healthz(request: Request) -> Response:  # noqa: ARG001 - a handler's signature
@@ -72,8 +72,8 @@ def admin_server(
     settings = Settings(
         host=address.host,
         port=address.port,
-        tls=tls,
-        renewed_tls=None if config.tls is None else TlsRenewal(config.tls, f"{_SETTING}.tls").context,
+        tls=None if tls is None else server_context(tls, f"{_SETTING}.tls"),
+        renewed_tls=None if tls is None else TlsRenewal(tls, f"{_SETTING}.tls").context,
         worker_threads=1,
         # Nobody has anything to send here.
         limits=Limits(body_bytes=64 * 1024, in_flight_bytes=1024 * 1024, connections=64),

@@ -32,7 +32,7 @@ from otel_llm.hosts.admin import admin_server
 from otel_llm.hosts.anchors import anchor_all, keep_up
 from otel_llm.hosts.log_reporter import LogReporter
 from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
-from otel_llm.hosts.overload import MemoryGuard
+from otel_llm.hosts.overload import MemoryGuard, Overload
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
     MetricPipeline,
@@ -112,8 +112,9 @@ class _Graph:
             self._shutdown_at_once(self.deliveries.values(), 0)
             raise ConfigError(problems)
         self._stages = Stages(settings, self.pipelines, connectors)
-        limit = settings.service.overload.memory_limit_mib
-        self._guard = MemoryGuard(None if limit is None else limit * 1024 * 1024, clock.monotonic)
+        overload = settings.service.overload
+        limit = None if overload.memory_limit_mib is None else overload.memory_limit_mib * 1024 * 1024
+        self._overload = Overload(MemoryGuard(limit, clock.monotonic), overload.when_short == "shed")
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
 
     def _make_pipeline(self, settings: PipelineSettings) -> SignalPipeline:
@@ -143,8 +144,7 @@ class _Graph:
             by_signal,
             self._metrics,
             self._stages,
-            guard=self._guard,
-            sheds=self.settings.service.overload.when_short == "shed",
+            overload=self._overload,
         )
 
     def start(self) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
 _STATM: Final = Path("/proc/self/statm")
-_PAGE_BYTES: Final = 4096
 _LOOK_SECONDS: Final = 0.1
 _TRIM_SECONDS: Final = 5.0
 # From here on there is room only for what is in flight already.
@@ -32,7 +33,7 @@ class Level(Enum):
 def resident_bytes() -> int | None:
     """Memory that the process uses; None where nobody says, which is anywhere but on Linux."""
     try:
-        return int(_STATM.read_bytes().split()[1]) * _PAGE_BYTES
+        return int(_STATM.read_bytes().split()[1]) * mmap.PAGESIZE
     except (OSError, IndexError, ValueError):
         return None
 
@@ -44,6 +45,19 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):  # another C library
         return
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """What a host does about memory.
+
+    Attributes:
+        guard: says how much is left.
+        sheds: whether to give up what matters least when it is short, and not to refuse.
+    """
+
+    guard: MemoryGuard
+    sheds: bool
 
 
 class MemoryGuard:

@@ -19,7 +19,7 @@ from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
 from otel_llm.hosts.outputs import Outputs
-from otel_llm.hosts.overload import Level, MemoryGuard
+from otel_llm.hosts.overload import Level, Overload
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.signals import ConsumeResult, Payload, Signal
@@ -246,8 +246,7 @@ class ReceiverConsumer:
         pipelines: those that name it, by signal.
         metrics: where items are counted.
         behind: what comes behind these pipelines.
-        guard: says how much memory is left.
-        sheds: whether to give up what matters least when that is short, and not to refuse.
+        overload: what to do when memory is short.
 
     Attributes:
         may_wait: consuming may wait for a disk.
@@ -260,12 +259,10 @@ class ReceiverConsumer:
         metrics: Metrics,
         behind: Behind,
         *,
-        guard: MemoryGuard,
-        sheds: bool,
+        overload: Overload,
     ) -> None:
         self._receiver = receiver
-        self._guard = guard
-        self._sheds = sheds
+        self._overload = overload
         self._pipelines = pipelines
         self._behind = behind
         self.may_wait = any(behind.may_wait(one) for several in pipelines.values() for one in several)
@@ -288,8 +285,8 @@ class ReceiverConsumer:
             raise MalformedError(
                 f"receiver {self._receiver} is in no {signal} pipeline; add it to service.pipelines.{signal}"
             )
-        level = self._guard.level()
-        if level is Level.NONE or (level is Level.SHORT and not self._sheds):
+        level = self._overload.guard.level()
+        if level is Level.NONE or (level is Level.SHORT and not self._overload.sheds):
             raise RefusedError("the process is short of memory", _RECOVERY_SECONDS, "overload")
         results = [(pipeline, pipeline.process(body)) for pipeline in pipelines]
         if level is Level.SHORT:

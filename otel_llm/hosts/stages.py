@@ -1,8 +1,10 @@
 """What happens to a payload behind its pipeline: its deliveries, and through connectors the pipelines behind those.
 
-receiver -> pipeline -> FanOut
-`-> Splitter -> pipelines -> FanOut ...         all of it offered as one
-`-> Delivery -> Holder ~~> pipelines -> FanOut  later, on a thread of the holder's
+    receiver -> pipeline -> FanOut
+                        `-> Splitter -> pipelines -> FanOut ...         all of it offered as one
+                        `-> Delivery -> Holder ~~> pipelines -> FanOut  later, on a thread of the holder's
+
+A pipeline knows nothing of what is behind it; here is where they are joined.
 """
 
 from __future__ import annotations

@@ -98,9 +98,10 @@ class Authenticator:
     def __init__(self, config: AuthConfig, setting: str, monotonic: Callable[[], float]) -> None:
         self._config = config
         self._setting = setting
-        self._keys = _read_keys(config, setting)
         files = [file for key in config.keys for file in (key.token_file, key.password_file) if file is not None]
+        # Before they are read: a change in between is seen.
         self._watch = FileWatch([*files, *([config.keys_file] if config.keys_file else [])], monotonic)
+        self._keys = _read_keys(config, setting)
         self._reading = threading.Lock()
 
     @property

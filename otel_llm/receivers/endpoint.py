@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -53,6 +53,17 @@ def cannot_listen(address: Address, setting: str, why: str) -> ConfigError:
     """The error for an address that cannot be bound."""
     hint = f"stop what uses it (to see what does: ss -ltnp 'sport = :{address.port}'), or choose another port"
     return ConfigError([f"{setting}: cannot listen on {address} ({why}); {hint}"])
+
+
+Section = TypeVar("Section", bound=msgspec.Struct)
+
+
+def given(section: Section | msgspec.UnsetType) -> Section | None:
+    """A section that may be left out; None when it was.
+
+    `tls:` or `auth:` with nothing in it is not left out but incomplete: a listener must not be open by mistake.
+    """
+    return None if isinstance(section, msgspec.UnsetType) else section
 
 
 class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,7 +127,7 @@ def server_context(tls: TlsConfig, setting: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a file may be gone again since
         files = f"{tls.cert_file} and {tls.key_file}"
         raise ConfigError(
             [f"{setting}: {files} are not a PEM certificate and its unencrypted key ({error})"]
@@ -124,7 +135,7 @@ def server_context(tls: TlsConfig, setting: str) -> ssl.SSLContext:
     if tls.client_ca_file is not None:
         try:
             context.load_verify_locations(tls.client_ca_file)
-        except ssl.SSLError as error:
+        except OSError as error:
             raise ConfigError([f"{setting}.client_ca_file: {tls.client_ca_file} holds no PEM certificate"]) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context

@@ -21,7 +21,7 @@ from otel_llm.http.shared import Limits
 from otel_llm.receivers import answers
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.auth import AuthConfig
-from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
+from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, given, parse_endpoint, server_context
 from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
 from otel_llm.receivers.inflate import ACCEPTED, CODINGS, InflateLimitError, inflate
 from otel_llm.receivers.tls_renewal import TlsRenewal
@@ -56,9 +56,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     endpoint: str = "127.0.0.1:4318"
     """Where to listen, as host:port. Port 0 takes any that is free; `:4318` listens on all interfaces."""
-    tls: TlsConfig | None = None
+    tls: TlsConfig | msgspec.UnsetType = msgspec.UNSET
     """Certificate and key for HTTPS. Plain HTTP without it."""
-    auth: AuthConfig | None = None
+    auth: AuthConfig | msgspec.UnsetType = msgspec.UNSET
     """Who may send. Everybody by default."""
     cors: CorsConfig | None = None
     """Which web pages may send telemetry. None by default."""
@@ -96,7 +96,7 @@ class OtlpHttpReceiver:
         self._setting = setting
         self._address = parse_endpoint(config.endpoint, f"{setting}.endpoint")
         self._cors = None if config.cors is None else _Cors(config.cors)
-        self._gatekeeper = Gatekeeper(config.auth, f"{setting}.auth")
+        self._gatekeeper = Gatekeeper(given(config.auth), f"{setting}.auth")
         self._server: HttpServer | None = None
         self._consumer: Consumer | None = None
         self._stopping = False
@@ -113,13 +113,14 @@ class OtlpHttpReceiver:
         Raises:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
-        config = self._config
         self._consumer = consumer
+        config, tls = self._config, given(self._config.tls)
+        renewal = None if tls is None else TlsRenewal(tls, f"{self._setting}.tls")
         settings = Settings(
             host=self._address.host,
             port=self._address.port,
-            tls=None if config.tls is None else server_context(config.tls, f"{self._setting}.tls"),
-            renewed_tls=None if config.tls is None else TlsRenewal(config.tls, f"{self._setting}.tls").context,
+            tls=None if tls is None else server_context(tls, f"{self._setting}.tls"),
+            renewed_tls=None if renewal is None else renewal.context,
             reuse_port=config.reuse_port,
             worker_threads=max(config.worker_threads, _WAITING_THREADS) if self._may_wait() else config.worker_threads,
             limits=_limits(config),
@@ -276,10 +277,11 @@ def _json_to_protobuf(signal: Signal, body: bytes) -> bytes:
 
 
 def _limits(config: Config) -> Limits:
+    auth = given(config.auth)
     return Limits(
         body_bytes=config.max_request_body_size,
         in_flight_bytes=config.max_in_flight_size,
-        account_bytes=config.max_in_flight_size if config.auth is None else config.auth.max_tenant_in_flight_size,
+        account_bytes=config.max_in_flight_size if auth is None else auth.max_tenant_in_flight_size,
         connections=config.max_connections,
         idle_seconds=config.idle_timeout_seconds,
         head_seconds=config.read_header_timeout_seconds,
@@ -339,6 +341,7 @@ def create(
         ConfigError: the endpoint is not host:port, or a TLS or key file cannot be used.
     """
     setting = setting or f"receivers.{name}"
-    if config.tls is not None:
-        server_context(config.tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
+    tls = given(config.tls)
+    if tls is not None:
+        server_context(tls, f"{setting}.tls")  # what is wrong with the files is said before anything starts
     return OtlpHttpReceiver(config, Accounts(metrics or Metrics(), name), setting)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from otel_llm.clock import SystemClock
+from otel_llm.errors import ConfigError
+from otel_llm.telemetry import Metrics
 from tests.config.documents import SMALL, Folder
 
 
@@ -55,3 +58,14 @@ def test_a_setting_for_a_secret_takes_a_variable_and_nothing_else(folder: Folder
         (problem,) = folder.problems(text)
         assert problem.startswith("exporters.otlp_http.auth.token: expected ${env:NAME}, got a secret itself")
         assert value not in problem
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_section_for_keys_or_certificates_with_nothing_in_it_is_no_open_door(folder: Folder, protocol: str):
+    for section, said in (("auth", "expected keys"), ("tls", "cert_file: expected a string, got nothing")):
+        text = SMALL.replace("  otlp:\n", f"  otlp: {{protocols: {{{protocol}: {{{section}: }}}}}}\n", 1)
+        path = f"receivers.otlp.protocols.{protocol}.{section}"
+        with pytest.raises(ConfigError) as caught:
+            folder.load(text).receivers[0].create_receiver(Metrics(), SystemClock())
+        assert caught.value.problems[0].startswith(path)
+        assert said in caught.value.problems[0]

@@ -285,3 +285,13 @@ def _bare(spans: Iterable[Span]) -> set[bytes]:
         bare.attributes.extend(attributes)
         found.add(bare.SerializeToString(deterministic=True))
     return found
+
+
+def test_deadlines_of_traces_that_were_decided_on_do_not_pile_up() -> None:
+    sampler = Sampler()
+    sampler.send(call(1, "waiting"))
+    for trace in range(2, 5000):
+        sampler.send(call(trace, status=2))
+    assert len(sampler.sampling._deadlines) < 1100
+    sampler.wait(40.0)
+    assert (sampler.counted("kept"), sampler.counted("sampled_out")) == (4998, 1)

@@ -12,7 +12,7 @@ from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut
 from otel_llm.errors import RefusedError
 from otel_llm.hosts.outputs import Outputs
-from otel_llm.hosts.overload import Level, MemoryGuard, give_back, resident_bytes
+from otel_llm.hosts.overload import Level, MemoryGuard, Overload, give_back, resident_bytes
 from otel_llm.hosts.signal_pipelines import ReceiverConsumer, TracePipeline
 from otel_llm.pipeline import Pipeline
 from otel_llm.signals import Payload
@@ -102,8 +102,7 @@ def consumer(memory: Memory, *, sheds: bool) -> tuple[ReceiverConsumer, Delivery
         {"traces": [pipeline]},
         memory.metrics,
         Directly(),
-        guard=memory.guard,
-        sheds=sheds,
+        overload=Overload(memory.guard, sheds),
     )
     return made, delivery
 

@@ -27,7 +27,7 @@ from otel_llm.signals import ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 from tests.certificates import Certificates
 from tests.receivers.otlp_client import refusals, send, some_spans
-from tests.receivers.recording import DEADLINE_SECONDS, RecordingConsumer
+from tests.receivers.recording import DEADLINE_SECONDS, RawClient, RecordingConsumer
 
 METHODS: dict[Signal, str] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -256,3 +256,29 @@ def test_a_protocol_without_a_value_has_its_defaults_and_an_absent_one_is_off() 
     assert one.grpc is None
     with pytest.raises(ConfigError, match=r"receivers\.otlp\.protocols: expected grpc, http or both"):
         otlp.create(otlp.Config(protocols=otlp.Protocols()), Context("otlp", Metrics(), SystemClock()))
+
+
+def test_connections_beyond_the_limit_are_closed_and_the_others_go_on(start: Start) -> None:
+    receiver = start(RecordingConsumer(), max_connections=2)
+    with RawClient(int(receiver.endpoint.rpartition(":")[2])) as first, grpc.insecure_channel(receiver.endpoint) as two:
+        first.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        assert first._receive()
+        assert two.unary_unary(METHODS["traces"])(b"", timeout=DEADLINE_SECONDS) == b""
+        with RawClient(int(receiver.endpoint.rpartition(":")[2])) as third:
+            assert third.closed()
+        assert two.unary_unary(METHODS["traces"])(b"", timeout=DEADLINE_SECONDS) == b""
+
+
+def test_a_connection_without_calls_is_closed(start: Start) -> None:
+    receiver = start(RecordingConsumer(), idle_timeout_seconds=0.05)
+    with RawClient(int(receiver.endpoint.rpartition(":")[2])) as idle:
+        idle.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        while idle._receive():
+            pass
+
+
+def test_metadata_beyond_the_limit_is_refused(start: Start) -> None:
+    receiver = start(RecordingConsumer())
+    with grpc.insecure_channel(receiver.endpoint) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(METHODS["traces"])(b"", metadata=(("x", "y" * 40_000),), timeout=DEADLINE_SECONDS)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
