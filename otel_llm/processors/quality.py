@@ -152,14 +152,20 @@ class Quality:
             height = self._traces.height(*operation.identity, is_agent=name in _AGENTS)
             if name in _AGENTS:
                 findings.note("agent_recursion", height >= DEEPEST)
-        if name in _INFERENCE or name in ("execute_tool", "embeddings"):
-            self._calls(operation, findings, failed=failed, is_new=is_new)
+        if name in _INFERENCE or name == "embeddings":
+            self._row_of_failures(operation, operation.request_model, findings, failed=failed)
+            if is_new and not failed:
+                self._times(operation, name, findings)
+        elif name == "execute_tool":
+            self._row_of_failures(operation, operation.text(names.GEN_AI_TOOL_NAME), findings, failed=failed)
 
     def _answer(self, operation: Operation, findings: Findings) -> None:
+        if operation.get(names.GEN_AI_OUTPUT_MESSAGES) is None:
+            self._without_content(operation, findings)
+            return
         reason = self._reader.skips(operation)
         if reason is not None:
             self._skipped.add(1, reason)
-        if reason is not None or operation.get(names.GEN_AI_OUTPUT_MESSAGES) is None:
             self._without_content(operation, findings)
             return
         answer = read_answer(operation.output_messages)
@@ -220,25 +226,22 @@ class Quality:
             findings.note("agent_loop", self._traces.stepped(operation.trace_id, operation.span_id, step))
         return failed
 
-    def _calls(self, operation: Operation, findings: Findings, *, failed: bool, is_new: bool) -> None:
-        """Failures in a row, and how long it took."""
-        target = operation.text(names.GEN_AI_TOOL_NAME) or operation.request_model
+    def _row_of_failures(self, operation: Operation, target: str | None, findings: Findings, *, failed: bool) -> None:
         if "retry_storm" in self._on and target is not None:
-            storm = self._traces.called(operation.trace_id, operation.span_id, target, failed=failed)
-            findings.note("retry_storm", storm)
-        if failed or not is_new or operation.operation_name == "execute_tool":
-            return
+            trace_id, span_id, _ = operation.identity
+            findings.note("retry_storm", self._traces.called(trace_id, span_id, target, failed=failed))
+
+    def _times(self, operation: Operation, name: str, findings: Findings) -> None:
+        """Duration and rate, held against those of late."""
         seconds = (operation.end_unix_nano - operation.start_unix_nano) / _NANO
         if seconds <= 0 or not operation.start_unix_nano:
             return
         model = operation.response_model or operation.request_model
-        kind = tuple(
-            (one or "")[:_VALUE_LENGTH_LIMIT] for one in (operation.operation_name, operation.provider_name, model)
-        )
+        kind = tuple((one or "")[:_VALUE_LENGTH_LIMIT] for one in (name, operation.provider_name, model))
         if "slow" in self._on:
             findings.note("slow", outliers.is_slow(self._levels.update((*kind, "seconds"), seconds)))
-        rate = _tokens_a_second(operation, seconds)
-        if "slow_output" in self._on and rate is not None:
+        rate = _tokens_a_second(operation, seconds) if "slow_output" in self._on else None
+        if rate is not None:
             findings.note("slow_output", outliers.is_low(self._levels.update((*kind, "rate"), rate)))
 
     def _count(self, operation: Operation, findings: Findings, counts: Tally[tuple[_Segment, Signal, bool]]) -> None:
