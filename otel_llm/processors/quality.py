@@ -49,6 +49,8 @@ _SEGMENT: Final = (
 )
 _KEYS: Final = {signal: f"otel_llm.quality.{signal}" for signal in get_args(Signal)}
 _Segment = tuple[str, ...]
+# What was found of how many operations: most of a request have the same checks and flags, and are counted at once.
+_Counts = Tally[tuple[_Segment, tuple[Signal, ...], tuple[Signal, ...]]]
 
 
 class Quality:
@@ -126,7 +128,7 @@ class Quality:
         self._each(operations, found)
 
     def _each(self, operations: Iterable[Operation], found: Mapping[int, Findings]) -> None:
-        counts: Tally[tuple[_Segment, Signal, bool]] = Tally()
+        counts: _Counts = Tally()
         try:
             for operation in operations:
                 if _is_done(operation):
@@ -138,8 +140,11 @@ class Quality:
                 if is_new:
                     self._count(operation, findings, counts)
         finally:
-            for (segment, signal, is_raised), number in counts.items():
-                (self._raised if is_raised else self._checked).add(number, signal, *segment)
+            for (segment, checked, raised), number in counts.items():
+                for signal in checked:
+                    self._checked.add(number, signal, *segment)
+                for signal in raised:
+                    self._raised.add(number, signal, *segment)
 
     def _look(self, operation: Operation, findings: Findings, *, is_new: bool) -> None:
         name = operation.operation_name
@@ -244,14 +249,11 @@ class Quality:
         if rate is not None:
             findings.note("slow_output", outliers.is_low(self._levels.update((*kind, "rate"), rate)))
 
-    def _count(self, operation: Operation, findings: Findings, counts: Tally[tuple[_Segment, Signal, bool]]) -> None:
+    def _count(self, operation: Operation, findings: Findings, counts: _Counts) -> None:
         if not findings.checked:
             return
         segment = _segment(operation)
-        for signal in findings.checked:
-            counts[segment, signal, False] += 1
-        for signal in findings.raised:
-            counts[segment, signal, True] += 1
+        counts[segment, tuple(findings.checked), tuple(findings.raised)] += 1
         for signal, score in findings.scores.items():
             self._scores.record(score, signal, *segment)
 
