@@ -168,13 +168,17 @@ class Quality:
         if operation.get(names.GEN_AI_OUTPUT_MESSAGES) is None:
             self._without_content(operation, findings)
             return
-        reason = self._reader.skips(operation)
-        if reason is not None:
-            self._skipped.add(1, reason)
+        if not self._is_readable(operation, names.GEN_AI_OUTPUT_MESSAGES):
             self._without_content(operation, findings)
             return
         answer = read_answer(operation.output_messages)
         self._checks.run(answer, self._asked(operation, answer), findings)
+
+    def _is_readable(self, operation: Operation, key: str) -> bool:
+        reason = self._reader.skips(operation, key)
+        if reason is not None:
+            self._skipped.add(1, reason)
+        return reason is None
 
     def _without_content(self, operation: Operation, findings: Findings) -> None:
         """What the numbers alone tell."""
@@ -185,7 +189,8 @@ class Quality:
 
     def _asked(self, operation: Operation, answer: Answer) -> Asked:
         instructions = self._reader.instructions(operation)
-        messages = operation.input_messages
+        # A history that is too long does not keep the answer from being looked at.
+        messages = operation.input_messages if self._is_readable(operation, names.GEN_AI_INPUT_MESSAGES) else ()
         schema = self._reader.schema(operation)
         if schema is None and self._schemas:
             schema = self._schemas.get(operation.text(names.GEN_AI_PROMPT_NAME) or "")
