@@ -595,7 +595,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
         OTEL_LLM_EVALUATION_TARGET: frozenset({"known", "unknown", "unchecked"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
-        OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "invalid", "refused", "unauthorized"}),
+        OTEL_LLM_FEEDBACK_OUTCOME: frozenset(
+            {"accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"}
+        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
@@ -1012,7 +1014,7 @@ class OtelLlmExportOutcomeValues:
     TOO_LARGE: Final = "too_large"
 
 
-OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "invalid", "refused", "unauthorized"]
+OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"]
 
 
 class OtelLlmFeedbackOutcomeValues:
@@ -1020,6 +1022,7 @@ class OtelLlmFeedbackOutcomeValues:
 
     ACCEPTED: Final = "accepted"
     DUPLICATE: Final = "duplicate"
+    RESOLVED: Final = "resolved"
     INVALID: Final = "invalid"
     REFUSED: Final = "refused"
     UNAUTHORIZED: Final = "unauthorized"
