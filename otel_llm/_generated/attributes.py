@@ -710,6 +710,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
         OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
+        OTEL_LLM_FEEDBACK_OUTCOME: frozenset(
+            {"accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"}
+        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_RELOAD_OUTCOME: frozenset({"success", "failure"}),
@@ -1191,7 +1194,7 @@ class OtelLlmExportOutcomeValues:
     TOO_LARGE: Final = "too_large"
 
 
-OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "invalid", "refused", "unauthorized"]
+OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"]
 
 
 class OtelLlmFeedbackOutcomeValues:
@@ -1199,6 +1202,7 @@ class OtelLlmFeedbackOutcomeValues:
 
     ACCEPTED: Final = "accepted"
     DUPLICATE: Final = "duplicate"
+    RESOLVED: Final = "resolved"
     INVALID: Final = "invalid"
     REFUSED: Final = "refused"
     UNAUTHORIZED: Final = "unauthorized"

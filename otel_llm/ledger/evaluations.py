@@ -44,6 +44,10 @@ _UPSERT: Final = (
     f"{', '.join(f'{name} = excluded.{name}' for name in _CHANGED)} "
     "WHERE excluded.time_unix_nano >= evaluations.time_unix_nano"
 )
+_FORGET_EARLY: Final = (
+    "DELETE FROM evaluations WHERE trace_id IS NULL AND response_id = ? AND name = ? AND evaluator_id = ? "
+    "AND evaluator_version = ?"
+)
 _FIND: Final[Mapping[str, str]] = {
     "span": "trace_id = ? AND span_id = ?",
     "response": "response_id = ? ORDER BY start_unix_nano DESC",
@@ -122,6 +126,10 @@ def record_evaluations(connection: sqlite3.Connection, evaluations: Iterable[Eva
     for one in evaluations:
         is_new = connection.execute("SELECT 1 FROM evaluations WHERE id = ?", (one.id,)).fetchone() is None
         connection.execute(_UPSERT, _values(one))
+        if one.target.span_id and one.target.response_id:
+            # The same that came before its span did, when only the response was known.
+            early = (one.target.response_id, one.name, one.evaluator_id, one.evaluator_version)
+            is_new = connection.execute(_FORGET_EARLY, early).rowcount == 0 and is_new
         recorded.append(Recorded(one, is_new, find_operation(connection, one.target)))
     return recorded
 

@@ -86,6 +86,7 @@ _EVALUATIONS: Final = (
     )
     """,
     "CREATE INDEX evaluations_by_time ON evaluations (time_unix_nano)",
+    "CREATE INDEX evaluations_by_response ON evaluations (response_id) WHERE response_id IS NOT NULL",
     "CREATE INDEX operations_by_response ON operations (response_id) WHERE response_id IS NOT NULL",
 )
 

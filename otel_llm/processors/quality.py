@@ -49,6 +49,8 @@ _SEGMENT: Final = (
 )
 _KEYS: Final = {signal: f"otel_llm.quality.{signal}" for signal in get_args(Signal)}
 _Segment = tuple[str, ...]
+# What was found of how many operations: most of a request have the same checks and flags, and are counted at once.
+_Counts = Tally[tuple[_Segment, tuple[Signal, ...], tuple[Signal, ...]]]
 
 
 class Quality:
@@ -126,7 +128,7 @@ class Quality:
         self._each(operations, found)
 
     def _each(self, operations: Iterable[Operation], found: Mapping[int, Findings]) -> None:
-        counts: Tally[tuple[_Segment, Signal, bool]] = Tally()
+        counts: _Counts = Tally()
         try:
             for operation in operations:
                 if _is_done(operation):
@@ -138,8 +140,11 @@ class Quality:
                 if is_new:
                     self._count(operation, findings, counts)
         finally:
-            for (segment, signal, is_raised), number in counts.items():
-                (self._raised if is_raised else self._checked).add(number, signal, *segment)
+            for (segment, checked, raised), number in counts.items():
+                for signal in checked:
+                    self._checked.add(number, signal, *segment)
+                for signal in raised:
+                    self._raised.add(number, signal, *segment)
 
     def _look(self, operation: Operation, findings: Findings, *, is_new: bool) -> None:
         name = operation.operation_name
@@ -152,18 +157,28 @@ class Quality:
             height = self._traces.height(*operation.identity, is_agent=name in _AGENTS)
             if name in _AGENTS:
                 findings.note("agent_recursion", height >= DEEPEST)
-        if name in _INFERENCE or name in ("execute_tool", "embeddings"):
-            self._calls(operation, findings, failed=failed, is_new=is_new)
+        if name in _INFERENCE or name == "embeddings":
+            self._row_of_failures(operation, operation.request_model, findings, failed=failed)
+            if is_new and not failed:
+                self._times(operation, name, findings)
+        elif name == "execute_tool":
+            self._row_of_failures(operation, operation.text(names.GEN_AI_TOOL_NAME), findings, failed=failed)
 
     def _answer(self, operation: Operation, findings: Findings) -> None:
-        reason = self._reader.skips(operation)
-        if reason is not None:
-            self._skipped.add(1, reason)
-        if reason is not None or operation.get(names.GEN_AI_OUTPUT_MESSAGES) is None:
+        if operation.get(names.GEN_AI_OUTPUT_MESSAGES) is None:
+            self._without_content(operation, findings)
+            return
+        if not self._is_readable(operation, names.GEN_AI_OUTPUT_MESSAGES):
             self._without_content(operation, findings)
             return
         answer = read_answer(operation.output_messages)
         self._checks.run(answer, self._asked(operation, answer), findings)
+
+    def _is_readable(self, operation: Operation, key: str) -> bool:
+        reason = self._reader.skips(operation, key)
+        if reason is not None:
+            self._skipped.add(1, reason)
+        return reason is None
 
     def _without_content(self, operation: Operation, findings: Findings) -> None:
         """What the numbers alone tell."""
@@ -174,7 +189,8 @@ class Quality:
 
     def _asked(self, operation: Operation, answer: Answer) -> Asked:
         instructions = self._reader.instructions(operation)
-        messages = operation.input_messages
+        # A history that is too long does not keep the answer from being looked at.
+        messages = operation.input_messages if self._is_readable(operation, names.GEN_AI_INPUT_MESSAGES) else ()
         schema = self._reader.schema(operation)
         if schema is None and self._schemas:
             schema = self._schemas.get(operation.text(names.GEN_AI_PROMPT_NAME) or "")
@@ -220,35 +236,29 @@ class Quality:
             findings.note("agent_loop", self._traces.stepped(operation.trace_id, operation.span_id, step))
         return failed
 
-    def _calls(self, operation: Operation, findings: Findings, *, failed: bool, is_new: bool) -> None:
-        """Failures in a row, and how long it took."""
-        target = operation.text(names.GEN_AI_TOOL_NAME) or operation.request_model
+    def _row_of_failures(self, operation: Operation, target: str | None, findings: Findings, *, failed: bool) -> None:
         if "retry_storm" in self._on and target is not None:
-            storm = self._traces.called(operation.trace_id, operation.span_id, target, failed=failed)
-            findings.note("retry_storm", storm)
-        if failed or not is_new or operation.operation_name == "execute_tool":
-            return
+            trace_id, span_id, _ = operation.identity
+            findings.note("retry_storm", self._traces.called(trace_id, span_id, target, failed=failed))
+
+    def _times(self, operation: Operation, name: str, findings: Findings) -> None:
+        """Duration and rate, held against those of late."""
         seconds = (operation.end_unix_nano - operation.start_unix_nano) / _NANO
         if seconds <= 0 or not operation.start_unix_nano:
             return
         model = operation.response_model or operation.request_model
-        kind = tuple(
-            (one or "")[:_VALUE_LENGTH_LIMIT] for one in (operation.operation_name, operation.provider_name, model)
-        )
+        kind = tuple((one or "")[:_VALUE_LENGTH_LIMIT] for one in (name, operation.provider_name, model))
         if "slow" in self._on:
             findings.note("slow", outliers.is_slow(self._levels.update((*kind, "seconds"), seconds)))
-        rate = _tokens_a_second(operation, seconds)
-        if "slow_output" in self._on and rate is not None:
+        rate = _tokens_a_second(operation, seconds) if "slow_output" in self._on else None
+        if rate is not None:
             findings.note("slow_output", outliers.is_low(self._levels.update((*kind, "rate"), rate)))
 
-    def _count(self, operation: Operation, findings: Findings, counts: Tally[tuple[_Segment, Signal, bool]]) -> None:
+    def _count(self, operation: Operation, findings: Findings, counts: _Counts) -> None:
         if not findings.checked:
             return
         segment = _segment(operation)
-        for signal in findings.checked:
-            counts[segment, signal, False] += 1
-        for signal in findings.raised:
-            counts[segment, signal, True] += 1
+        counts[segment, tuple(findings.checked), tuple(findings.raised)] += 1
         for signal, score in findings.scores.items():
             self._scores.record(score, signal, *segment)
 

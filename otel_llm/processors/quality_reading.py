@@ -82,20 +82,16 @@ class Reader:
         self._tools = _Remembered(_read_offered)
         self._schemas = _Remembered(decoded)
 
-    def skips(self, operation: Operation) -> SkipReason | None:
-        """Why the content of an operation cannot be looked at; None when it can, or there is none."""
-        for key in (names.GEN_AI_OUTPUT_MESSAGES, names.GEN_AI_INPUT_MESSAGES):
-            value = operation.get(key)
-            if value is None:
-                continue
-            if isinstance(value, str):
-                if len(value) > self._max:
-                    return "too_large"
-                if not value.lstrip().startswith("["):
-                    return "not_messages"
-            elif isinstance(value, bytes) or not isinstance(value, Sequence):
-                return "not_messages"
-        return None
+    def skips(self, operation: Operation, key: str) -> SkipReason | None:
+        """Why the messages of an attribute cannot be looked at; None when they can, or there are none."""
+        value = operation.get(key)
+        if value is None:
+            return None
+        if isinstance(value, str):
+            if len(value) > self._max:
+                return "too_large"
+            return None if value.lstrip().startswith("[") else "not_messages"
+        return "not_messages" if isinstance(value, bytes) or not isinstance(value, Sequence) else None
 
     def instructions(self, operation: Operation) -> Instructions:
         """The system instructions."""

@@ -6,7 +6,8 @@ The body is one JSON object or a list of them:
 
 `trace_id` (32 hex digits), `trace_id` and `span_id` (16), or `response_id` say what it is about; with a ledger, a
 response or a trace is looked up and the record stands in the context of the call that answered. What is not found is
-passed on and counted as unknown: the span may yet come. The same result twice is passed on once.
+passed on and counted as unknown; when its span comes within a while, it is passed on again in its context. The same
+result twice is passed on once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from otel_llm.quality.results import Evaluation, Target
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
 from otel_llm.receivers.feedback_body import read_piece
+from otel_llm.receivers.feedback_pending import Pending
 from otel_llm.signals import Consumer, Signal
 
 SIGNALS: Final[frozenset[Signal]] = frozenset({"logs"})
@@ -64,6 +66,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Path of the ledger to look operations up in that feedback is about: the file of the `ledger` exporter.
     Without it, targets stay as they were given."""
 
+    resolve_within_seconds: Annotated[float, msgspec.Meta(ge=0)] = 600.0
+    """How long to look in the ledger for an operation that feedback came before; it is then passed on again, in the
+    context of that operation. 0 does not look again."""
+
     max_request_body_size: Annotated[int, msgspec.Meta(ge=1024)] = 256 * 1024
     """Bytes of the largest body taken; larger ones get 413."""
 
@@ -90,6 +96,9 @@ class FeedbackReceiver:
         config: the user's settings.
         ledger: where targets are looked up, None for nowhere.
         context: name, metrics and clock.
+
+    Attributes:
+        pending: feedback whose operation has not come yet.
     """
 
     def __init__(self, config: Config, ledger: Ledger | None, context: Context) -> None:
@@ -107,6 +116,9 @@ class FeedbackReceiver:
             (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_FEEDBACK_OUTCOME, names.OTEL_LLM_EVALUATION_TARGET),
         )
         self._server: HttpServer | None = None
+        self._consumer: Consumer | None = None
+        seconds = 0.0 if ledger is None else config.resolve_within_seconds
+        self.pending = Pending(seconds, context.clock, self._resolve_late)
 
     @property
     def endpoint(self) -> str:
@@ -130,6 +142,7 @@ class FeedbackReceiver:
             name="feedback",
         )
         # On the worker thread: the ledger is a disk.
+        self._consumer = consumer
         route = Route(lambda request: self._answer(request, consumer), inline=lambda request: False)  # noqa: ARG005
         server = HttpServer({("POST", _PATH): route}, settings, self)
         try:
@@ -138,11 +151,13 @@ class FeedbackReceiver:
             why = error.strerror or str(error)
             raise cannot_listen(self._address, f"{self._setting}.endpoint", why) from error
         self._server = server
+        self.pending.start()
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Stop listening and answer what is in flight."""
         if self._server is not None:
             self._server.shutdown(deadline_seconds)
+        self.pending.stop(1.0)
         if self._ledger is not None:
             self._ledger.close()
 
@@ -174,7 +189,9 @@ class FeedbackReceiver:
         if not self._bucket.take(len(found)):
             self._count(len(found), "refused")
             return _problem(429, "too much feedback at once", ("retry-after", "1"))
-        return self._take([self._resolved(cast("Evaluation", one)) for one in found], consumer)
+        now = self._clock.unix_nano()
+        pieces = [self._resolved(replace(cast("Evaluation", one), time_unix_nano=now)) for one in found]
+        return self._take(pieces, consumer)
 
     def _is_authorized(self, request: Request) -> bool:
         token = self._config.token
@@ -194,6 +211,8 @@ class FeedbackReceiver:
         answers = []
         for piece in pieces:
             is_fresh = self._known.add(piece.evaluation)
+            if is_fresh and piece.target == "unknown" and not piece.evaluation.target.span_id:
+                self.pending.add(piece.evaluation)
             outcome: names.OtelLlmFeedbackOutcome = "accepted" if is_fresh else "duplicate"
             self._count(1, outcome, piece.target)
             answers.append({"id": piece.evaluation.id, "outcome": outcome, "target": piece.target})
@@ -204,7 +223,6 @@ class FeedbackReceiver:
 
     def _resolved(self, evaluation: Evaluation) -> _Piece:
         """The evaluation in the context of the operation it is about, as far as that is known."""
-        evaluation = replace(evaluation, time_unix_nano=self._clock.unix_nano())
         row: Row | None = None
         if self._ledger is not None:
             try:
@@ -215,6 +233,19 @@ class FeedbackReceiver:
             return _Piece(evaluation, "unchecked" if self._ledger is None else "unknown", "")
         target = Target(row.trace_id, row.span_id, row.response_id or evaluation.target.response_id)
         return _Piece(replace(evaluation, target=target), "known", row.service or "")
+
+    def _resolve_late(self, evaluation: Evaluation) -> bool:
+        """Pass on again what came before its operation; whether it is settled."""
+        piece = self._resolved(evaluation)
+        if piece.target != "known" or self._consumer is None:
+            return False
+        try:
+            self._consumer.consume("logs", encode_evaluations([(piece.evaluation, piece.service)]))
+        except RefusedError:  # no room now: it is tried again
+            return False
+        self._known.add(piece.evaluation)
+        self._count(1, "resolved", piece.target)
+        return True
 
 
 class _Bucket:

@@ -51,6 +51,18 @@ def test_an_unknown_target_is_kept_and_joined_when_its_span_comes() -> None:
     assert ledger.evaluations()[0].span_id == at(7).span_id
 
 
+def test_a_result_that_came_before_its_span_and_comes_again_after_it_is_one() -> None:
+    ledger = ledger_with()
+    ledger.record_evaluations([judged(Target(response_id="resp-7"), 1.0)])
+    late = Target(at(7).trace_id, at(7).span_id, "resp-7")
+    assert [one.is_new for one in ledger.record_evaluations([judged(late, 0.0)])] == [False]
+    assert [one.is_new for one in ledger.record_evaluations([judged(late, 0.0, name="other")])] == [True]
+    assert sorted((one.evaluation.name, one.evaluation.score) for one in ledger.evaluations()) == [
+        ("helpful", 0.0),
+        ("other", 0.0),
+    ]
+
+
 def test_a_trace_means_the_call_that_answered_last() -> None:
     ledger = ledger_with(
         call(1, start=SECOND), call(2, start=3 * SECOND), call(3, start=2 * SECOND), call(4, trace=2, start=9 * SECOND)

@@ -245,6 +245,22 @@ def test_content_that_cannot_be_read_is_counted_and_nothing_raises(content: str,
     assert reasons == ([] if reason is None else [reason])
 
 
+def test_a_history_that_is_too_long_does_not_keep_the_answer_from_being_looked_at() -> None:
+    metrics = Metrics()
+    spans = operations(SpanSpec(answered("I'm sorry, but I can't help with that.", question="x" * 2_000_000)))
+    processor(metrics).process(spans)
+    assert spans[0].get("otel_llm.quality.flags") == ("refusal",)
+    assert (
+        sum(
+            one.value
+            for family in metrics.collect()
+            if family.definition.name.endswith("skipped")
+            for one in family.series
+        )
+        == 1
+    )
+
+
 def test_one_retrieval_that_cannot_be_read_costs_the_others_nothing() -> None:
     """A defect within the loop over retrievals must not lose what was found before it."""
     metrics = Metrics()

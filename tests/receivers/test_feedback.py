@@ -41,6 +41,7 @@ class Taken:
 
 class Running:
     def __init__(self, receiver: feedback.FeedbackReceiver, taken: Taken, metrics: Metrics, clock: FakeClock) -> None:
+        self.receiver = receiver
         self.taken, self.metrics, self.clock = taken, metrics, clock
         self._port = int(receiver.endpoint.rpartition(":")[2])
 
@@ -117,6 +118,30 @@ def test_an_unknown_target_is_passed_on_and_counted(ledger_path: str) -> None:
     with running() as it:
         it.send({"response_id": "resp-1", "score": 1})
         assert it.counts() == {("accepted", "unchecked"): 1}
+
+
+def test_feedback_that_is_quicker_than_its_span_is_passed_on_again_in_its_context(ledger_path: str) -> None:
+    with running(ledger=ledger_path) as it:
+        it.send({"response_id": "resp-2", "score": 1})
+        it.send({"response_id": "never", "score": 1})
+        it.receiver.pending.look()
+        assert len(it.taken.evaluations) == 2
+        ledger = Ledger(ledger_path)
+        late = operations(SpanSpec(chat(gen_ai__response__id="resp-2"), span=8))
+        ledger.record([row for one in late if (row := row_of(one))])
+        ledger.close()
+        it.taken.is_full = True
+        it.receiver.pending.look()
+        it.taken.is_full = False
+        it.receiver.pending.look()
+        it.receiver.pending.look()
+        assert [one.target.span_id for one in it.taken.evaluations] == [b"", b"", (8).to_bytes(8, "big")]
+        assert it.send({"response_id": "resp-2", "score": 1})[1]["results"][0]["outcome"] == "duplicate"  # type: ignore[index] # JSON
+        assert it.counts()["resolved", "known"] == 1
+        assert len(it.receiver.pending) == 1
+        it.clock.advance(601)
+        it.receiver.pending.look()
+        assert len(it.receiver.pending) == 0
 
 
 @pytest.mark.parametrize(

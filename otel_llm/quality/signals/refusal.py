@@ -124,10 +124,7 @@ def classify(answer: str) -> AnswerType:
     head = answer[:_HEAD].lower()
     if not head.isascii():
         head = head.replace("\u2019", "'")
-    for stem in _STEMS:
-        if stem in head:
-            return _classify(answer, head)
-    return "answered"
+    return _classify(answer, head) if any(map(head.__contains__, _STEMS)) else "answered"
 
 
 def _at(pattern: re.Pattern[str], head: str) -> int:

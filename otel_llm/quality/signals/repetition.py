@@ -18,7 +18,7 @@ _TAIL: Final = 24
 _TAIL_REPEATS: Final = 3
 _TAIL_COVER: Final = 90
 
-_PROBES: Final = 16
+_PROBES: Final = 12
 # Probes at equal steps would all fall on the same place of a loop whose period is the step.
 _GOLDEN: Final = 0.6180339887
 _PROBE: Final = 20

@@ -106,10 +106,15 @@ class Traces:
             return None
         key = hash(target)
         with self._lock:
+            if not failed:  # nearly all: nothing to remember, unless it ends a row of failures
+                known = self._traces.get(trace_id)
+                if known is not None and key in known.failures and _is_new(known, b"call" + span_id):
+                    known.failures[key] = 0
+                return None
             trace = self._trace(trace_id)
             if _is_new(trace, b"call" + span_id) and (key in trace.failures or len(trace.failures) < _TARGETS):
-                trace.failures[key] = trace.failures.get(key, 0) + 1 if failed else 0
-            return trace.failures.get(key, 0) >= _STORM if failed else None
+                trace.failures[key] = trace.failures.get(key, 0) + 1
+            return trace.failures.get(key, 0) >= _STORM
 
     def height(self, trace_id: bytes, span_id: bytes, parent_id: bytes, *, is_agent: bool) -> int:
         """How many agents stand upon each other from this span downwards, it included.
@@ -119,6 +124,9 @@ class Traces:
         if not _are_ids(trace_id, span_id):
             return int(is_agent)
         with self._lock:
+            known = self._traces.get(trace_id)
+            if not is_agent and (known is None or span_id not in known.heights):
+                return 0
             heights = self._trace(trace_id).heights
             own = heights.pop(span_id, 0) + is_agent
             if own and len(parent_id) == _SPAN_BYTES:
