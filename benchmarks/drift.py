@@ -120,7 +120,7 @@ def peer_table() -> None:
         return
     from river.drift import ADWIN, PageHinkley  # noqa: PLC0415 - only here
 
-    print(f"\nriver {importlib.metadata.version('river')}, 2 % -> 4 % after 3,000, and its false alarms in {NULL:,}")
+    print(f"\nriver {importlib.metadata.version('river')}, 2 % -> 4 % after 20,000, and its false alarms in {NULL:,}")
     for name, make in (
         ("ADWIN", lambda: ADWIN(delta=ALPHA)),
         ("ADWIN, its default", ADWIN),
@@ -129,7 +129,7 @@ def peer_table() -> None:
         found = []
         for run in range(max(10, RUNS // 4)):
             detector, old, new = make(), rates(0.02, run), rates(0.04, run + 10_000)
-            for _ in range(3000):
+            for _ in range(20_000):
                 detector.update(next(old) == 0)
             hit = LIMIT
             for n in range(1, LIMIT):

@@ -125,6 +125,8 @@ class Drift:
         # Only attributes the metrics' definitions list may stand on a series.
         listed = definitions.OTEL_LLM_DRIFT_CHANGES.attributes
         self._series_keys = [(place, key) for place, key in enumerate(config.segment_by) if key in listed]
+        # The last alarm about each signal of a segment; the oldest goes first.
+        self._last: dict[tuple[str, ...], Alarm] = {}
         self._measure(context)
         if config.state_file is not None:
             path, interval = config.state_file, config.state_interval_seconds
@@ -139,10 +141,12 @@ class Drift:
         component = (names.OTEL_LLM_COMPONENT_NAME,)
         self._evictions = context.metrics.counter(definitions.OTEL_LLM_DRIFT_EVICTIONS, component)
         segments, expected = definitions.OTEL_LLM_DRIFT_SEGMENTS, definitions.OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS
+        signal_and_segment = (names.OTEL_LLM_DRIFT_SIGNAL, *keys)
+        level_keys = (names.OTEL_LLM_DRIFT_SIGNAL, names.OTEL_LLM_DRIFT_PERIOD, *keys)
         self._gauges = (
-            context.metrics.gauge(
-                definitions.OTEL_LLM_DRIFT_EVIDENCE, (names.OTEL_LLM_DRIFT_SIGNAL, *keys), self._evidence
-            ),
+            context.metrics.gauge(definitions.OTEL_LLM_DRIFT_LEVEL, level_keys, self._levels),
+            context.metrics.gauge(definitions.OTEL_LLM_DRIFT_BEGAN, signal_and_segment, self._began),
+            context.metrics.gauge(definitions.OTEL_LLM_DRIFT_EVIDENCE, signal_and_segment, self._evidence),
             context.metrics.gauge(segments, component, lambda: {(self.name,): float(self.monitor.segments)}),
             context.metrics.gauge(expected, component, lambda: {(self.name,): self.monitor.spent}),
         )
@@ -153,6 +157,17 @@ class Drift:
             key = (watched.signal, *self._series(watched.segment))
             found[key] = max(found.get(key, 0.0), watched.evidence)
         return found
+
+    def _levels(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for (signal, *segment), alarm in self._last.copy().items():
+            for period, value in (("before", alarm.shift.before), ("after", alarm.shift.after)):
+                if value is not None:
+                    found[signal, period, *segment] = value
+        return found
+
+    def _began(self) -> dict[tuple[str, ...], float]:
+        return {key: alarm.shift.since_unix_nano / _NANO for key, alarm in self._last.copy().items()}
 
     def _series(self, segment: Segment) -> tuple[str, ...]:
         return tuple(segment[place] for place, _ in self._series_keys)
@@ -188,7 +203,12 @@ class Drift:
     def _tell(self, alarm: Alarm) -> None:
         sentence = describe(alarm, self._config.segment_by)
         _logger.warning("%s: %s", self.name, sentence)
-        self._changes.add(1, alarm.signal, alarm.shift.direction, *self._series(alarm.segment))
+        series = self._series(alarm.segment)
+        self._changes.add(1, alarm.signal, alarm.shift.direction, *series)
+        self._last.pop((alarm.signal, *series), None)
+        self._last[alarm.signal, *series] = alarm
+        if len(self._last) > _MOST_SERIES:
+            self._last.pop(next(iter(self._last)), None)
         attributes = alarm_attributes(alarm, self._config.segment_by)
         self._context.records.emit(
             LogRecord(OTEL_LLM_DRIFT_CHANGE, alarm.unix_nano, attributes, sentence, severity_number=WARN)
