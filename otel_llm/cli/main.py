@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
     "drift": ("otel_llm.cli.drift", "show what is watched for drift, and with how much evidence"),
     "eval": ("otel_llm.cli.eval", "run a data set and compare it with a baseline, for CI"),
+    "estimate": ("otel_llm.cli.estimate", "the share of bad answers, from a judge and a few labels of people"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),
     "version": ("otel_llm.cli.version", "print the versions of otel-llm and of what it stands on"),
