@@ -173,6 +173,7 @@ class Compare:
         for one in self._config.comparisons:
             if before.get(one.name) == one:
                 self._comparisons[one.name] = predecessor._comparisons[one.name]
+        self._seen = predecessor._seen
         self._has_succeeded = True
 
     def start(self) -> None:

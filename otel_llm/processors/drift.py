@@ -9,7 +9,6 @@ import logging
 import random
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Final, Self
 
 import msgspec
@@ -20,7 +19,8 @@ from otel_llm._generated.events import OTEL_LLM_DRIFT_CHANGE
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError
 from otel_llm.log_records import WARN, LogRecord
-from otel_llm.operation import AttributeValue, Message, Operation
+from otel_llm.operation import Message, Operation
+from otel_llm.processors.alarms import alarm_attributes, describe
 from otel_llm.processors.operation_signals import READS, is_repeated, read_signals, value_of
 from otel_llm.processors.seen import SeenSpans
 from otel_llm.processors.state_file import StateFile
@@ -223,6 +223,8 @@ class Drift:
         else:
             self.monitor.restore(predecessor.monitor.state())
         self._evicted = self.monitor.evicted
+        self._seen, self._conversations = predecessor._seen, predecessor._conversations
+        self._last = predecessor._last
         self._has_succeeded = True
 
     def start(self) -> None:
@@ -279,50 +281,6 @@ def last_question(messages: Iterable[Message]) -> str | None:
             texts = [part.get("content") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
             question = "\n".join(text for text in texts if isinstance(text, str)) or question
     return question
-
-
-def alarm_attributes(alarm: Alarm, segment_by: Iterable[str]) -> dict[str, AttributeValue]:
-    """An alarm as the attributes of its log event."""
-    shift = alarm.shift
-    attributes: dict[str, AttributeValue] = {
-        key: value for key, value in zip(segment_by, alarm.segment, strict=True) if value
-    }
-    attributes |= {
-        names.OTEL_LLM_DRIFT_SIGNAL: alarm.signal,
-        names.OTEL_LLM_DRIFT_DIRECTION: shift.direction,
-        names.OTEL_LLM_DRIFT_SINCE: iso(shift.since_unix_nano),
-        names.OTEL_LLM_DRIFT_OBSERVATIONS: shift.observations,
-    }
-    optional = {
-        names.OTEL_LLM_DRIFT_STATISTIC: shift.statistic,
-        names.OTEL_LLM_DRIFT_BEFORE: shift.before,
-        names.OTEL_LLM_DRIFT_AFTER: shift.after,
-        names.OTEL_LLM_DRIFT_CATEGORY: shift.category,
-    }
-    attributes |= {key: value for key, value in optional.items() if value is not None}
-    return attributes
-
-
-def describe(alarm: Alarm, segment_by: Iterable[str]) -> str:
-    """An alarm as a sentence."""
-    shift = alarm.shift
-    where = ", ".join(f"{key}={value}" for key, value in zip(segment_by, alarm.segment, strict=True) if value)
-    what = alarm.signal if shift.category is None else f"{alarm.signal} {shift.category!r}"
-    moved = "are others than before"
-    if shift.before is not None and shift.after is not None:
-        levels = f"from {level(shift.statistic, shift.before)} to {level(shift.statistic, shift.after)}"
-        moved = f"went {shift.direction} {levels}"
-    return f"{what} {moved} since {iso(shift.since_unix_nano)} ({shift.observations} operations; {where})"
-
-
-def level(statistic: str | None, value: float) -> str:
-    """A level for people."""
-    return f"{value:.2%}" if statistic == "rate" else f"{statistic} {value:.4g}"
-
-
-def iso(unix_nano: int) -> str:
-    """A time as ISO 8601, to the second."""
-    return datetime.fromtimestamp(unix_nano // _NANO, UTC).isoformat().replace("+00:00", "Z")
 
 
 class _Conversations:

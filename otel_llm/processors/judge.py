@@ -24,7 +24,7 @@ from otel_llm.cost import Catalogue, OverlayError
 from otel_llm.errors import ConfigError
 from otel_llm.log_records import INFO, WARN, LogRecord
 from otel_llm.operation import AttributeValue, Operation
-from otel_llm.processors.drift import alarm_attributes, describe
+from otel_llm.processors.alarms import alarm_attributes, describe
 from otel_llm.processors.judging.endpoint import EndpointConfig, EndpointJudge
 from otel_llm.processors.judging.function import FunctionJudge
 from otel_llm.processors.judging.labels import agreements

@@ -14,7 +14,7 @@ from otel_llm.log_records import LogRecord
 from otel_llm.operation import Operation
 from otel_llm.pipeline import check_order
 from otel_llm.processors import cost, drift
-from otel_llm.processors.drift import iso
+from otel_llm.processors.alarms import iso
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
 from tests.spans import SpanSpec, chat, operation, operations
