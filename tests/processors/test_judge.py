@@ -22,7 +22,7 @@ from otel_llm.processors import judge
 from otel_llm.processors.judging.endpoint import EndpointConfig, EndpointJudge
 from otel_llm.processors.judging.question import Question, Reply
 from otel_llm.processors.judging.waiting import Waiting
-from otel_llm.quality.judges import Rubric
+from otel_llm.quality.judges import Rubric, Sampling
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock, unused_port
 from tests.spans import SpanSpec, chat, operations
@@ -266,11 +266,15 @@ def test_what_has_no_answer_failed_or_is_no_answer_is_not_judged() -> None:
 
 def test_flagged_answers_are_judged_more_often_and_the_probability_is_recorded() -> None:
     draw = random.Random(1)
-    with judging(function=f"{HERE}:approve", others=0.05, requests_per_minute=100_000.0) as one:
+    expected = 0
+    with judging(function=f"{HERE}:approve", others=0.05, requests_per_minute=1e7) as one:
         for number in range(400):
             flags: dict[str, AttributeValue] = {names.OTEL_LLM_QUALITY_FLAGS: ["refusal"]} if number % 10 == 0 else {}
-            one.ask(exchange(draw.getrandbits(60), f"{number}", **flags))
-        results = one.wait_for(50)
+            asked = exchange(draw.getrandbits(60), f"{number}", **flags)
+            one.ask(asked)
+            expected += bool(flags) or Sampling().takes(asked.trace_id, 0.05)
+        results = one.wait_for(expected)
+    assert len(results) == expected > 45
     found = [result.attributes[names.OTEL_LLM_JUDGE_SAMPLING_PROBABILITY] for result in results]
     assert found.count(1.0) == 40
     assert set(found) == {1.0, 0.05}
@@ -285,6 +289,10 @@ def test_a_calibrated_judge_alerts_about_what_moved_and_another_one_never(tmp_pa
             for said, meant in rows
         )
     )
+    with labels.open("a") as file:  # what nobody saw, another rubric, another version: passed over
+        file.write('{"name": "helpfulness", "version": "2", "judge": "fail", "probability": 0.1}\n')
+        file.write('{"name": "tone", "version": "2", "judge": "fail", "human": "pass"}\n' * 200)
+        file.write('{"name": "helpfulness", "version": "1", "judge": "fail", "human": "pass"}\n' * 200)
     for files, alerts in (((str(labels),), True), ((), False)):
         config = {"function": f"{HERE}:approve", "labels": files, "requests_per_minute": 1e7, "false_alarms": 1e6}
         with judging(**config) as one:
