@@ -18,7 +18,7 @@ from otel_llm.errors import ConfigError, PermanentError, RetryableError
 from otel_llm.log_records import LogRecord
 from otel_llm.loopback import LoopbackProvider
 from otel_llm.operation import AttributeValue, Operation
-from otel_llm.processors import judge
+from otel_llm.processors import compare, judge
 from otel_llm.processors.judging.endpoint import EndpointConfig, EndpointJudge
 from otel_llm.processors.judging.question import Question, Reply
 from otel_llm.processors.judging.waiting import Waiting
@@ -310,6 +310,27 @@ def test_a_calibrated_judge_alerts_about_what_moved_and_another_one_never(tmp_pa
         assert calibration == {"calibrated" if alerts else "uncalibrated"}
 
 
+def test_a_canary_is_rolled_back_for_what_a_calibrated_judge_says(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    row = {"name": "helpfulness", "version": "2"}
+    pairs = [("pass", "pass"), ("fail", "fail")] * 60
+    labels.write_text("".join(json.dumps({**row, "judge": said, "human": meant}) + "\n" for said, meant in pairs))
+    comparison = compare.ComparisonConfig(
+        name="prompt", attribute="gen_ai.prompt.version", control="1", canary="2", guardrails={"helpfulness": 0.05}
+    )
+    config = {"function": f"{HERE}:approve", "labels": (str(labels),), "requests_per_minute": 1e7}
+    with judging(comparisons=(comparison,), **config) as one:
+        for number in range(1, 201):
+            version = str(number % 2 + 1)
+            text = f"{'wrong' if version == '2' else 'right'} {number}"
+            one.ask(exchange(number, text, **{"gen_ai.prompt.version": version}))
+        said = one.wait_for(201)
+        (decision,) = [record for record in said if record.event_name == "otel_llm.comparison.result"]
+        assert list(metric_problems(one.context.metrics)) == []
+    assert decision.attributes["otel_llm.comparison.verdict"] == "roll_back"
+    assert decision.attributes["otel_llm.comparison.signal"] == "helpfulness"
+
+
 def question(*, flagged: bool, size: int = 100) -> Question:
     rubric = Rubric("r", "1", "?")
     return Question(rubric, "x" * size, "y", b"t", b"s", "", 1.0, flagged, is_of_all=False, segment=())
@@ -435,6 +456,13 @@ def test_refusals_are_told_apart(status: int, error: type[Exception]) -> None:
         ({"endpoint": EndpointConfig(url="ftp://x", model="m")}, "endpoint.url: expected http"),
         ({"endpoint": EndpointConfig(url="http://x:port", model="m")}, "endpoint.url: expected an address"),
         ({"endpoint": EndpointConfig(url="http://x", model="m", api_key="a\nb")}, "api_key: expected printable"),
+        (
+            {
+                "function": "json:dumps",
+                "comparisons": (compare.ComparisonConfig(name="x", attribute="a", control="1", canary="2"),),
+            },
+            "guardrails: 'error' is the id of no rubric",
+        ),
         ({"function": "json:dumps", "labels": ("/none",)}, "labels\\[0\\]: cannot read"),
         ({"function": "json:dumps", "prices": ("/none",)}, "prices\\[0\\]: cannot read"),
     ],
