@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 from otel_llm.operation import Operation
+
+_ID_BYTES: Final = 24
 
 
 class SeenSpans:
@@ -24,9 +27,9 @@ class SeenSpans:
     def is_new(self, operation: Operation) -> bool:
         """Whether this is the first time that the span is seen; one without an id always is."""
         trace_id, span_id, _ = operation.identity
-        if not any(span_id):  # no id, nothing to know it by
-            return True
         key = trace_id + span_id
+        if not any(span_id) or len(key) > _ID_BYTES:  # no id, nothing to know it by; or one that fills the memory
+            return True
         with self._lock:
             if key in self._spans:
                 return False

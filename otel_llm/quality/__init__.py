@@ -1,1 +1,8 @@
-"""Whether answers were any good, and whether that has changed: knows neither OpenTelemetry nor us."""
+"""Quality: was an answer any good, and has that changed? Pure: knows neither OpenTelemetry nor us.
+
+drift/        when something has moved, with a known rate of false alarms
+compare/      whether a canary is worse than its control
+judges/       judging a sample, and what that says about all answers
+regression/   whether a change made answers worse, from a data set
+intervals.py  intervals for a share
+"""
