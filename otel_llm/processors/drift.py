@@ -72,8 +72,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reference_operations_limit: Annotated[int, msgspec.Meta(ge=100)] = 20_000
     """After how many the baseline no longer changes."""
 
-    segments_limit: Annotated[int, msgspec.Meta(ge=1)] = 2000
-    """How many segments are watched; the one not seen for longest makes room for a new one. Some 10 kB each."""
+    segments_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    """How many segments are watched; the one not seen for longest makes room for a new one. Some 40 kB each, with a
+    dozen signals."""
 
     input_texts: Share = 0.0
     """The share of operations whose last question is compared with those of the beginning. Needs captured content, of
