@@ -17,6 +17,7 @@ from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.events import OTEL_LLM_DRIFT_CHANGE
 from otel_llm.components import Context
+from otel_llm.cost.recent import Recent
 from otel_llm.errors import ConfigError
 from otel_llm.log_records import WARN, LogRecord
 from otel_llm.operation import Message, Operation
@@ -288,15 +289,14 @@ class _Conversations:
     """The conversations seen of late; thread-safe.
 
     Args:
-        limit: how many are remembered; the oldest is forgotten first.
+        limit: how many are remembered at least.
     """
 
-    __slots__ = ("_limit", "_lock", "_seen")
+    __slots__ = ("_lock", "_seen")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
         self._lock = threading.Lock()
-        self._seen: dict[int, None] = {}
+        self._seen: Recent[int, bool] = Recent(limit)
 
     def is_new(self, segment: Segment, conversation_id: str | None) -> bool:
         """Whether this is its first operation in the segment; True without an id."""
@@ -304,11 +304,9 @@ class _Conversations:
             return True
         key = hash((segment, conversation_id))
         with self._lock:
-            if key in self._seen:
+            if self._seen.recall(key):
                 return False
-            if len(self._seen) >= self._limit:
-                del self._seen[next(iter(self._seen))]
-            self._seen[key] = None
+            self._seen.remember(key, answer=True)
         return True
 
 
