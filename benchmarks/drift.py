@@ -120,7 +120,7 @@ def peer_table() -> None:
         return
     from river.drift import ADWIN, PageHinkley  # noqa: PLC0415 - only here
 
-    print(f"\nriver {importlib.metadata.version('river')}, 2 % -> 4 % after 3,000, and its false alarms in {NULL:,}")
+    print(f"\nriver {importlib.metadata.version('river')}, 2 % -> 4 % after 20,000, and its false alarms in {NULL:,}")
     for name, make in (
         ("ADWIN", lambda: ADWIN(delta=ALPHA)),
         ("ADWIN, its default", ADWIN),
@@ -129,7 +129,7 @@ def peer_table() -> None:
         found = []
         for run in range(max(10, RUNS // 4)):
             detector, old, new = make(), rates(0.02, run), rates(0.04, run + 10_000)
-            for _ in range(3000):
+            for _ in range(20_000):
                 detector.update(next(old) == 0)
             hit = LIMIT
             for n in range(1, LIMIT):
@@ -217,6 +217,38 @@ def model_swap_table() -> None:
         )
 
 
+def text_table() -> None:
+    """Questions of one kind, then of another kind mixed in; each question comes once."""
+    if not DATA.exists():
+        print("no labelled data beside the project: no texts")
+        return
+    print(
+        f"\nXSTest prompts as the baseline of 200, then HaluEval questions among them, {RUNS} orders, texts until found"
+    )
+    with (DATA / "xstest" / "xstest_v2_completions_gpt4.csv").open(newline="") as file:
+        known = [features_of(row["prompt"]) for row in csv.DictReader(file)]
+    lines = (DATA / "halueval" / "qa_one-turn_data.json").read_text().splitlines()
+    new = [features_of(json.loads(line)["question"]) for line in lines if line.strip()]
+    for share in (1.0, 0.5, 0.2, 0.0):
+        found = []
+        for run in range(RUNS):
+            draw = random.Random(run)
+            old, others = draw.sample(known, len(known)), draw.sample(new, len(new))
+            detector = TextDetector(random.Random(run + 1).random, 200)
+            for text in old[:200]:
+                detector.update(text, 0.0)
+            rest, hit = iter(old[200:]), LIMIT
+            for number in range(1, 201):  # so many pairs the baseline is good for
+                text = others.pop() if draw.random() < share else next(rest)
+                if detector.update(text, ALPHA):
+                    hit = number
+                    break
+            found.append(hit)
+        found.sort()
+        median, missed = statistics.median(found), found.count(LIMIT)
+        print(f"  {share:4.0%} others     median {median:8.0f}   not found {missed} of {RUNS}", flush=True)
+
+
 def main() -> None:
     print(f"Python {platform.python_version()}")
     null_table()
@@ -224,6 +256,7 @@ def main() -> None:
     peer_table()
     cost_table()
     model_swap_table()
+    text_table()
 
 
 if __name__ == "__main__":

@@ -173,6 +173,7 @@ OTEL_LLM_DRIFT_BEFORE: Final = "otel_llm.drift.before"
 OTEL_LLM_DRIFT_CATEGORY: Final = "otel_llm.drift.category"
 OTEL_LLM_DRIFT_DIRECTION: Final = "otel_llm.drift.direction"
 OTEL_LLM_DRIFT_OBSERVATIONS: Final = "otel_llm.drift.observations"
+OTEL_LLM_DRIFT_PERIOD: Final = "otel_llm.drift.period"
 OTEL_LLM_DRIFT_SIGNAL: Final = "otel_llm.drift.signal"
 OTEL_LLM_DRIFT_SINCE: Final = "otel_llm.drift.since"
 OTEL_LLM_DRIFT_STATISTIC: Final = "otel_llm.drift.statistic"
@@ -434,6 +435,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_DRIFT_CATEGORY: "string",
         OTEL_LLM_DRIFT_DIRECTION: "string",
         OTEL_LLM_DRIFT_OBSERVATIONS: "int",
+        OTEL_LLM_DRIFT_PERIOD: "string",
         OTEL_LLM_DRIFT_SIGNAL: "string",
         OTEL_LLM_DRIFT_SINCE: "string",
         OTEL_LLM_DRIFT_STATISTIC: "string",
@@ -682,6 +684,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_COST_SOURCE: frozenset({"catalogue", "overlay", "user", "provider"}),
         OTEL_LLM_COST_STATUS: frozenset({"priced", "unpriced", "partial", "not_billable", "error"}),
         OTEL_LLM_DRIFT_DIRECTION: frozenset({"up", "down", "different"}),
+        OTEL_LLM_DRIFT_PERIOD: frozenset({"before", "after"}),
         OTEL_LLM_DRIFT_STATISTIC: frozenset({"rate", "median", "p90", "p10"}),
         OTEL_LLM_DROP_REASON: frozenset(
             {
@@ -1100,6 +1103,16 @@ class OtelLlmDriftDirectionValues:
     UP: Final = "up"
     DOWN: Final = "down"
     DIFFERENT: Final = "different"
+
+
+OtelLlmDriftPeriod: TypeAlias = Literal["before", "after"]
+
+
+class OtelLlmDriftPeriodValues:
+    """Listed values of otel_llm.drift.period; others may occur."""
+
+    BEFORE: Final = "before"
+    AFTER: Final = "after"
 
 
 OtelLlmDriftStatistic: TypeAlias = Literal["rate", "median", "p90", "p10"]

@@ -602,6 +602,22 @@ OTEL_LLM_DERIVED_OVERFLOWS: Final = Metric(
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
 )
+OTEL_LLM_DRIFT_BEGAN: Final = Metric(
+    name="otel_llm.drift.began",
+    instrument="gauge",
+    unit="s",
+    value_type="double",
+    description="When the last change of a signal began, in seconds since 1970.",
+    attributes=(
+        "otel_llm.drift.signal",
+        "service.name",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+    ),
+    required=frozenset({"otel_llm.drift.signal"}),
+)
 OTEL_LLM_DRIFT_CHANGES: Final = Metric(
     name="otel_llm.drift.changes",
     instrument="counter",
@@ -652,6 +668,23 @@ OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS: Final = Metric(
     description="False alarms that are to be expected, at most, from all that was seen.",
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_DRIFT_LEVEL: Final = Metric(
+    name="otel_llm.drift.level",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="From what to what a signal moved at its last change; shares of operations, or values in the unit of the signal.",
+    attributes=(
+        "otel_llm.drift.signal",
+        "otel_llm.drift.period",
+        "service.name",
+        "gen_ai.operation.name",
+        "gen_ai.request.model",
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+    ),
+    required=frozenset({"otel_llm.drift.signal", "otel_llm.drift.period"}),
 )
 OTEL_LLM_DRIFT_SEGMENTS: Final = Metric(
     name="otel_llm.drift.segments",
@@ -1201,10 +1234,12 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.delivery.queue.capacity": OTEL_LLM_DELIVERY_QUEUE_CAPACITY,
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,
+        "otel_llm.drift.began": OTEL_LLM_DRIFT_BEGAN,
         "otel_llm.drift.changes": OTEL_LLM_DRIFT_CHANGES,
         "otel_llm.drift.evictions": OTEL_LLM_DRIFT_EVICTIONS,
         "otel_llm.drift.evidence": OTEL_LLM_DRIFT_EVIDENCE,
         "otel_llm.drift.expected_false_alarms": OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS,
+        "otel_llm.drift.level": OTEL_LLM_DRIFT_LEVEL,
         "otel_llm.drift.segments": OTEL_LLM_DRIFT_SEGMENTS,
         "otel_llm.evaluation.results": OTEL_LLM_EVALUATION_RESULTS,
         "otel_llm.evaluation.score": OTEL_LLM_EVALUATION_SCORE,

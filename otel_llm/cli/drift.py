@@ -18,7 +18,7 @@ import msgspec
 
 from otel_llm.cli.tables import Column, is_rich, render_table
 from otel_llm.errors import ConfigError
-from otel_llm.processors.drift import iso
+from otel_llm.processors.alarms import iso
 from otel_llm.quality.drift import Monitor, Settings, Watched
 
 _COLUMNS: Final = (

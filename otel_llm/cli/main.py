@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "review": ("otel_llm.cli.review", "have people look at answers, and keep what they say"),
     "drift": ("otel_llm.cli.drift", "show what is watched for drift, and with how much evidence"),
     "eval": ("otel_llm.cli.eval", "run a data set and compare it with a baseline, for CI"),
+    "estimate": ("otel_llm.cli.estimate", "the share of bad answers, from a judge and a few labels of people"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "audit": ("otel_llm.cli.audit", "check that an audit log is whole"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),

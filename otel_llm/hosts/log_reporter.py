@@ -65,6 +65,8 @@ class LogReporter:
         if self._thread.ident is not None:
             self._thread.join(deadline_seconds)
         self._hand_over(self._records.take())
+        self._drop(len(self._waiting), DropReason.SHUTDOWN)
+        self._waiting = []
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -101,5 +103,6 @@ class LogReporter:
 
 _REASONS: Final[Mapping[str, str]] = {
     DropReason.QUEUE_FULL: "the logs pipelines take no more for now",
+    DropReason.SHUTDOWN: "the process stops",
     DropReason.NO_PIPELINE: "no logs pipeline is configured; add one to service.pipelines",
 }

@@ -7,8 +7,8 @@ whoever routes in the same process. docs/evaluation.md says what is promised.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Final, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Final, Self, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,7 @@ from otel_llm.processors.operation_signals import READS, is_repeated, read_signa
 from otel_llm.processors.seen import SeenSpans
 from otel_llm.processors.state_file import StateFile
 from otel_llm.quality.compare import Comparison, Guardrail, Result, Settings
+from otel_llm.quality.compare.stakes import Arm
 
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ _NUMBERS: Final = frozenset(
 )
 # Of these, more is better.
 _BETTER_WHEN_MORE: Final = frozenset({"lexical_support", "query_coverage", "query_relevance"})
+
+# Comparisons by their place in the configuration.
+Arms: TypeAlias = tuple[tuple[int, Arm], ...]
 
 Margin = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
@@ -138,16 +142,27 @@ class Compare:
     def process(self, operations: Iterable[Operation]) -> None:
         """Compare them; changes nothing."""
         for operation in operations:
-            concerned = [one for one in self._config.comparisons if _concerns(one, operation)]
-            if not concerned or is_repeated(operation) or not self._seen.is_new(operation):
+            arms = self.arms_of(operation)
+            if not arms or is_repeated(operation) or not self._seen.is_new(operation):
                 continue
             values = {name: _badness(name, value) for name, value in read_signals(operation).items()}
-            known = {name: value for name, value in values.items() if value is not None}
-            for one in concerned:
-                is_canary = value_of(operation, one.attribute) == one.canary
-                result = self._comparisons[one.name].observe("canary" if is_canary else "control", known)
-                if result is not None:
-                    self._tell(one, result)
+            self.observe(arms, {name: value for name, value in values.items() if value is not None})
+
+    def arms_of(self, operation: Operation) -> Arms:
+        """The comparisons an operation belongs to, and on which side."""
+        return tuple(
+            (place, "canary" if value_of(operation, one.attribute) == one.canary else "control")
+            for place, one in enumerate(self._config.comparisons)
+            if _concerns(one, operation)
+        )
+
+    def observe(self, arms: Arms, values: Mapping[str, float]) -> None:
+        """Take what is known of an operation, more being worse, in each comparison it belongs to; thread-safe."""
+        for place, arm in arms:
+            one = self._config.comparisons[place]
+            result = self._comparisons[one.name].observe(arm, values)
+            if result is not None:
+                self._tell(one, result)
 
     def _tell(self, one: ComparisonConfig, result: Result) -> None:
         sentence = describe(one, result)
@@ -173,6 +188,7 @@ class Compare:
         for one in self._config.comparisons:
             if before.get(one.name) == one:
                 self._comparisons[one.name] = predecessor._comparisons[one.name]
+        self._seen = predecessor._seen
         self._has_succeeded = True
 
     def start(self) -> None:
@@ -246,10 +262,18 @@ def create(config: Config, context: Context) -> Compare:
     Raises:
         ConfigError: a comparison cannot be made as it is configured.
     """
+    problems = comparison_problems(config.comparisons, f"processors.{context.name}.comparisons")
+    if problems:
+        raise ConfigError(problems)
+    return Compare(config, context)
+
+
+def comparison_problems(comparisons: Sequence[ComparisonConfig], setting: str) -> list[str]:
+    """What is wrong with comparisons, one line each."""
     problems = []
     known: set[str] = set()
-    for place, one in enumerate(config.comparisons):
-        path = f"processors.{context.name}.comparisons[{place}]"
+    for place, one in enumerate(comparisons):
+        path = f"{setting}[{place}]"
         if one.name in known:
             problems.append(f"{path}.name: {one.name!r} is the name of another comparison; choose one of its own")
         if one.control == one.canary:
@@ -257,6 +281,4 @@ def create(config: Config, context: Context) -> Compare:
         if not one.guardrails:
             problems.append(f"{path}.guardrails: expected at least one")
         known.add(one.name)
-    if problems:
-        raise ConfigError(problems)
-    return Compare(config, context)
+    return problems

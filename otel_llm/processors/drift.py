@@ -9,7 +9,6 @@ import logging
 import random
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Final, Self
 
 import msgspec
@@ -18,9 +17,11 @@ from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.events import OTEL_LLM_DRIFT_CHANGE
 from otel_llm.components import Context
+from otel_llm.cost.recent import Recent
 from otel_llm.errors import ConfigError
 from otel_llm.log_records import WARN, LogRecord
-from otel_llm.operation import AttributeValue, Message, Operation
+from otel_llm.operation import Message, Operation
+from otel_llm.processors.alarms import alarm_attributes, describe
 from otel_llm.processors.operation_signals import READS, is_repeated, read_signals, value_of
 from otel_llm.processors.seen import SeenSpans
 from otel_llm.processors.state_file import StateFile
@@ -72,8 +73,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reference_operations_limit: Annotated[int, msgspec.Meta(ge=100)] = 20_000
     """After how many the baseline no longer changes."""
 
-    segments_limit: Annotated[int, msgspec.Meta(ge=1)] = 2000
-    """How many segments are watched; the one not seen for longest makes room for a new one. Some 10 kB each."""
+    segments_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    """How many segments are watched; the one not seen for longest makes room for a new one. Some 40 kB each, with a
+    dozen signals."""
 
     input_texts: Share = 0.0
     """The share of operations whose last question is compared with those of the beginning. Needs captured content, of
@@ -125,6 +127,8 @@ class Drift:
         # Only attributes the metrics' definitions list may stand on a series.
         listed = definitions.OTEL_LLM_DRIFT_CHANGES.attributes
         self._series_keys = [(place, key) for place, key in enumerate(config.segment_by) if key in listed]
+        # The last alarm about each signal of a segment; the oldest goes first.
+        self._last: dict[tuple[str, ...], Alarm] = {}
         self._measure(context)
         if config.state_file is not None:
             path, interval = config.state_file, config.state_interval_seconds
@@ -139,10 +143,12 @@ class Drift:
         component = (names.OTEL_LLM_COMPONENT_NAME,)
         self._evictions = context.metrics.counter(definitions.OTEL_LLM_DRIFT_EVICTIONS, component)
         segments, expected = definitions.OTEL_LLM_DRIFT_SEGMENTS, definitions.OTEL_LLM_DRIFT_EXPECTED_FALSE_ALARMS
+        signal_and_segment = (names.OTEL_LLM_DRIFT_SIGNAL, *keys)
+        level_keys = (names.OTEL_LLM_DRIFT_SIGNAL, names.OTEL_LLM_DRIFT_PERIOD, *keys)
         self._gauges = (
-            context.metrics.gauge(
-                definitions.OTEL_LLM_DRIFT_EVIDENCE, (names.OTEL_LLM_DRIFT_SIGNAL, *keys), self._evidence
-            ),
+            context.metrics.gauge(definitions.OTEL_LLM_DRIFT_LEVEL, level_keys, self._levels),
+            context.metrics.gauge(definitions.OTEL_LLM_DRIFT_BEGAN, signal_and_segment, self._began),
+            context.metrics.gauge(definitions.OTEL_LLM_DRIFT_EVIDENCE, signal_and_segment, self._evidence),
             context.metrics.gauge(segments, component, lambda: {(self.name,): float(self.monitor.segments)}),
             context.metrics.gauge(expected, component, lambda: {(self.name,): self.monitor.spent}),
         )
@@ -153,6 +159,17 @@ class Drift:
             key = (watched.signal, *self._series(watched.segment))
             found[key] = max(found.get(key, 0.0), watched.evidence)
         return found
+
+    def _levels(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for (signal, *segment), alarm in self._last.copy().items():
+            for period, value in (("before", alarm.shift.before), ("after", alarm.shift.after)):
+                if value is not None:
+                    found[signal, period, *segment] = value
+        return found
+
+    def _began(self) -> dict[tuple[str, ...], float]:
+        return {key: alarm.shift.since_unix_nano / _NANO for key, alarm in self._last.copy().items()}
 
     def _series(self, segment: Segment) -> tuple[str, ...]:
         return tuple(segment[place] for place, _ in self._series_keys)
@@ -188,7 +205,12 @@ class Drift:
     def _tell(self, alarm: Alarm) -> None:
         sentence = describe(alarm, self._config.segment_by)
         _logger.warning("%s: %s", self.name, sentence)
-        self._changes.add(1, alarm.signal, alarm.shift.direction, *self._series(alarm.segment))
+        series = self._series(alarm.segment)
+        self._changes.add(1, alarm.signal, alarm.shift.direction, *series)
+        self._last.pop((alarm.signal, *series), None)
+        self._last[alarm.signal, *series] = alarm
+        if len(self._last) > _MOST_SERIES:
+            self._last.pop(next(iter(self._last)), None)
         attributes = alarm_attributes(alarm, self._config.segment_by)
         self._context.records.emit(
             LogRecord(OTEL_LLM_DRIFT_CHANGE, alarm.unix_nano, attributes, sentence, severity_number=WARN)
@@ -203,6 +225,8 @@ class Drift:
         else:
             self.monitor.restore(predecessor.monitor.state())
         self._evicted = self.monitor.evicted
+        self._seen, self._conversations = predecessor._seen, predecessor._conversations
+        self._last = predecessor._last
         self._has_succeeded = True
 
     def start(self) -> None:
@@ -261,63 +285,18 @@ def last_question(messages: Iterable[Message]) -> str | None:
     return question
 
 
-def alarm_attributes(alarm: Alarm, segment_by: Iterable[str]) -> dict[str, AttributeValue]:
-    """An alarm as the attributes of its log event."""
-    shift = alarm.shift
-    attributes: dict[str, AttributeValue] = {
-        key: value for key, value in zip(segment_by, alarm.segment, strict=True) if value
-    }
-    attributes |= {
-        names.OTEL_LLM_DRIFT_SIGNAL: alarm.signal,
-        names.OTEL_LLM_DRIFT_DIRECTION: shift.direction,
-        names.OTEL_LLM_DRIFT_SINCE: iso(shift.since_unix_nano),
-        names.OTEL_LLM_DRIFT_OBSERVATIONS: shift.observations,
-    }
-    optional = {
-        names.OTEL_LLM_DRIFT_STATISTIC: shift.statistic,
-        names.OTEL_LLM_DRIFT_BEFORE: shift.before,
-        names.OTEL_LLM_DRIFT_AFTER: shift.after,
-        names.OTEL_LLM_DRIFT_CATEGORY: shift.category,
-    }
-    attributes |= {key: value for key, value in optional.items() if value is not None}
-    return attributes
-
-
-def describe(alarm: Alarm, segment_by: Iterable[str]) -> str:
-    """An alarm as a sentence."""
-    shift = alarm.shift
-    where = ", ".join(f"{key}={value}" for key, value in zip(segment_by, alarm.segment, strict=True) if value)
-    what = alarm.signal if shift.category is None else f"{alarm.signal} {shift.category!r}"
-    moved = "are others than before"
-    if shift.before is not None and shift.after is not None:
-        levels = f"from {level(shift.statistic, shift.before)} to {level(shift.statistic, shift.after)}"
-        moved = f"went {shift.direction} {levels}"
-    return f"{what} {moved} since {iso(shift.since_unix_nano)} ({shift.observations} operations; {where})"
-
-
-def level(statistic: str | None, value: float) -> str:
-    """A level for people."""
-    return f"{value:.2%}" if statistic == "rate" else f"{statistic} {value:.4g}"
-
-
-def iso(unix_nano: int) -> str:
-    """A time as ISO 8601, to the second."""
-    return datetime.fromtimestamp(unix_nano // _NANO, UTC).isoformat().replace("+00:00", "Z")
-
-
 class _Conversations:
     """The conversations seen of late; thread-safe.
 
     Args:
-        limit: how many are remembered; the oldest is forgotten first.
+        limit: how many are remembered at least.
     """
 
-    __slots__ = ("_limit", "_lock", "_seen")
+    __slots__ = ("_lock", "_seen")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
         self._lock = threading.Lock()
-        self._seen: dict[int, None] = {}
+        self._seen: Recent[int, bool] = Recent(limit)
 
     def is_new(self, segment: Segment, conversation_id: str | None) -> bool:
         """Whether this is its first operation in the segment; True without an id."""
@@ -325,11 +304,9 @@ class _Conversations:
             return True
         key = hash((segment, conversation_id))
         with self._lock:
-            if key in self._seen:
+            if self._seen.recall(key):
                 return False
-            if len(self._seen) >= self._limit:
-                del self._seen[next(iter(self._seen))]
-            self._seen[key] = None
+            self._seen.remember(key, answer=True)
         return True
 
 

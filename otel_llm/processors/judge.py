@@ -24,7 +24,9 @@ from otel_llm.cost import Catalogue, OverlayError
 from otel_llm.errors import ConfigError
 from otel_llm.log_records import INFO, WARN, LogRecord
 from otel_llm.operation import AttributeValue, Operation
-from otel_llm.processors.drift import alarm_attributes, describe
+from otel_llm.processors.alarms import alarm_attributes, describe
+from otel_llm.processors.compare import Compare, ComparisonConfig, comparison_problems
+from otel_llm.processors.compare import Config as CompareConfig
 from otel_llm.processors.judging.endpoint import EndpointConfig, EndpointJudge
 from otel_llm.processors.judging.function import FunctionJudge
 from otel_llm.processors.judging.labels import agreements
@@ -133,6 +135,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     false_alarm_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """See `false_alarms`."""
 
+    comparisons: tuple[ComparisonConfig, ...] = ()
+    """Canaries and their controls, as for the compare processor, but with rubrics by their ids as guardrails: the share
+    of bad answers that a calibrated judge finds among those sampled from all answers alike. Not kept between runs."""
+
 
 class JudgeProcessor:
     """Samples operations and hands them to the workers.
@@ -173,6 +179,7 @@ class JudgeProcessor:
         self._seen = SeenSpans(100_000)
         self._waiting = Waiting(config.queue_size_bytes)
         self._judge = judge
+        self._compare = Compare(CompareConfig(comparisons=config.comparisons), context)
         days = config.false_alarm_days * 86_400.0
         self._monitor = Monitor(DriftSettings(config.false_alarms, days, reference=500), SystemRandom().random)
         reports = Reports(self._tell, self._skip, self._fail)
@@ -224,6 +231,7 @@ class JudgeProcessor:
         conversation, answer = as_text(operation.input_messages, most), as_text(operation.output_messages, most)
         system = operation.get(names.GEN_AI_SYSTEM_INSTRUCTIONS)
         is_judging = is_about_judging([conversation, system if isinstance(system, str) else ""])
+        arms = self._compare.arms_of(operation)
         for rubric in self._rubrics:
             question = Question(
                 rubric,
@@ -236,6 +244,7 @@ class JudgeProcessor:
                 is_flagged,
                 self._sampling.takes(operation.trace_id, self._config.others),
                 tuple(value_of(operation, key) for key in _SEGMENT),
+                arms,
             )
             if is_judging:
                 self._skip(question, SkipReason.JUDGING)
@@ -290,6 +299,7 @@ class JudgeProcessor:
             self._watch(question, now, is_bad=judgement.score == 0.0)
 
     def _watch(self, question: Question, now: int, *, is_bad: bool) -> None:
+        self._compare.observe(question.arms, {question.rubric.id: float(is_bad)})
         for alarm in self._monitor.observe(question.segment, {question.rubric.id: is_bad}, now):
             self._changes.add(1, alarm.signal, alarm.shift.direction, *alarm.segment)
             attributes = alarm_attributes(alarm, _SEGMENT)
@@ -302,8 +312,9 @@ class JudgeProcessor:
         self._workers.start(self._waiting, config.concurrency, config.remembered_judgements, config.content_characters)
 
     def shutdown(self, deadline_seconds: float) -> None:
-        """Give up what waits; what is being asked may come to its end within the deadline."""
+        """Give up what waits; what is being asked may come to its end within the deadline. Idempotent."""
         self._workers.shutdown(self._waiting, deadline_seconds)
+        self._compare.shutdown(deadline_seconds)
         for gauge in self._gauges:
             self._context.metrics.remove(gauge)
 
@@ -323,6 +334,8 @@ def create(config: Config, context: Context) -> JudgeProcessor:
     """
     setting = f"processors.{context.name}"
     problems = [*_rubric_problems(config, setting), *_judge_problems(config, setting)]
+    problems += _guardrail_problems(config, setting)
+    problems += comparison_problems(config.comparisons, f"{setting}.comparisons")
     limit = None
     if config.daily_limit is not None:
         limit = _decimal(config.daily_limit)
@@ -360,6 +373,16 @@ def _rubric_problems(config: Config, setting: str) -> list[str]:
         if both:
             problems.append(f"{setting}.rubrics[{place}].bad: {both[0]!r} is a label for good answers, too")
     return problems
+
+
+def _guardrail_problems(config: Config, setting: str) -> list[str]:
+    known = {one.id for one in config.rubrics}
+    return [
+        f"{setting}.comparisons[{place}].guardrails: {name!r} is the id of no rubric"
+        for place, one in enumerate(config.comparisons)
+        for name in one.guardrails
+        if name not in known
+    ]
 
 
 def _judge_problems(config: Config, setting: str) -> list[str]:

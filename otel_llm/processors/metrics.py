@@ -7,6 +7,7 @@ the cap goes to the overflow series, so that totals stay exact.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Annotated, Final, get_args
 
@@ -19,7 +20,6 @@ from otel_llm._generated.metrics import Metric
 from otel_llm.components import Context
 from otel_llm.cost.usage import MAXIMUM_QUANTITY
 from otel_llm.operation import Operation
-from otel_llm.processors.seen import SeenSpans
 from otel_llm.telemetry import Counter, Histogram
 
 _NANO: Final = 1e9
@@ -106,7 +106,7 @@ class DerivedMetrics:
         self._config = config
         self._context = context
         self._keys = (*_DIMENSIONS, *config.dimensions)
-        self._seen = SeenSpans(config.remembered_spans)
+        self._seen = _Seen(config.remembered_spans)
         self._inference = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_DURATION, names.ERROR_TYPE)
         self._other = self._histogram(definitions.GEN_AI_CLIENT_OPERATION_DURATION, names.ERROR_TYPE)
         self._first_chunk = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK)
@@ -176,6 +176,31 @@ class DerivedMetrics:
             value = operation.get(key)
             values.append(operation.resource.get(key) if value is None else value)
         return tuple("" if value is None else str(value)[:_VALUE_LENGTH_LIMIT] for value in values)
+
+
+class _Seen:
+    """The spans counted last, so that a span that comes again is not counted again. Thread-safe."""
+
+    __slots__ = ("_limit", "_lock", "_spans")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._spans: dict[bytes, None] = {}
+
+    def is_new(self, operation: Operation) -> bool:
+        trace_id, span_id, _ = operation.identity
+        if not any(span_id):  # no id, nothing to know it by
+            return True
+        key = trace_id + span_id
+        with self._lock:
+            if key in self._spans:
+                return False
+            if self._limit:
+                if len(self._spans) >= self._limit:
+                    del self._spans[next(iter(self._spans))]
+                self._spans[key] = None
+        return True
 
 
 def create(config: Config, context: Context) -> DerivedMetrics:

@@ -99,3 +99,23 @@ def test_a_record_is_encoded_with_its_context_types_and_odd_text() -> None:
     assert (wire.trace_id, wire.span_id, wire.severity_number) == (b"\1" * 16, b"\2" * 8, 13)
     assert (wire.event_name, wire.body.string_value, wire.time_unix_nano) == ("otel_llm.x", "said", 7)
     assert payload.items == 1
+
+
+def test_a_gateway_tells_over_otlp_that_a_canary_is_to_be_rolled_back(tmp_path: Path) -> None:
+    section = """
+  compare:
+    comparisons:
+      - {{name: prompt, attribute: gen_ai.prompt.version, control: "1", canary: "2", guardrails: {{error: 0.05}}}}
+"""
+    text = SIMPLE.replace("  cost:\n", f"  cost:\n{section}").replace("cost], exporters", "cost, compare], exporters")
+    spans = [
+        SpanSpec(chat(gen_ai__prompt__version=str(n % 2 + 1)), trace=n, span=n, status=n % 2 * 2) for n in range(1, 61)
+    ]
+    with OtlpHttpSink() as sink, running(text.format(sink=sink.endpoint), tmp_path) as gateway:
+        assert post(http_port(gateway), "/v1/traces", request(spans))[0] == 200
+        sink.destination.wait_for(lambda: bool(records_of(sink.destination)))
+    (record,) = records_of(sink.destination)
+    attributes = {item.key: from_any_value(item.value) for item in record.attributes}
+    assert record.event_name == "otel_llm.comparison.result"
+    assert attributes["otel_llm.comparison.verdict"] == "roll_back"
+    assert attributes["otel_llm.comparison.canary"] == "2"

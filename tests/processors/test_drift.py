@@ -9,10 +9,12 @@ import pytest
 
 from otel_llm._generated import attributes as names
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError
+from otel_llm.errors import ConfigError, PipelineOrderError
 from otel_llm.log_records import LogRecord
 from otel_llm.operation import Operation
-from otel_llm.processors import drift
+from otel_llm.pipeline import check_order
+from otel_llm.processors import cost, drift
+from otel_llm.processors.alarms import iso
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
 from tests.spans import SpanSpec, chat, operation, operations
@@ -78,6 +80,17 @@ def test_a_rate_that_moved_is_an_event_that_says_what_from_what_to_what_and_sinc
     assert [series.value for series in shown["otel_llm.drift.changes"]] == [1]
     assert [series.value for series in shown["otel_llm.drift.segments"]] == [2]
     assert shown["otel_llm.drift.evidence"]
+    levels = {
+        dict(series.attributes)["otel_llm.drift.period"]: series.value for series in shown["otel_llm.drift.level"]
+    }
+    assert levels == {"before": 0.02, "after": after}
+    assert [iso(int(series.value) * 10**9) for series in shown["otel_llm.drift.began"]] == [since]  # type: ignore[arg-type] # a gauge has numbers
+
+
+def test_drift_stands_after_what_it_reads() -> None:
+    context = Context("cost", Metrics(), FakeClock())
+    with pytest.raises(PipelineOrderError, match="put cost before drift"):
+        check_order([Watching().processor, cost.create(cost.Config(), context)])
 
 
 def test_quality_signals_are_rates_of_what_could_be_told() -> None:

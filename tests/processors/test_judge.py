@@ -18,11 +18,11 @@ from otel_llm.errors import ConfigError, PermanentError, RetryableError
 from otel_llm.log_records import LogRecord
 from otel_llm.loopback import LoopbackProvider
 from otel_llm.operation import AttributeValue, Operation
-from otel_llm.processors import judge
+from otel_llm.processors import compare, judge
 from otel_llm.processors.judging.endpoint import EndpointConfig, EndpointJudge
 from otel_llm.processors.judging.question import Question, Reply
 from otel_llm.processors.judging.waiting import Waiting
-from otel_llm.quality.judges import Rubric
+from otel_llm.quality.judges import Rubric, Sampling
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock, unused_port
 from tests.spans import SpanSpec, chat, operations
@@ -266,11 +266,15 @@ def test_what_has_no_answer_failed_or_is_no_answer_is_not_judged() -> None:
 
 def test_flagged_answers_are_judged_more_often_and_the_probability_is_recorded() -> None:
     draw = random.Random(1)
-    with judging(function=f"{HERE}:approve", others=0.05, requests_per_minute=100_000.0) as one:
+    expected = 0
+    with judging(function=f"{HERE}:approve", others=0.05, requests_per_minute=1e7) as one:
         for number in range(400):
             flags: dict[str, AttributeValue] = {names.OTEL_LLM_QUALITY_FLAGS: ["refusal"]} if number % 10 == 0 else {}
-            one.ask(exchange(draw.getrandbits(60), f"{number}", **flags))
-        results = one.wait_for(50)
+            asked = exchange(draw.getrandbits(60), f"{number}", **flags)
+            one.ask(asked)
+            expected += bool(flags) or Sampling().takes(asked.trace_id, 0.05)
+        results = one.wait_for(expected)
+    assert len(results) == expected > 45
     found = [result.attributes[names.OTEL_LLM_JUDGE_SAMPLING_PROBABILITY] for result in results]
     assert found.count(1.0) == 40
     assert set(found) == {1.0, 0.05}
@@ -285,6 +289,10 @@ def test_a_calibrated_judge_alerts_about_what_moved_and_another_one_never(tmp_pa
             for said, meant in rows
         )
     )
+    with labels.open("a") as file:  # what nobody saw, another rubric, another version: passed over
+        file.write('{"name": "helpfulness", "version": "2", "judge": "fail", "probability": 0.1}\n')
+        file.write('{"name": "tone", "version": "2", "judge": "fail", "human": "pass"}\n' * 200)
+        file.write('{"name": "helpfulness", "version": "1", "judge": "fail", "human": "pass"}\n' * 200)
     for files, alerts in (((str(labels),), True), ((), False)):
         config = {"function": f"{HERE}:approve", "labels": files, "requests_per_minute": 1e7, "false_alarms": 1e6}
         with judging(**config) as one:
@@ -300,6 +308,27 @@ def test_a_calibrated_judge_alerts_about_what_moved_and_another_one_never(tmp_pa
         assert bool(changes) is alerts
         calibration = {record.attributes.get(names.OTEL_LLM_JUDGE_CALIBRATION) for record in seen} - {None}
         assert calibration == {"calibrated" if alerts else "uncalibrated"}
+
+
+def test_a_canary_is_rolled_back_for_what_a_calibrated_judge_says(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    row = {"name": "helpfulness", "version": "2"}
+    pairs = [("pass", "pass"), ("fail", "fail")] * 60
+    labels.write_text("".join(json.dumps({**row, "judge": said, "human": meant}) + "\n" for said, meant in pairs))
+    comparison = compare.ComparisonConfig(
+        name="prompt", attribute="gen_ai.prompt.version", control="1", canary="2", guardrails={"helpfulness": 0.05}
+    )
+    config = {"function": f"{HERE}:approve", "labels": (str(labels),), "requests_per_minute": 1e7}
+    with judging(comparisons=(comparison,), **config) as one:
+        for number in range(1, 201):
+            version = str(number % 2 + 1)
+            text = f"{'wrong' if version == '2' else 'right'} {number}"
+            one.ask(exchange(number, text, **{"gen_ai.prompt.version": version}))
+        said = one.wait_for(201)
+        (decision,) = [record for record in said if record.event_name == "otel_llm.comparison.result"]
+        assert list(metric_problems(one.context.metrics)) == []
+    assert decision.attributes["otel_llm.comparison.verdict"] == "roll_back"
+    assert decision.attributes["otel_llm.comparison.signal"] == "helpfulness"
 
 
 def question(*, flagged: bool, size: int = 100) -> Question:
@@ -427,6 +456,13 @@ def test_refusals_are_told_apart(status: int, error: type[Exception]) -> None:
         ({"endpoint": EndpointConfig(url="ftp://x", model="m")}, "endpoint.url: expected http"),
         ({"endpoint": EndpointConfig(url="http://x:port", model="m")}, "endpoint.url: expected an address"),
         ({"endpoint": EndpointConfig(url="http://x", model="m", api_key="a\nb")}, "api_key: expected printable"),
+        (
+            {
+                "function": "json:dumps",
+                "comparisons": (compare.ComparisonConfig(name="x", attribute="a", control="1", canary="2"),),
+            },
+            "guardrails: 'error' is the id of no rubric",
+        ),
         ({"function": "json:dumps", "labels": ("/none",)}, "labels\\[0\\]: cannot read"),
         ({"function": "json:dumps", "prices": ("/none",)}, "prices\\[0\\]: cannot read"),
     ],

@@ -1,6 +1,8 @@
 """Labels of people beside those of a judge, as they are exported from human review: JSON lines.
 
 {"name": "helpfulness", "version": "1", "judge": "pass", "human": "fail"}
+
+The file that `otel-llm estimate` reads does as well: answers that no person saw are passed over.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class _Label(msgspec.Struct):
     name: str
     version: str
     judge: str
-    human: str
+    human: str | None = None
 
 
 def agreements(paths: Sequence[str], rubrics: Sequence[Rubric], setting: str) -> dict[str, Agreement]:
@@ -36,7 +38,7 @@ def agreements(paths: Sequence[str], rubrics: Sequence[Rubric], setting: str) ->
     for place, path in enumerate(paths):
         for label in _read(path, f"{setting}[{place}]"):
             found = pairs.get((label.name, label.version))
-            if found is not None:
+            if found is not None and label.human is not None:
                 found.append((label.judge, label.human))
     return {id_: agreement(found) for (id_, _), found in pairs.items()}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from otel_llm.operation import Message
+from otel_llm.quality.compare.stakes import Arm
 from otel_llm.quality.judges import Rubric
 
 
@@ -23,6 +24,7 @@ class Question:
         is_flagged: whether a quality signal was raised on it.
         is_of_all: whether it is of the sample that is taken of all answers alike.
         segment: where it belongs.
+        arms: the comparisons it belongs to, by their place, and on which side.
     """
 
     rubric: Rubric
@@ -35,6 +37,7 @@ class Question:
     is_flagged: bool
     is_of_all: bool
     segment: tuple[str, ...]
+    arms: tuple[tuple[int, Arm], ...] = ()
 
     @property
     def size_bytes(self) -> int:

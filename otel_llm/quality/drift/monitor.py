@@ -202,35 +202,31 @@ class Monitor:
         """How many are watched now."""
         return len(self._segments)
 
+    def _snapshot(self) -> list[tuple[Segment, dict[str, _Entry]]]:
+        """Which segments there are. Each is read under the lock on its own, so that nobody waits for all of them."""
+        with self._lock:
+            return list(self._segments.items())
+
     def watched(self) -> list[Watched]:
         """All detectors as they stand, the one with most evidence first."""
-        with self._lock:
-            found = [
-                Watched(
-                    segment,
-                    signal,
-                    entry.detector.evidence,
-                    entry.detector.observations,
-                    entry.detector.baseline,
-                    entry.last_unix_nano,
-                )
-                for segment, entries in self._segments.items()
-                for signal, entry in entries.items()
-            ]
+        found: list[Watched] = []
+        for segment, entries in self._snapshot():
+            with self._lock:
+                found += [_watched(segment, signal, entry) for signal, entry in entries.items()]
         return sorted(found, key=lambda one: (-one.evidence, one.segment, one.signal))
 
     def state(self) -> State:
         """Everything it needs to go on later, as JSON values. Holds no text of anybody's, only hashed words."""
-        with self._lock:
-            return {
-                "version": _VERSION,
-                "most_detectors": self._most_detectors,
-                "spent": self.spent,
-                "segments": [
-                    [list(segment), {signal: _entry_state(entry) for signal, entry in entries.items()}]
-                    for segment, entries in self._segments.items()
-                ],
-            }
+        segments: list[object] = []
+        for segment, entries in self._snapshot():
+            with self._lock:
+                segments.append([list(segment), {signal: _entry_state(entry) for signal, entry in entries.items()}])
+        return {
+            "version": _VERSION,
+            "most_detectors": self._most_detectors,
+            "spent": self.spent,
+            "segments": segments,
+        }
 
     def restore(self, state: State, *, as_stored: bool = False) -> None:
         """Go on from a state, in place of all that was seen so far.
@@ -307,6 +303,11 @@ def _update(detector: _Detector, value: Value, weight: float, now_unix_nano: int
     if isinstance(detector, CategoryDetector):
         return detector.update(value, weight, now_unix_nano) if isinstance(value, str) else None
     return detector.update(value, weight, now_unix_nano) if isinstance(value, tuple) else None
+
+
+def _watched(segment: Segment, signal: str, entry: _Entry) -> Watched:
+    detector = entry.detector
+    return Watched(segment, signal, detector.evidence, detector.observations, detector.baseline, entry.last_unix_nano)
 
 
 def _entry_state(entry: _Entry) -> State:

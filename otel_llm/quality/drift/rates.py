@@ -223,12 +223,14 @@ class RateDetector:
 
         Evidence adds up, as both were paid for. The baseline stays that of the one that has seen more.
         """
-        both = (self._evidence, other._evidence)
-        if len(other._evidence) and (not self._evidence or other.observations > self.observations):
+        evidence = [one for one in (self._evidence, other._evidence) if one]
+        if other._factors and (not self._factors or other.observations > self.observations):
             self._factors, self._rates, self._share = other._factors, list(other._rates), other._share
             self._hits, self.observations, self._next_bound = list(other._hits), other.observations, other._next_bound
             self._rises, self._falls = other._rises, other._falls
-        self._evidence = [sum(held) for held in zip(*filter(None, both), strict=True)]
+            self._evidence = other._evidence
+        if len({len(one) for one in evidence}) == 1:  # else they bet on other sides: those that stay count alone
+            self._evidence = [sum(held) for held in zip(*evidence, strict=True)]
         self.evidence = sum(self._evidence)
 
     def state(self) -> State:

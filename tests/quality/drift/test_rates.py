@@ -83,6 +83,15 @@ def test_evidence_of_two_workers_adds_up() -> None:
     assert one.evidence > 0
 
 
+def test_workers_that_bet_on_other_sides_keep_what_they_have() -> None:
+    one, other = RateDetector(100, sides="both"), RateDetector(100)
+    for detector, number in ((one, 300), (other, 200)):
+        alarms(detector, happens(0.1, number, seed=21), 1e-7)
+    held = one.evidence
+    one.merge(other)
+    assert one.evidence == held
+
+
 def test_a_worker_that_has_no_baseline_yet_takes_over_the_others() -> None:
     one, other = RateDetector(500), RateDetector(500)
     alarms(one, happens(0.1, 100, seed=12), 1e-7)
