@@ -3,7 +3,7 @@
     python -m benchmarks.redaction
 
 CPU time of this process, the least of several runs, on the payloads of the codec's benchmark. `new` forgets everything
-before each run; `again` remembers texts and attributes, as a gateway does whose spans repeat methods, hosts and history.
+before each run; `again` remembers texts and attributes, as a gateway does whose spans repeat methods and history.
 """
 
 from __future__ import annotations
