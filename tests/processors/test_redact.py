@@ -8,6 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, StatusCode
 
 from otel_llm._generated import metrics as definitions
 from otel_llm.components import Context
@@ -197,3 +202,33 @@ def test_messages_keep_their_schema_whatever_the_operator() -> None:
 def test_metrics_that_are_not_about_anybody_pass_as_they_came() -> None:
     body = ExportTraceServiceRequest().SerializeToString()
     assert redact().rewrite(Payload.of("metrics", (body,), 0)).join() == body
+
+
+def test_a_span_of_the_sdk_leaves_without_what_was_in_it_wherever_it_stood() -> None:
+    exported = InMemorySpanExporter()
+    resource = Resource({"service.name": "shop", "owner": MAIL})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    tracer = provider.get_tracer("httpx", MAIL, attributes={"by": MAIL})
+    with tracer.start_as_current_span("first") as first:
+        pass
+    with tracer.start_as_current_span(
+        f"pay {MAIL}",
+        attributes={"a": MAIL, "n": [4111111111111111, 2], MAIL: True},
+        links=[Link(first.context, {"l": MAIL})],
+    ) as span:
+        span.add_event(f"sent {MAIL}", {"e": MAIL})
+        span.record_exception(ValueError(MAIL))
+        span.set_status(StatusCode.ERROR, f"no {MAIL}")
+    came = exported.get_finished_spans()[-1]
+    left = redact().rewrite_span(came)
+    assert MAIL in came.to_json()
+    assert "jane" not in left.to_json()
+    assert "4111" not in left.to_json()
+    assert left.name == "pay [EMAIL_ADDRESS]"
+    assert left.attributes is not None
+    assert left.attributes["n"] == ("[CREDIT_CARD]", "2")
+    assert left.attributes["otel_llm.redaction.types"] == ("CREDIT_CARD", "EMAIL_ADDRESS")
+    assert left.resource.attributes["service.name"] == "shop"
+    assert (left.context, left.start_time, left.end_time) == (came.context, came.start_time, came.end_time)
+    assert redact().rewrite_span(left).to_json() == left.to_json()
