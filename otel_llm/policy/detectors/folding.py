@@ -37,6 +37,10 @@ _CODES: Final = r"%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]"
 # Without one of these there is nothing to do for a text of ASCII.
 _MARKS: Final = ("%", "\\u", *_CONTROLS)
 _ENCODED: Final = re.compile(rf"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
+# The same as the first, to search with: what begins with one set of characters is searched for five times faster.
+_MAY_BE_ENCODED: Final = re.compile(
+    r"[%\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f](?:(?<=%)[2-7][0-9A-Fa-f]|(?<=\\)u00[2-7][0-9A-Fa-f]|(?<![%\\]))"
+)
 _SHORTENS: Final = re.compile(rf"([{_INVISIBLE}\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
 
 
@@ -77,14 +81,16 @@ class Folded:
         self._source_starts: list[int] = []
         text = source if source.isascii() else source.translate(_table())
         # Most texts are ASCII, and then only what is encoded can be in them: a quicker search.
-        shortens = _ENCODED if text.isascii() else _SHORTENS
-        if (shortens is _SHORTENS or any(map(text.__contains__, _MARKS))) and shortens.search(text):
-            text = self._shortened(text)
+        if text.isascii():
+            if any(map(text.__contains__, _MARKS)) and _MAY_BE_ENCODED.search(text):
+                text = self._shortened(text, _ENCODED)
+        elif _SHORTENS.search(text):
+            text = self._shortened(text, _SHORTENS)
         self.text = text
 
-    def _shortened(self, text: str) -> str:
+    def _shortened(self, text: str, shortens: re.Pattern[str]) -> str:
         """The text without what is invisible and with what is encoded."""
-        pieces = (_ENCODED if text.isascii() else _SHORTENS).split(text)
+        pieces = shortens.split(text)
         self._source_starts = list(accumulate(map(len, pieces), initial=0))
         pieces[1::2] = map(_decoded, pieces[1::2])
         self._folded_starts = list(accumulate(map(len, pieces), initial=0))
