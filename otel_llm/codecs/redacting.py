@@ -17,48 +17,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from otel_llm.codecs import protobuf
+from otel_llm.codecs.content import FAILED, Content
 from otel_llm.codecs.genai import has_genai_key, is_genai_scope
 from otel_llm.errors import MalformedError
 from otel_llm.operation import AttributeValue
 from otel_llm.signals import Payload, Signal
-
-
-class Content(Protocol):
-    """Rewrites what is in a request, and keeps count; for one request at a time."""
-
-    def text(self, text: str, name: str | None) -> str | None:
-        """A text; the same object when it stays, None when it must go."""
-        ...
-
-    def value(self, value: AttributeValue, name: str | None) -> tuple[AttributeValue, bool]:
-        """A value of any type, and whether it may stay."""
-        ...
-
-    def key(self, key: str) -> str | None:
-        """An attribute's key; None when the whole attribute must go."""
-        ...
-
-    def begin_item(self) -> None:
-        """A span, log record or metric begins."""
-        ...
-
-    def end_item(self, noted: Mapping[str, AttributeValue]) -> Mapping[str, AttributeValue]:
-        """It ends.
-
-        Args:
-            noted: attributes that an earlier pass wrote about the item.
-
-        Returns:
-            attributes to write about it, in place of those; none when nothing was rewritten.
-        """
-        ...
-
-    def item_changed(self, trace_id: bytes, span_id: bytes, written: Mapping[str, AttributeValue]) -> None:
-        """The item that just ended was rewritten; its ids, empty when it has none, and what was written about it."""
-        ...
 
 
 class _Leaf(Enum):
@@ -146,7 +112,7 @@ _ATTRIBUTES: Final = 74
 _LENGTH_DELIMITED: Final = 2
 _KEY, _VALUE = 10, 18
 _STRING: Final = 10
-_FAILED: Final = b"redaction_failed"
+_FAILED: Final = FAILED.encode()
 
 _LONGEST_REMEMBERED: Final = 256
 _MOST_REMEMBERED: Final = 16_384

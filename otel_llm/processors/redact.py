@@ -1,21 +1,20 @@
 """The processor that takes personal data and secrets out of everything that leaves.
 
 In the gateway it rewrites whole requests, after all processors of the pipeline, whatever their order: spans of any
-kind, events, links, status, logs, metrics, resource and scope (otel_llm.codecs.redacting). Where there are no requests,
-in the app, it rewrites the attributes of operations.
+kind, events, links, status, logs, metrics, resource and scope (otel_llm.codecs.redacting). In the app there are no
+requests: a host has `rewrite_span` for whole spans of the SDK, and `process` rewrites the attributes of operations.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm.audit import open_log
 from otel_llm.clock import Clock
-from otel_llm.codecs.redacting import Rewriting
 from otel_llm.components import Context
 from otel_llm.errors import AuditError, RefusedError
 from otel_llm.operation import AttributeValue, Operation
@@ -25,6 +24,11 @@ from otel_llm.processors.redact_config import Config
 from otel_llm.processors.redact_setup import make_redactor
 from otel_llm.signals import Payload
 from otel_llm.telemetry import LogLimiter
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_llm.codecs.redacting import Rewriting
 
 _logger = logging.getLogger(__name__)
 
@@ -107,7 +111,9 @@ class Redact:
         self._redactor = redactor
         self._removed = frozenset(key for key in config.remove if not key.endswith("*"))
         self._prefixes = tuple(key[:-1] for key in config.remove if key.endswith("*"))
-        self._rewriting = Rewriting(genai_only=config.spans == "genai", keep_unknown=config.unknown_fields == "keep")
+        self._genai_only = config.spans == "genai"
+        self._keep_unknown = config.unknown_fields == "keep"
+        self._rewriting: Rewriting | None = None
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         metrics = context.metrics
         self._found = metrics.counter(definitions.OTEL_LLM_REDACTION_FINDINGS, (*keys, names.OTEL_LLM_REDACTION_TYPE))
@@ -126,7 +132,7 @@ class Redact:
             RefusedError: the audit log is required and cannot take records.
         """
         content = self._content()
-        result = self._rewriting.rewrite(payload, content)
+        result = self._requests().rewrite(payload, content)
         if self._sink is not None and content.changed:
             self._audit(self._sink, content.changed)
         self._count(content.tally, payload.signal)
@@ -135,6 +141,23 @@ class Redact:
         if result.unknown:
             self._unknown.add(result.unknown, self.name, payload.signal)
         return result.payload
+
+    def rewrite_span(self, span: ReadableSpan) -> ReadableSpan:
+        """A span of the SDK, of whatever kind, without what is to be taken out; as a new one. For hosts in the app."""
+        from otel_llm.codecs.sdk_redacting import rewrite_span  # noqa: PLC0415 - hosts without the SDK need it not
+
+        content = self._content()
+        rewritten = rewrite_span(span, content)
+        self._count(content.tally, "traces")
+        return rewritten
+
+    def _requests(self) -> Rewriting:
+        """Made when first needed: it takes protobuf, which an app need not have. Two threads may make it twice."""
+        if self._rewriting is None:
+            from otel_llm.codecs.redacting import Rewriting  # noqa: PLC0415 - see above
+
+            self._rewriting = Rewriting(genai_only=self._genai_only, keep_unknown=self._keep_unknown)
+        return self._rewriting
 
     def process(self, operations: Iterable[Operation]) -> None:
         """Rewrite the attributes of operations, where no request is rewritten."""

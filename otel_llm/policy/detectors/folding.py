@@ -31,7 +31,17 @@ _INVISIBLE: Final = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\udc80-\udcff\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_SHORTENS: Final = re.compile(rf"([{_INVISIBLE}]+|%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f])")
+# Characters that no reader sees; line breaks and tabs separate, and stay.
+_CONTROLS: Final = "".join(chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127))
+_CODES: Final = r"%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]"
+# Without one of these there is nothing to do for a text of ASCII.
+_MARKS: Final = ("%", "\\u", *_CONTROLS)
+_ENCODED: Final = re.compile(rf"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
+# The same as the first, to search with: what begins with one set of characters is searched for five times faster.
+_MAY_BE_ENCODED: Final = re.compile(
+    r"[%\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f](?:(?<=%)[2-7][0-9A-Fa-f]|(?<=\\)u00[2-7][0-9A-Fa-f]|(?<![%\\]))"
+)
+_SHORTENS: Final = re.compile(rf"([{_INVISIBLE}\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
 
 
 @cache
@@ -70,13 +80,17 @@ class Folded:
         self._folded_starts: list[int] = []
         self._source_starts: list[int] = []
         text = source if source.isascii() else source.translate(_table())
-        if ("%" in text or "\\u" in text or not text.isascii()) and _SHORTENS.search(text):
-            text = self._shortened(text)
+        # Most texts are ASCII, and then only what is encoded can be in them: a quicker search.
+        if text.isascii():
+            if any(map(text.__contains__, _MARKS)) and _MAY_BE_ENCODED.search(text):
+                text = self._shortened(text, _ENCODED)
+        elif _SHORTENS.search(text):
+            text = self._shortened(text, _SHORTENS)
         self.text = text
 
-    def _shortened(self, text: str) -> str:
+    def _shortened(self, text: str, shortens: re.Pattern[str]) -> str:
         """The text without what is invisible and with what is encoded."""
-        pieces = _SHORTENS.split(text)
+        pieces = shortens.split(text)
         self._source_starts = list(accumulate(map(len, pieces), initial=0))
         pieces[1::2] = map(_decoded, pieces[1::2])
         self._folded_starts = list(accumulate(map(len, pieces), initial=0))

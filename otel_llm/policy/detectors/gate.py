@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, cast
 
 Engine: TypeAlias = Literal["hyperscan", "re2", "re"]
@@ -41,13 +42,20 @@ def passing(cues: Sequence[Cue], engine: Engine | None = None) -> Passing:
         cues: those of all patterns; one without keywords and pattern always passes.
         engine: the fastest installed by default.
     """
-    for name in (engine,) if engine else ("hyperscan", "re2", "re"):
+    names: tuple[Engine, ...] = (engine,) if engine else ("hyperscan", "re2", "re")
+    for name in names:
         try:
-            return _ENGINES[name](cues)
+            return _made(tuple(cues), name)
         except ImportError:
             if engine:
                 raise
     raise AssertionError("the engine of the standard library is always there")
+
+
+@lru_cache(maxsize=64)
+def _made(cues: tuple[Cue, ...], engine: Engine) -> Passing:
+    """Making a gate takes up to a second with hyperscan, and a reload wants the same ones again."""
+    return _ENGINES[engine](cues)
 
 
 def _expressions(cues: Sequence[Cue]) -> list[tuple[int, str]]:

@@ -43,7 +43,7 @@ _CARD_SHAPES: Final = (
     *("9" * size for size in range(12, 20)),
     *(
         separator.join(groups)
-        for separator in " -"
+        for separator in " -."
         for groups in (
             ("9999",) * 4,
             ("9999", "999999", "99999"),

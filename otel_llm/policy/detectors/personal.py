@@ -102,6 +102,11 @@ def _is_mail(text: str) -> bool:
 
 # Network addresses. Only those that the Internet routes can lead to a person.
 _IPV4: Final = re.compile(r"\d(?<![\w.\-].)\d{0,2}(?:\.\d{1,3}){3}(?![\w\-]|\.\d)", re.ASCII)
+# Not the addresses of private networks, which texts are full of.
+_IPV4_CUE: Final = (
+    r"(?:\b(?:[1-9]|1[1-9]|[2-9]\d|1[013-8]\d|12[0-689]|19[013-9]|2[01]\d|22[0-3])"
+    r"|192\.(?:\d\d?|1[0-57-9]\d|16[0-79]|2\d\d))\.\d{1,3}\.\d{1,3}"
+)
 _VERSION: Final = re.compile(r"(?:version|release|build|firmware|[^/:]/|v|@|==?|\^|~)\W{0,2}$", re.IGNORECASE)
 _IPV6: Final = _Around(
     re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5)
@@ -149,6 +154,9 @@ _IBAN_SIZES: Final = {
     for country in countries.split()
 }  # fmt: skip
 _IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![\w\-][A-Za-z]{2}\d)\d", re.ASCII)
+
+
+_IBAN_CUE: Final = r"\b[A-Za-z]{2}\d\d[ \-]?[A-Za-z0-9]{4}"
 
 
 class _Iban:
@@ -205,9 +213,15 @@ def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None
     """The detector `personal`: of these types; URLs are no personal data unless one says so."""
     rules = [
         Rule(EMAIL_ADDRESS, _Mail(), Cue(("@",)), is_valid=_is_mail, confidence=0.95),
-        Rule(IP_ADDRESS, _Ipv4(), Cue(pattern=r"\d\.\d{1,3}\.\d{1,3}\.\d"), is_valid=_is_routed, confidence=0.7),
-        Rule(IP_ADDRESS, _IPV6, Cue(pattern=r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]"), is_valid=_is_routed, confidence=0.7),
-        Rule(IBAN_CODE, _Iban(), Cue(pattern=r"\b[A-Za-z]{2}\d\d[ \-]?[A-Za-z0-9]{4}"), is_valid=_is_iban),
+        Rule(IP_ADDRESS, _Ipv4(), Cue(pattern=_IPV4_CUE), is_valid=_is_routed, confidence=0.7),
+        Rule(
+            IP_ADDRESS,
+            _IPV6,
+            Cue(pattern=r"[0-9A-Fa-f]:(?:[0-9A-Fa-f]{1,4}:){2}|[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{1,4}:)?:"),
+            is_valid=_is_routed,
+            confidence=0.7,
+        ),
+        Rule(IBAN_CODE, _Iban(), Cue(pattern=_IBAN_CUE), is_valid=_is_iban),
         Rule(URL, _URL, Cue(("://", "www.")), confidence=0.6),
         *_lettered_rules(types),
     ]

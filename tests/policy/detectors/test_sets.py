@@ -24,7 +24,7 @@ from otel_llm.policy.detectors import (
     custom,
     gitleaks,
 )
-from otel_llm.policy.detectors.folding import Folded
+from otel_llm.policy.detectors.folding import _ENCODED, _MAY_BE_ENCODED, Folded
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.findings import Finding
 from tests.policy.detectors.test_personal_data import CASES, CLEAN
@@ -90,6 +90,18 @@ def test_what_hides_letters_is_folded_away() -> None:
     assert folded.text == "x jane@example.com y"
     start, end = folded.to_source(2, 18)
     assert source[start:end] == "\uff4a\u200bane%40ex\\u0061mple.com"
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(alphabet="%\\u004ag\x00\x1f\x7f\n", max_size=12))
+def test_the_quick_search_for_what_is_encoded_finds_all_of_it(text: str) -> None:
+    assert (_MAY_BE_ENCODED.search(text) is None) == (_ENCODED.search(text) is None)
+
+
+def test_control_characters_hide_nothing_and_line_breaks_separate() -> None:
+    assert Folded("ja\x00ne@exam\x7fple.com").text == "jane@example.com"
+    assert Folded("a\nb\tc\r").text == "a\nb\tc\r"
+    assert [one.type for one in SETS["re"].find("ja\x00ne@exam\x08ple.com")] == ["EMAIL_ADDRESS"]
 
 
 class Counting:
@@ -174,6 +186,9 @@ def test_patterns_of_users_own_are_found() -> None:
             CustomPattern("BADGE", r"\b\d{6}\b", context=("badge",)),
         ]
     )
+    assert [one.type for one in DetectorSet([custom([CustomPattern("NAME", "Bo", literal=True)])]).find("bo")] == [
+        "NAME"
+    ]
     text = "C-12345678 works on BLUE HERON, badge 654321"
     found = [(one.type, text[one.start : one.end]) for one in detector.find(text)]
     assert found == [("CUSTOMER", "12345678"), ("PROJECT", "BLUE HERON"), ("BADGE", "654321")]
