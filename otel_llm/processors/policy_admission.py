@@ -100,6 +100,7 @@ class PolicyAdmission:
     ) -> None:
         self.name = context.name
         self.on_error: Literal["allow", "deny"] = _on_error(source.bundle)
+        self._bundle = source.bundle
         self._source = source
         self._detection = detection
         self._clock = context.clock
@@ -112,6 +113,8 @@ class PolicyAdmission:
     def admit(self, operation: Operation) -> Answer:
         """Decide about a call."""
         bundle = self._source.bundle
+        if bundle is not self._bundle:  # policies were read anew
+            self._bundle, self.on_error = bundle, _on_error(bundle)
         rules = bundle.plan(self._service, self._environment).by_stage["request"]
         if not rules:
             return ALLOW
@@ -129,8 +132,10 @@ class PolicyAdmission:
             if result.action in _STOPS:
                 return Answer("deny", result.reason, result.rule.rule.id)
         for result in decision.results:
-            if result.action == "modify":
-                modify(operation, "request", result.rule.rule.action, self._detection)
+            rule = result.rule.rule
+            # A request without what could not be looked at is not the call that the app wanted.
+            if result.action == "modify" and not modify(operation, "request", rule.action, self._detection):
+                return Answer("deny", "redaction_failed", rule.id)
         return ALLOW
 
     def guard(self, operation: Operation) -> AnswerGuard | None:

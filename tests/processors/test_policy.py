@@ -321,6 +321,34 @@ def test_a_request_is_redacted_before_it_leaves(tmp_path: Path) -> None:
     assert "ada@example.com" not in str(operation.input_messages)
 
 
+def test_a_request_that_cannot_be_redacted_is_not_made(tmp_path: Path) -> None:
+    policy = admission(tmp_path, rules("id: a, stage: request, when: 'true', verdict: modify, action: {redact: [secrets]}"))
+    deep = json.dumps([{"role": "user", "parts": [{"type": "text", "content": nested(12)}]}])
+    answer = policy.admit(call(gen_ai__input__messages=deep))
+    assert (answer.action, answer.reason, answer.rule_id) == ("deny", "redaction_failed", "a")
+
+
+def nested(depth: int) -> str:
+    """JSON in a string in JSON in a string, deeper than anybody looks."""
+    text = "tulip"
+    for _ in range(depth):
+        text = json.dumps([text])
+    return text
+
+
+def test_a_reload_decides_anew_whether_an_admission_fails_closed(tmp_path: Path, clock: FakeClock) -> None:
+    path = write(tmp_path, rules(DENY))
+    config = Config(paths=(str(path),))
+    policy = create_admission(config, Context("policy", Metrics(), clock), {})
+    assert policy.on_error == "allow"
+    replace(path, rules(DENY, head="mode: enforce\nfailurePolicy: {request: fail}"))
+    clock.advance(16)
+    policy.admit(call())
+    policy._source.wait(10)
+    policy.admit(call())
+    assert policy.on_error == "deny"
+
+
 @pytest.mark.parametrize(
     ("mode", "failure", "expected"), [("enforce", "fail", "deny"), ("enforce", "ignore", "allow"), ("shadow", "fail", "allow")]
 )

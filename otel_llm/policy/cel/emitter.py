@@ -36,8 +36,9 @@ from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, INT, STRING, UINT, Ty
 from otel_llm.policy.cel.values import OptionalValue
 
 _COMPARABLE: Final = frozenset({STRING, INT, UINT, DOUBLE, BYTES, BOOL})
-# A text of so many characters counts as one step.
-_CHARACTERS_A_STEP_BITS: Final = 6
+# Of a text so many characters count as one step: 64, and 8 where each of them costs more.
+_CHARACTERS_BITS: Final = 6
+_SLOW_CHARACTERS_BITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,15 @@ def _exhausted() -> None:
     raise BudgetError("the expression took too many steps")
 
 
-def _steps(value: object) -> int:
-    """How many steps an argument of a linear function counts for."""
-    return len(value) >> _CHARACTERS_A_STEP_BITS if isinstance(value, str | bytes | list | tuple | dict) else 0
+def _steps(value: object, bits: int) -> int:
+    """How many steps an argument of a linear function counts for: everything in it, however deep."""
+    if isinstance(value, str | bytes):
+        return len(value) >> bits
+    if isinstance(value, dict):
+        return sum(1 + _steps(one, bits) for one in value.values())
+    if isinstance(value, list | tuple):
+        return sum(1 + _steps(one, bits) for one in value)
+    return 0
 
 
 def _present_items(items: Iterable[tuple[object, bool]]) -> list[object]:
@@ -240,8 +247,8 @@ class Emitter:
             return Code(quick, may_fail)
         first = overloads[0]
         texts = [code.text for code in codes]
-        if self._loops and first.is_linear:
-            texts = self._charged(texts)
+        if self._loops and any(one.is_linear for one in overloads):
+            texts = self._charged(texts, _SLOW_CHARACTERS_BITS if first.is_slow else _CHARACTERS_BITS)
         is_exact = first.is_total or (len(overloads) == 1 and self._fit(arguments, first))
         bound = self._bound(first, arguments, node)
         if is_exact and bound is None and first.inline is not None:
@@ -281,14 +288,14 @@ class Emitter:
             return f"({left} in {right})"
         return None
 
-    def _charged(self, texts: Sequence[str]) -> list[str]:
+    def _charged(self, texts: Sequence[str], bits: int) -> list[str]:
         """Arguments of something linear within a comprehension, counted as steps."""
         names = []
         for text in texts:
             name = self._new()
             self._lines.append(f"{name} = {text}")
             names.append(name)
-        self._lines.append(f"n += 1 + {' + '.join(f'_steps({name})' for name in names)}")
+        self._lines.append(f"n += 1 + {' + '.join(f'_steps({name}, {bits})' for name in names)}")
         self._lines.append(f"if n > {self._most_steps}: _exhausted()")
         return names
 
