@@ -22,7 +22,7 @@ from otel_llm.policy.streaming import Find, StreamGuard
 from otel_llm.processors.policy import Config, start
 from otel_llm.processors.policy_loading import BundleSource
 from otel_llm.processors.policy_modify import modify
-from otel_llm.processors.policy_verdict import Auditor, VerdictCounts, verdict_attributes, write_verdict
+from otel_llm.processors.policy_verdict import Auditor, Verdicts, verdict_attributes, write_verdict
 
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"request"})
 _ANSWERING: Final[frozenset[Stage]] = frozenset({"response"})
@@ -108,7 +108,7 @@ class PolicyAdmission:
         self._service = str(resource.get(names.SERVICE_NAME) or "")
         self._environment = str(resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME) or "")
         self._auditor = auditor
-        self._counts = VerdictCounts(context.metrics)
+        self._verdicts = Verdicts(context)
 
     def admit(self, operation: Operation) -> Answer:
         """Decide about a call."""
@@ -122,7 +122,7 @@ class PolicyAdmission:
         started = self._clock.monotonic()
         decision = decide(rules, bundle.variables(_Request(operation, self._resource)), now, _STOPPABLE)
         seconds = self._clock.monotonic() - started
-        self._counts.add(decision)
+        self._verdicts.add(decision)
         write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=False)
         self._auditor.record(decision, bundle.id, operation, now, self._service)
         return self._answer(decision, operation)

@@ -196,6 +196,21 @@ def test_verdicts_are_counted_by_rule_and_an_allow_once_for_an_operation(make: M
     }
 
 
+def test_a_rule_of_mode_warn_and_one_that_fails_are_logged_once_a_minute_without_content(
+    make: Make, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = "id: b, stage: request, when: 'gen_ai.request.seed == 1', verdict: warn"
+    policy = make(rules(DENY, failing, head="mode: warn"))
+    policy.process([asked("ada@example.com"), asked("ada@example.com")])
+    assert [record.getMessage() for record in caplog.records] == [
+        "rule test/no-gpt-4o would deny: no-gpt-4o",
+        "rule test/b cannot be evaluated: gen_ai.request.seed is absent",
+    ]
+    clock.advance(61)
+    policy.process([call()])
+    assert len(caplog.records) == 4
+
+
 def test_audit_records_say_what_and_where_and_never_content(make: Make) -> None:
     sink = Sink()
     exempt = "mode: enforce\nexemptions: [{id: E, rules: [b], reason: r, owner: o, expires: 2027-01-31}]"
