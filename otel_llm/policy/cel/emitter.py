@@ -35,6 +35,7 @@ from otel_llm.policy.cel.tree import (
 from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, INT, STRING, UINT, Type
 from otel_llm.policy.cel.values import OptionalValue
 
+_NUMBERS: Final = frozenset({INT, UINT, DOUBLE, BOOL})
 _COMPARABLE: Final = frozenset({STRING, INT, UINT, DOUBLE, BYTES, BOOL})
 # Of a text so many characters count as one step: 64, and 8 where each of them costs more.
 _CHARACTERS_BITS: Final = 6
@@ -280,7 +281,9 @@ class Emitter:
         left, right = (code.text for code in codes)
         if node.function != "_in_":
             is_same = (one == other and one in _COMPARABLE) or STRING in (one, other)
-            return f"({left} {node.function.strip('_')} {right})" if is_same and not self._loops else None
+            # Within comprehensions, texts count by their length.
+            is_quick = not self._loops or one in _NUMBERS
+            return f"({left} {node.function.strip('_')} {right})" if is_same and is_quick else None
         known = self._known(arguments[1])
         if one == STRING and isinstance(known, list) and all(type(item) is str for item in known):
             return f"({left} in {self._constant(frozenset(known))})"
