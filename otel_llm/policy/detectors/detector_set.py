@@ -20,8 +20,6 @@ _DEFAULT_REMEMBERED: Final = 16_384
 # A text with more findings than this is one finding: nobody can use what would be left of it.
 _MOST_FINDINGS: Final = 10_000
 _MOST_REMEMBERED_FINDINGS: Final = 64
-# Nothing shorter is personal or secret.
-_SHORTEST: Final = 5
 
 
 class DetectorError(Exception):
@@ -104,7 +102,7 @@ class DetectorSet:
         Raises:
             DetectorError: a detector raised. What the others may have found is not known.
         """
-        if len(text) < _SHORTEST:
+        if not text:
             return ()
         key = text if len(text) <= _SHORT else _digest(text)
         found = self._memory.get(key)

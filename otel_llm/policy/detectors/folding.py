@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate
 from typing import Final
 
 # Where letters that fold to one ASCII character are: Latin-1 to Greek letters, letter-like symbols, enclosed ones,
@@ -31,8 +31,13 @@ _INVISIBLE: Final = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\udc80-\udcff\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_SHORTENS: Final = re.compile(rf"[{_INVISIBLE}]+|%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]")
-_SPACES: Final = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+# Characters that no reader sees; line breaks and tabs separate, and stay.
+_CONTROLS: Final = "".join(chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127))
+_CODES: Final = r"%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]"
+# Without one of these there is nothing to do for a text of ASCII.
+_MARKS: Final = ("%", "\\u", *_CONTROLS)
+_ENCODED: Final = re.compile(rf"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
+_SHORTENS: Final = re.compile(rf"([{_INVISIBLE}\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
 
 
 @cache
@@ -67,44 +72,36 @@ class Folded:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        # Where each piece begins: pieces that stay alternate with those that go or become one character.
         self._folded_starts: list[int] = []
         self._source_starts: list[int] = []
         text = source if source.isascii() else source.translate(_table())
-        if ("%" in text or "\\u" in text or not text.isascii()) and _SHORTENS.search(text):
-            text = "".join(self._shortened(text))
+        # Most texts are ASCII, and then only what is encoded can be in them: a quicker search.
+        shortens = _ENCODED if text.isascii() else _SHORTENS
+        if (shortens is _SHORTENS or any(map(text.__contains__, _MARKS))) and shortens.search(text):
+            text = self._shortened(text)
         self.text = text
 
-    def _shortened(self, text: str) -> Iterator[str]:
-        """The pieces of the text without what is invisible and with what is encoded, noting where each begins."""
-        after = folded = 0
-        for match in _SHORTENS.finditer(text):
-            start, end = match.span()
-            piece = text[after:start] + _decoded(match.group())
-            self._folded_starts += (folded, folded + start - after)
-            self._source_starts += (after, start)
-            folded += len(piece)
-            after = end
-            yield piece
-        self._folded_starts.append(folded)
-        self._source_starts.append(after)
-        yield text[after:]
+    def _shortened(self, text: str) -> str:
+        """The text without what is invisible and with what is encoded."""
+        pieces = (_ENCODED if text.isascii() else _SHORTENS).split(text)
+        self._source_starts = list(accumulate(map(len, pieces), initial=0))
+        pieces[1::2] = map(_decoded, pieces[1::2])
+        self._folded_starts = list(accumulate(map(len, pieces), initial=0))
+        return "".join(pieces)
 
     def to_source(self, start: int, end: int) -> tuple[int, int]:
         """Where a part of the folded text stands in the source, with everything invisible inside of it."""
         if not self._folded_starts:
             return start, end
-        return self._place(start), self._place(end - 1, last=True)
+        first, last = self._piece(start), self._piece(end - 1)
+        source_start = self._source_starts[first] + start - self._folded_starts[first]
+        if last % 2:  # one character that was encoded: all of its code
+            return source_start, self._source_starts[last + 1]
+        return source_start, self._source_starts[last] + end - self._folded_starts[last]
 
-    def _place(self, index: int, *, last: bool = False) -> int:
-        position = bisect_right(self._folded_starts, index) - 1
-        start = self._source_starts[position]
-        offset = index - self._folded_starts[position]
-        if not last:
-            return start + offset
-        after = self._source_starts[position + 1] if position + 1 < len(self._source_starts) else len(self.source)
-        # A piece that stands for one character ends where the next piece begins.
-        is_encoded = position + 1 < len(self._folded_starts) and position % 2 == 1
-        return after if is_encoded else start + offset + 1
+    def _piece(self, index: int) -> int:
+        return bisect_right(self._folded_starts, index) - 1
 
 
 def _decoded(piece: str) -> str:

@@ -21,7 +21,7 @@ DATA_EXFILTRATION: Final = "DATA_EXFILTRATION"
 _ADDRESS: Final = r"https?://[^\s)\"'<>]{4,4000}"
 _IMAGE: Final = re.compile(rf"!\[[^\]\n]{{0,300}}\]\(\s?<?({_ADDRESS})", re.IGNORECASE)
 _IMAGE_TAG: Final = re.compile(
-    rf"<(?:img|iframe|script|video|audio|source)\b[^>]{{0,300}}?\bsrc\s?=\s?[\"']?({_ADDRESS})", re.IGNORECASE
+    rf"<(?:img|iframe|script|video|audio|source)\b[^<>]{{0,300}}?\bsrc\s?=\s?[\"']?({_ADDRESS})", re.IGNORECASE
 )
 _LINK: Final = re.compile(rf"(?<!!)\[[^\]\n]{{0,300}}\]\(\s?<?({_ADDRESS})", re.IGNORECASE)
 # A value in a query or a path that holds more than a name or a number: spaces or punctuation, encoded, or a long run.
@@ -78,6 +78,7 @@ _GIVES_AWAY: Final = re.compile(
     r" (?:prompt|instructions?|message)\b|\bI (?:was|have been) (?:instructed|told|programmed|given instructions) (?:to|not to|that)\b",
     re.IGNORECASE,
 )
+_WHICH: Final = ("system", "initial", "hidden", "original")
 _WORD: Final = re.compile(r"\w+")
 # So many words in a row of a protected text are no coincidence.
 _SHINGLE: Final = 8
@@ -97,7 +98,12 @@ class Leakage:
     __slots__ = ("_phrases", "_shingles")
 
     def __init__(self, protected: Iterable[str] = (), engine: Engine | None = None) -> None:
-        cue = Cue(("prompt", "instruction", "instructed", "told", "programmed", "message"))
+        cue = Cue(
+            (
+                *(f"{what} {said}" for what in _WHICH for said in ("prompt", "instruction", "message")),
+                *(f"{was} {done}" for was in ("was", "been") for done in ("instructed", "told", "programmed", "given")),
+            )
+        )
         self._phrases = PatternDetector(self.name, [Rule(PROMPT_LEAKAGE, _GIVES_AWAY, cue, confidence=0.5)], engine)
         self._shingles = frozenset(shingle for text in protected for shingle, _, _ in _shingles_of(text))
 

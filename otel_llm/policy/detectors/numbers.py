@@ -16,7 +16,7 @@ from otel_llm.policy.detectors.checksums import luhn
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.detectors.national_ids import NumberRule
 from otel_llm.policy.detectors.patterns import has_context, in_order, words
-from otel_llm.policy.detectors.phones import PHONE_NUMBER, is_phone, may_be_phone
+from otel_llm.policy.detectors.phones import CALLING_CUES, PHONE_NUMBER, calling_places, goes_on, may_be_phone, phone_at
 from otel_llm.policy.findings import Finding
 
 CREDIT_CARD: Final = "CREDIT_CARD"
@@ -30,16 +30,8 @@ _CUE: Final = Cue(pattern=r"\d[ ()./\-]{0,3}" * 6 + r"\d")
 _GROUP: Final = re.compile(r"\d+", re.ASCII)
 _SHAPE: Final = str.maketrans("012345678", "999999999")
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
-# The most groups of digits that a telephone number is written in, and the most digits with an extension.
-_MOST_GROUPS: Final = 8
-_MOST_DIGITS: Final = 21
-# What joins groups of one number, and of a fraction or a code: a number neither begins nor ends there.
 _JOINS: Final = (".", "-")
-_SHORTEST: Final = 7
-# A date (with an hour, perhaps) is no number of a person.
-_DATE: Final = re.compile(
-    r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)"
-)
+_LEADS: Final = ("+", "(")
 
 # Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
 _CARD: Final = re.compile(
@@ -51,7 +43,7 @@ _CARD_SHAPES: Final = (
     *("9" * size for size in range(12, 20)),
     *(
         separator.join(groups)
-        for separator in " -"
+        for separator in " -."
         for groups in (
             ("9999",) * 4,
             ("9999", "999999", "99999"),
@@ -66,11 +58,6 @@ _CARD_SHAPES: Final = (
 def is_card(digits: str) -> bool:
     """Whether digits have an issuer, its length, and a right check digit."""
     return _CARD.fullmatch(digits) is not None and len(set(digits)) > 1 and luhn(digits)
-
-
-def _goes_on(text: str, end: int) -> bool:
-    """Whether the number that ends here has further digits behind a dot or a dash."""
-    return text[end : end + 1] in _JOINS and text[end + 1 : end + 2].isdigit()
 
 
 # A rule, and the words of which one must stand near.
@@ -107,19 +94,27 @@ class Numbers:
         self.types = types & TYPES
         self._table = _table(types)
         self._beginnings = _beginnings(self._table)
-        self._passing = passing([_CUE], engine)
+        self._passing = passing([_CUE, *CALLING_CUES], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """The numbers in the text."""
         found: list[Finding] = []
-        if self._passing(text):
+        cues = self._passing(text)
+        if cues and cues[0] == 0:
+            calling = calling_places(text, (cue - 1 for cue in cues[1:])) if PHONE_NUMBER in self.types else []
             for run in _RUN.finditer(text):
-                found += self._in_run(text, run.start(), run.end())
+                found += self._in_run(text, run.start(), run.end(), calling)
         return in_order(found)
 
-    def _in_run(self, text: str, start: int, end: int) -> Iterator[Finding]:
+    def _in_run(self, text: str, start: int, end: int, calling: Sequence[int]) -> Iterator[Finding]:
+        if not calling and text[start - 1 : start] not in _LEADS and text[start:end].isdigit():
+            # Bare digits, which most runs are: nothing but their number of digits can make them something.
+            rule = self._rule(text, start, end, self._table.get("9" * (end - start), ()))
+            if rule is not None and text[start - 1 : start] not in _JOINS:
+                yield Finding(rule.type, start, end, self.name, 0.95)
+            return
         groups = [match.span() for match in _GROUP.finditer(text, start, end)]
-        may_call = PHONE_NUMBER in self.types and may_be_phone(text, start, end)
+        may_call = PHONE_NUMBER in self.types and (bool(calling) or may_be_phone(text, start, end))
         position = 0
         unknown = 0  # the first group that is part of nothing yet
         while position < len(groups):
@@ -128,12 +123,12 @@ class Numbers:
                 position += 1
                 continue
             if may_call:
-                yield from self._phones(text, groups[unknown:position])
+                yield from self._phones(text, groups[unknown:position], calling)
             finding, position = found
             yield finding
             unknown = position
         if may_call:
-            yield from self._phones(text, groups[unknown:])
+            yield from self._phones(text, groups[unknown:], calling)
 
     def _beginning_at(self, text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
@@ -146,7 +141,7 @@ class Numbers:
             shape = text[start:end].translate(_SHAPE)
             if shape not in self._beginnings:
                 break
-            if shape in self._table and not _goes_on(text, end):
+            if shape in self._table and not goes_on(text, end):
                 rule = self._rule(text, start, end, self._table[shape])
                 if rule is not None:
                     longest = Finding(rule.type, start, end, self.name, 0.95), after
@@ -154,37 +149,21 @@ class Numbers:
 
     def _rule(self, text: str, start: int, end: int, candidates: Sequence[_Candidate]) -> NumberRule | None:
         """What the number in this part of the text is; the first that it can be."""
-        digits = _NOT_DIGITS.sub("", text[start:end])
+        digits = _NOT_DIGITS.sub("", text[start:end]) if candidates else ""
         for rule, context in candidates:
             if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
                 return rule
         return None
 
-    def _phones(self, text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+    def _phones(self, text: str, groups: Sequence[tuple[int, int]], calling: Sequence[int]) -> Iterator[Finding]:
         position = 0
         while position < len(groups):
-            for after in range(_last_group(groups, position), position, -1):
-                start, end = groups[position][0], groups[after - 1][1]
-                while start and text[start - 1] in "+(":
-                    start -= 1
-                if end - start < _SHORTEST or text[start - 1 : start] in _JOINS or _goes_on(text, end):
-                    continue
-                if not _DATE.match(text, start) and is_phone(text, start, end):
-                    yield Finding(PHONE_NUMBER, start, end, self.name, 0.8)
-                    position = after
-                    break
-            else:
-                position += 1
-
-
-def _last_group(groups: Sequence[tuple[int, int]], position: int) -> int:
-    """The position after the last group that a number may have which begins with this one."""
-    digits = 0
-    for after in range(position, min(len(groups), position + _MOST_GROUPS)):
-        digits += groups[after][1] - groups[after][0]
-        if digits > _MOST_DIGITS:
-            return after
-    return min(len(groups), position + _MOST_GROUPS)
+            place = phone_at(text, groups, position, calling)
+            position += 1
+            if place is not None:
+                yield Finding(PHONE_NUMBER, *place, self.name, 0.8)
+                while position < len(groups) and groups[position][0] < place[1]:
+                    position += 1
 
 
 def _beginnings(table: Mapping[str, object]) -> frozenset[str]:

@@ -16,8 +16,8 @@ from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.findings import Finding
 
 # How far before a finding a word may stand that tells what it is, and how far behind it.
-_CONTEXT_BEFORE: Final = 64
-_CONTEXT_AFTER: Final = 24
+CONTEXT_BEFORE: Final = 64
+CONTEXT_AFTER: Final = 24
 
 
 class Match(Protocol):
@@ -69,7 +69,7 @@ class Rule:
 
 def has_context(text: str, start: int, end: int, words: re.Pattern[str]) -> bool:
     """Whether one of the words stands near this part of the text."""
-    return bool(words.search(text, max(0, start - _CONTEXT_BEFORE), min(len(text), end + _CONTEXT_AFTER)))
+    return bool(words.search(text, max(0, start - CONTEXT_BEFORE), min(len(text), end + CONTEXT_AFTER)))
 
 
 def words(*alternatives: str) -> re.Pattern[str]:

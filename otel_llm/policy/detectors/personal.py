@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,6 +102,11 @@ def _is_mail(text: str) -> bool:
 
 # Network addresses. Only those that the Internet routes can lead to a person.
 _IPV4: Final = re.compile(r"\d(?<![\w.\-].)\d{0,2}(?:\.\d{1,3}){3}(?![\w\-]|\.\d)", re.ASCII)
+# Not the addresses of private networks, which texts are full of.
+_IPV4_CUE: Final = (
+    r"(?:\b(?:[1-9]|1[1-9]|[2-9]\d|1[013-8]\d|12[0-689]|19[013-9]|2[01]\d|22[0-3])"
+    r"|192\.(?:\d\d?|1[0-57-9]\d|16[0-79]|2\d\d))\.\d{1,3}\.\d{1,3}"
+)
 _VERSION: Final = re.compile(r"(?:version|release|build|firmware|[^/:]/|v|@|==?|\^|~)\W{0,2}$", re.IGNORECASE)
 _IPV6: Final = _Around(
     re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5)
@@ -117,8 +122,14 @@ class _Ipv4:
         for match in _IPV4.finditer(text):
             start, end = match.span()
             parts = [int(part) for part in match.group().split(".")]
-            if max(parts) >= _SMALL and not _VERSION.search(text, max(0, start - 12), start):
+            if max(parts) >= _SMALL and _may_be_routed(parts) and not _VERSION.search(text, max(0, start - 12), start):
                 yield _Place(text, start, end)
+
+
+def _may_be_routed(parts: Sequence[int]) -> bool:
+    """A quick no to the addresses that texts are full of: of private networks, of the machine itself, multicast."""
+    first, second = parts[0], parts[1]
+    return first not in (0, 10, 127) and first < 224 and (first, second) not in ((192, 168), (169, 254))
 
 
 def _is_routed(text: str) -> bool:
@@ -143,6 +154,9 @@ _IBAN_SIZES: Final = {
     for country in countries.split()
 }  # fmt: skip
 _IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![\w\-][A-Za-z]{2}\d)\d", re.ASCII)
+
+
+_IBAN_CUE: Final = rf"\b(?:{'|'.join([*_IBAN_SIZES, *map(str.lower, _IBAN_SIZES)])})\d\d[ \-]?[A-Za-z0-9]{{4}}"
 
 
 class _Iban:
@@ -180,37 +194,16 @@ _URL: Final = re.compile(
 )
 
 
-# Numbers with letters: one search for tokens of capital letters and digits, and a look at what each is.
-_TOKEN: Final = re.compile(r"[A-Z0-9](?<![\w\-].)[A-Z0-9]{1,17}[\-+]?[A-Za-z0-9]{1,12}(?![\w\-])", re.ASCII)
-_SPACED_NINO: Final = re.compile(r"[A-CEGHJ-PR-TW-Z](?<!\w.)[A-CEGHJ-PR-TW-Z] ?(?:\d\d ?){3}[A-D](?!\w)", re.ASCII)
-_LETTERED: Final = tuple(
-    (rule, re.compile(rule.pattern), words(*rule.context) if rule.context else None) for rule in national_ids.LETTERED
-)
-
-
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
-    for rule, pattern, context in _LETTERED:
+    for rule in national_ids.LETTERED:
         if rule.type in types:
-            is_valid = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
-            searched = _SPACED_NINO if rule.type == "UK_NINO" else _Tokens(pattern)
-            yield Rule(rule.type, searched, Cue(pattern=rule.pattern), is_valid=is_valid, context=context)
+            check = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
+            context = words(*rule.context) if rule.context else None
+            yield Rule(rule.type, re.compile(rule.pattern, re.ASCII), Cue(pattern=rule.cue), 0, check, context)
 
 
 def _without_separators(check: Callable[[str], bool]) -> Callable[[str], bool]:
     return lambda text: check(national_ids.without_separators(text))
-
-
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    """A pattern that only whole tokens of capital letters and digits can match."""
-
-    pattern: re.Pattern[str]
-
-    def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
-        for token in _TOKEN.finditer(text):
-            match = self.pattern.fullmatch(text, token.start(), token.end())
-            if match is not None:
-                yield match
 
 
 TYPES: Final = frozenset({EMAIL_ADDRESS, IBAN_CODE, IP_ADDRESS, URL, *(rule.type for rule in national_ids.LETTERED)})
@@ -220,9 +213,15 @@ def personal(types: frozenset[str] = TYPES - {URL}, engine: Engine | None = None
     """The detector `personal`: of these types; URLs are no personal data unless one says so."""
     rules = [
         Rule(EMAIL_ADDRESS, _Mail(), Cue(("@",)), is_valid=_is_mail, confidence=0.95),
-        Rule(IP_ADDRESS, _Ipv4(), Cue(pattern=r"\d\.\d{1,3}\.\d{1,3}\.\d"), is_valid=_is_routed, confidence=0.7),
-        Rule(IP_ADDRESS, _IPV6, Cue(pattern=r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]"), is_valid=_is_routed, confidence=0.7),
-        Rule(IBAN_CODE, _Iban(), Cue(pattern=r"\b[A-Za-z]{2}\d\d[ \-]?[A-Za-z0-9]{4}"), is_valid=_is_iban),
+        Rule(IP_ADDRESS, _Ipv4(), Cue(pattern=_IPV4_CUE), is_valid=_is_routed, confidence=0.7),
+        Rule(
+            IP_ADDRESS,
+            _IPV6,
+            Cue(pattern=r"[0-9A-Fa-f]:(?:[0-9A-Fa-f]{1,4}:){2}|[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{1,4}:)?:"),
+            is_valid=_is_routed,
+            confidence=0.7,
+        ),
+        Rule(IBAN_CODE, _Iban(), Cue(pattern=_IBAN_CUE), is_valid=_is_iban),
         Rule(URL, _URL, Cue(("://", "www.")), confidence=0.6),
         *_lettered_rules(types),
     ]

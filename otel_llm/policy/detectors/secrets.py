@@ -127,9 +127,11 @@ def entropy(text: str) -> float:
     return -sum(count / size * math.log2(count / size) for count in Counter(text).values())
 
 
+# What stands in documentation, in templates, in code that reads a credential, and what redaction has put there.
 _PLACEHOLDERS: Final = re.compile(
-    r"(?i)^(?:x+|\*+|\.+|<.*>?|\$?\{.*\}?|%.*%|\[.*\]?|your.*|my.*|example.*|changeme|placeholder|redacted|none|null"
-    r"|true|false|undefined|required|optional|string|password|secret|token|str|env.*|os\..*|process\..*|config.*)$"
+    r"(?i)(?:x+|\*+|\.+|<.*|\$?\{.*|\$\(?[A-Z_]+\)?|%\w+%|\[[A-Z][A-Z0-9_]*(?:[:~][\w*]*)?\]?|your[_\- ].*|changeme|placeholder"
+    r"|redacted|none|null|true|false|undefined|required|optional|string|str|password|secret|token|os\.environ.*|os\.getenv.*"
+    r"|process\.env.*|getenv.*)"
 )
 
 
@@ -143,7 +145,7 @@ def _is_basic(text: str) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    return not _PLACEHOLDERS.match(text) and len(set(text)) > 3
+    return not _PLACEHOLDERS.fullmatch(text) and len(set(text)) > 3
 
 
 def _is_random_value(text: str) -> bool:
@@ -219,7 +221,7 @@ _OTHERS: Final = (
         re.compile(r"://[^\s/:@\"'<>?#]{0,128}:([^\s/@\"'<>]{1,256})@"),
         Cue(("://",)),
         1,
-        is_valid=lambda text: not _PLACEHOLDERS.match(text),
+        is_valid=lambda text: not _PLACEHOLDERS.fullmatch(text),
     ),
     Rule(
         URL_CREDENTIALS,
@@ -240,7 +242,7 @@ _OTHERS: Final = (
     Rule(
         PASSWORD,
         re.compile(
-            r"(?:password|passwd|passphrase|pwd)[\"']?\s{0,3}(?::|=|\bis\b|=>|:=)\s{0,3}[\"'`]?([^\s\"'`,;<>{}()\[\]]{4,256})",
+            r"(?:password|passwd|passphrase|pwd)\\?[\"']?\s{0,3}(?::|=|\bis\b|=>|:=)\s{0,3}\\?[\"'`]?([^\s\"'`,;<>{}()\[\]\\]{4,256})",
             re.IGNORECASE,
         ),
         Cue(("password", "passwd", "passphrase", "pwd")),

@@ -19,7 +19,7 @@ Rewrite: TypeAlias = Callable[[str, str | None], str]
 
 # A string, with the colon that makes it a key; or a number of as many digits as a card or an account has.
 _TOKEN: Final = re.compile(
-    r'"(?:[^"\\]|\\.)*+"(?P<colon>\s*:)?|(?<![\w.\-"])(?P<number>\d{9,20})(?![\w.])|(?P<open>[\[{])|(?P<close>[\]}])',
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"(?P<colon>\s*:)?|(?<![\w.\-"])(?P<number>\d{9,20})(?![\w.])|(?P<open>[\[{])|(?P<close>[\]}])',
     re.DOTALL,
 )
 _decode: Final = msgspec.json.Decoder(str).decode

@@ -15,7 +15,8 @@ _NAMES: Final = frozenset(
         "refreshtoken", "idtoken", "authtoken", "sessiontoken", "bearertoken", "privatekey", "cookie", "setcookie",
         "credentials", "credential", "connectionstring", "xgoogapikey", "ocpapimsubscriptionkey", "xauthtoken",
         "dbpassword", "userpassword", "masterkey", "signingkey", "encryptionkey", "openaiapikey", "anthropicapikey",
-        "awssessiontoken", "azureapikey", "geminiapikey", "googleapikey", "hftoken", "githubtoken",
+        "awssessiontoken", "xamzsecuritytoken", "azureapikey", "geminiapikey",
+        "googleapikey", "hftoken", "githubtoken",
     }
 )  # fmt: skip
 _NOT_LETTERS: Final = re.compile(r"[^a-z0-9]")

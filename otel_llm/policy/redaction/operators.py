@@ -22,7 +22,6 @@ OperatorName: TypeAlias = Literal["mask", "remove", "hash", "tokenize", "truncat
 # From a type and the text that was found to what stands in its place.
 Operator: TypeAlias = Callable[[str, str], str]
 
-MARKER: Final = re.compile(r"\[[A-Za-z][A-Za-z0-9_.\-]{0,63}(?:[:~][\w*]{0,8192})?\]")
 TYPE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
 
 _DIGEST_BYTES: Final = 10

@@ -7,6 +7,7 @@ with the text.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from otel_llm.policy.detectors.detector_set import DetectorError
 from otel_llm.policy.findings import Detector, Finding
 from otel_llm.policy.redaction.json_text import is_json, may_be_json, rewrite_json
 from otel_llm.policy.redaction.names import CREDENTIAL, as_words, is_credential_name
-from otel_llm.policy.redaction.operators import MARKER, Operator, mask
+from otel_llm.policy.redaction.operators import Operator, mask
 
 # What an attribute can hold; the same as AttributeValue of operations, which a pure package does not know.
 Value: TypeAlias = "str | bool | int | float | bytes | Sequence[Value] | Mapping[str, Value] | None"
@@ -26,7 +27,8 @@ _DEEPEST_VALUE: Final = 48
 # Shorter numbers are no card, no account and no number of a person.
 _SMALLEST_NUMBER: Final = 10**8
 _LONGEST_NAMED: Final = 64
-_FEWEST: Final = 3
+# What an earlier pass has put in the place of a credential.
+_REPLACED: Final = re.compile(rf"\[{CREDENTIAL}(?:[:~][a-p]{{0,8192}}|:\*\*\*\w{{0,3}})?\]")
 
 
 class Dropped:
@@ -170,9 +172,9 @@ class Redactor:
         return new if isinstance(new, Dropped) else new.encode("utf-8", "surrogateescape")
 
     def _text(self, text: str, name: str | None, tally: Tally, depth: int) -> str:
-        if len(text) < _FEWEST:
+        if not text:
             return text
-        if self._credential_names and name is not None and is_credential_name(name) and not MARKER.fullmatch(text):
+        if self._credential_names and name is not None and is_credential_name(name) and not _REPLACED.fullmatch(text):
             tally.found[CREDENTIAL] += 1
             return self._replaced(CREDENTIAL, text)
         if may_be_json(text) and is_json(text):
@@ -194,9 +196,10 @@ class Redactor:
         return "".join((*pieces, text[after:]))
 
     def _find(self, text: str, name: str | None) -> Sequence[Finding]:
-        """What is in a text; a short one is read behind its name, which may be what tells that it is a phone."""
-        if name is None or len(text) > _LONGEST_NAMED or not any(map(str.isdigit, text)):
-            return self._detectors.find(text)
+        """What is in a text; a short one is also read behind its name, which may be what tells that it is a phone."""
+        found = self._detectors.find(text)
+        if found or name is None or len(text) > _LONGEST_NAMED or not any(map(str.isdigit, text)):
+            return found
         lead = f"{as_words(name)}: "
         size = len(lead)
         return [

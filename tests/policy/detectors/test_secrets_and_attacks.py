@@ -78,6 +78,20 @@ def test_what_only_speaks_of_credentials_is_none(text: str) -> None:
     assert of(text) & {*SECRETS} == set()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: mySecret123!",
+        "pwd=example9pass",
+        '{\\"password\\": \\"tulip-42\\"}',
+        "https://u:config7x@h.example/",
+        "?token=env4real9",
+    ],
+)
+def test_a_credential_may_begin_like_a_placeholder(text: str) -> None:
+    assert of(text) & {"PASSWORD", "URL_CREDENTIALS"}
+
+
 def test_a_private_key_that_was_cut_off_is_found_to_its_end() -> None:
     text = "-----BEGIN PRIVATE KEY-----\n" + "MIIE" * 100
     ((start, end),) = [(one.start, one.end) for one in ALL.find(text) if one.type == "PRIVATE_KEY"]

@@ -92,6 +92,12 @@ def test_what_hides_letters_is_folded_away() -> None:
     assert source[start:end] == "\uff4a\u200bane%40ex\\u0061mple.com"
 
 
+def test_control_characters_hide_nothing_and_line_breaks_separate() -> None:
+    assert Folded("ja\x00ne@exam\x7fple.com").text == "jane@example.com"
+    assert Folded("a\nb\tc\r").text == "a\nb\tc\r"
+    assert [one.type for one in SETS["re"].find("ja\x00ne@exam\x08ple.com")] == ["EMAIL_ADDRESS"]
+
+
 class Counting:
     """A detector that counts how often it is asked."""
 
@@ -174,6 +180,9 @@ def test_patterns_of_users_own_are_found() -> None:
             CustomPattern("BADGE", r"\b\d{6}\b", context=("badge",)),
         ]
     )
+    assert [one.type for one in DetectorSet([custom([CustomPattern("NAME", "Bo", literal=True)])]).find("bo")] == [
+        "NAME"
+    ]
     text = "C-12345678 works on BLUE HERON, badge 654321"
     found = [(one.type, text[one.start : one.end]) for one in detector.find(text)]
     assert found == [("CUSTOMER", "12345678"), ("PROJECT", "BLUE HERON"), ("BADGE", "654321")]

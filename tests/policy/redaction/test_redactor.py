@@ -75,6 +75,14 @@ def test_other_names_hide_nothing(name: str) -> None:
     assert redacted("tulip", name) == "tulip"
 
 
+@pytest.mark.parametrize("text", ["[CREDENTIAL]", "[CREDENTIAL:abcp]", "[CREDENTIAL:***xyz]"])
+def test_a_marker_of_a_credential_is_not_replaced_again_and_nothing_else_passes_for_one(text: str) -> None:
+    assert redacted(text, "password") == text
+    assert redacted("[CREDENTIAL:tulip]", "password") == "[CREDENTIAL]"
+    assert redacted("[tulip]", "password") == "[CREDENTIAL]"
+    assert redacted("x", "password") == "[CREDENTIAL]"
+
+
 def test_a_name_may_tell_what_a_short_value_is() -> None:
     assert redacted("0496464670", "user.phone_number") == "[PHONE_NUMBER]"
     assert redacted("0496464670", "order.number") == "0496464670"
