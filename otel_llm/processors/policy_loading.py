@@ -126,8 +126,14 @@ class BundleSource:
             self._lock.release()
             return
         self._stamps = stamps
-        self._thread = threading.Thread(target=self._reload, name="otel-llm-policy-reload", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._reload, name="otel-llm-policy-reload", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads can be had; tried again at the next check
+            self._stamps = {}
+            self._lock.release()
+            return
+        self._thread = thread
 
     def _reload(self) -> None:
         try:

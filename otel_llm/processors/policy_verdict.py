@@ -50,7 +50,7 @@ def verdict_attributes(decision: Decision, bundle_id: str, seconds: float) -> di
     deciding = decision.deciding
     if deciding is None:
         return found
-    found[names.OTEL_LLM_POLICY_RULE_IDS] = sorted({result.rule.rule.id for result in decision.results})
+    found[names.OTEL_LLM_POLICY_RULE_IDS] = tuple(sorted({result.rule.rule.id for result in decision.results}))
     exempted = next((one.exemption_id for one in decision.results if one.exemption_id is not None), None)
     if exempted is not None:
         found[names.OTEL_LLM_POLICY_EXEMPTION_ID] = exempted
@@ -100,7 +100,7 @@ def write_verdict(operation: Operation, found: Mapping[str, AttributeValue], *, 
     if not replaces:
         both = sorted({*_texts(rules), *_texts(found.get(names.OTEL_LLM_POLICY_RULE_IDS))})
         if both and both != _texts(operation.get(names.OTEL_LLM_POLICY_RULE_IDS)):
-            operation.set(names.OTEL_LLM_POLICY_RULE_IDS, both)
+            operation.set(names.OTEL_LLM_POLICY_RULE_IDS, tuple(both))
 
 
 def _texts(value: AttributeValue) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from otel_llm.policy.sets import PolicyError, read_documents
 from otel_llm.policy.sets.files import load_documents, read_text
-from tests.policy.subjects import HEAD, bundle, rules, write
+from tests.policy.subjects import HEAD, WordDetector, bundle, rules, write
 
 RULE = "id: a, stage: request, when: 'true', verdict: deny"
 
@@ -88,6 +88,16 @@ def test_a_reason_may_not_show_content_through_a_variable_either() -> None:
     head = "variables: [{name: said, expression: input.text}, {name: again, expression: variables.said}]"
     found = problems(rules("id: a, stage: request, when: 'true', verdict: deny, reason: variables.again", head=head))
     assert any("input.text may hold content" in problem for problem in found)
+
+
+def test_a_reason_may_name_the_types_that_detectors_found() -> None:
+    head = "mode: enforce\nvariables: [{name: types, expression: 'found(\"words\", input.text)'}]"
+    reason = 'reason: \'variables.types.join(" ") + (finds("WORD", input.text) ? "!" : "")\''
+    text = rules(f"id: a, stage: request, when: 'true', verdict: deny, {reason}", head=head)
+    assert bundle(text, [WordDetector()]).id
+    shown = text.replace("variables.types.join", "input.text + variables.types.join")
+    with pytest.raises(PolicyError, match="may hold content"):
+        bundle(shown, [WordDetector()])
 
 
 def test_an_expression_of_several_lines_is_pointed_at_with_its_line() -> None:

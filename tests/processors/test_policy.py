@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from otel_llm.admission import ALLOW
+from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, PipelineOrderError
 from otel_llm.operation import AttributeValue, Operation
@@ -18,7 +19,9 @@ from otel_llm.processors.policy import Config, Policy, create
 from otel_llm.processors.policy_admission import PolicyAdmission, create_admission
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
+from tests.golden.as_sdk import sdk_spans
 from tests.policy.subjects import asked, call, rules, write
+from tests.spans import SpanSpec, chat, operations, request
 
 DENY = "id: no-gpt-4o, stage: request, when: 'gen_ai.request.model == \"gpt-4o\"', verdict: deny, severity: high"
 PREFIX = "otel_llm.policy."
@@ -83,7 +86,7 @@ def test_an_operation_carries_everything_about_its_verdict(make: Make) -> None:
         "action.type": "audit",
         "mode": "enforce",
         "rule.id": "no-gpt-4o",
-        "rule.ids": ["no-gpt-4o"],
+        "rule.ids": ("no-gpt-4o",),
         "set.name": "test",
         "set.version": "7",
         "severity": "high",
@@ -126,7 +129,7 @@ def test_what_the_app_has_blocked_stays_blocked_and_rules_of_both_are_named(make
     policy.process([operation])
     found = verdict(operation)
     assert (found["verdict.type"], found["action.type"]) == ("deny", "block")
-    assert found["rule.ids"] == ["of-the-app", "other"]
+    assert found["rule.ids"] == ("of-the-app", "other")
 
 
 def test_a_new_verdict_replaces_an_old_one_where_that_is_wanted(make: Make) -> None:
@@ -134,7 +137,7 @@ def test_a_new_verdict_replaces_an_old_one_where_that_is_wanted(make: Make) -> N
     operation = call(**{"otel_llm__policy__verdict__type": "deny", "otel_llm__policy__exemption__id": "E"})
     policy.process([operation])
     found = verdict(operation)
-    assert (found["verdict.type"], found["rule.ids"]) == ("warn", ["other"])
+    assert (found["verdict.type"], found["rule.ids"]) == ("warn", ("other",))
     assert "exemption.id" not in found
 
 
@@ -276,6 +279,25 @@ def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock
     policy._source.wait(10)
     policy.process([operation])
     assert verdict(operation)["verdict.type"] == "deny"
+
+
+def test_a_span_of_the_sdk_gets_the_verdict_that_it_gets_in_the_gateway(make: Make) -> None:
+    policy = make(rules(DENY, MODIFY + "action: {redact: [EMAIL_ADDRESS]}", "id: c, stage: export, when: 'true', verdict: audit"))
+    messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "write to ada@example.com"}]}])
+    spec = SpanSpec(chat(gen_ai__input__messages=messages, gen_ai__response__finish_reasons=["stop"]))
+    (span,) = sdk_spans(request([spec]))
+    in_app = decode_span(span)
+    (in_gateway,) = operations(spec)
+    assert in_app is not None
+    policy.process([in_app])
+    policy.process([in_gateway])
+    seconds = f"{PREFIX}evaluation.seconds"
+    assert {**in_app.changes.set, seconds: 0} == {**in_gateway.changes.set, seconds: 0}
+    exported = encode_span(span, in_app)
+    assert exported is not None
+    assert exported.attributes is not None
+    assert exported.attributes[f"{PREFIX}rule.ids"] == ("c", "mail", "no-gpt-4o")
+    assert "ada@example.com" not in repr(dict(exported.attributes))
 
 
 def test_without_policies_or_with_broken_ones_there_is_no_processor(tmp_path: Path) -> None:

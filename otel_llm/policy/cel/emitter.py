@@ -131,12 +131,14 @@ class Emitter:
     Attributes:
         namespace: what the source refers to.
         variables: names of the variables it reads.
+        shown: of those, the ones whose values may show in its value.
         problems: what functions had against their arguments.
     """
 
     def __init__(self, checked: Checked, declarations: Declarations, most_steps: int) -> None:
         self.namespace: dict[str, object] = dict(_HELPERS)
         self.variables: set[str] = set()
+        self.shown: set[str] = set()
         self.problems: list[Problem] = []
         self._checked = checked
         self._declarations = declarations
@@ -144,6 +146,7 @@ class Emitter:
         self._lines: list[str] = []
         self._names = 0
         self._loops = 0
+        self._discreet = 0
 
     def function(self, tree: Node) -> str:
         """The source of `def evaluate(v)`."""
@@ -226,6 +229,8 @@ class Emitter:
             if full in self._declarations.constants:
                 return Code("True", may_fail=False)  # has() of a constant
             self.variables.add(full)
+            if not self._discreet:
+                self.shown.add(full)
             return Code(f"v.has({full!r})", may_fail=False) if is_test else Code(f"v[{full!r}]", may_fail=True)
         if isinstance(node, Name):
             if node.name in scope and not node.is_absolute:
@@ -239,7 +244,10 @@ class Emitter:
 
     def _call(self, application: Application, node: Call, scope: dict[str, str]) -> Code:
         overloads, arguments = application.overloads, application.arguments
+        is_discreet = bool(overloads) and all(one.is_discreet for one in overloads)
+        self._discreet += is_discreet
         codes = [self._node(argument, scope) for argument in arguments]
+        self._discreet -= is_discreet
         if not overloads:
             return Code("_fail('unknown function')", may_fail=True)
         may_fail = any(code.may_fail for code in codes)

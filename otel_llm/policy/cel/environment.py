@@ -32,12 +32,14 @@ class Program:
         source: its text.
         type: of its value.
         variables: names of the variables it may read.
+        shown: of those, the ones whose values may show in its value.
         evaluate: gives the value; raises CelError or BudgetError, or RecursionError on data nested too deep.
     """
 
     source: str
     type: Type
     variables: frozenset[str]
+    shown: frozenset[str]
     evaluate: Callable[[Variables], object]
 
 
@@ -94,7 +96,8 @@ class Environment:
             problems += emitter.problems
         if problems:
             raise ExpressionError(source, problems)
-        return Program(source, type_, frozenset(emitter.variables), _function(source, text, emitter.namespace))
+        evaluate = _function(source, text, emitter.namespace)
+        return Program(source, type_, frozenset(emitter.variables), frozenset(emitter.shown), evaluate)
 
 
 def _function(source: str, text: str, namespace: dict[str, object]) -> Callable[[Variables], object]:

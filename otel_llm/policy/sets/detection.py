@@ -78,8 +78,19 @@ class Detection:
             return lambda _, text: sorted({finding.type for finding in find(text)})
 
         return [
-            Overload(_FINDS, (STRING, STRING), BOOL, _unbound, is_linear=True, is_slow=True, bind=finds),
-            Overload(_FOUND, (STRING, STRING), list_of(STRING), _unbound, is_linear=True, is_slow=True, bind=found),
+            Overload(
+                _FINDS, (STRING, STRING), BOOL, _unbound, is_linear=True, is_slow=True, is_discreet=True, bind=finds
+            ),
+            Overload(
+                _FOUND,
+                (STRING, STRING),
+                list_of(STRING),
+                _unbound,
+                is_linear=True,
+                is_slow=True,
+                is_discreet=True,
+                bind=found,
+            ),
         ]
 
 
