@@ -71,8 +71,6 @@ class Policy:
         auditor: records decisions.
     """
 
-    writes: frozenset[str] = WRITES | CONTENT_KEYS
-
     def __init__(
         self,
         config: Config,
@@ -83,6 +81,8 @@ class Policy:
     ) -> None:
         self.name = context.name
         self.reads = _reads(source.bundle)
+        modifies = any(rule.rule.action.type == "modify" for rule in source.bundle.rules)
+        self.writes = WRITES | CONTENT_KEYS if modifies else WRITES
         self._source = source
         self._detection = detection
         self._clock = context.clock
