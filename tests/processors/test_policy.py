@@ -99,7 +99,9 @@ def test_an_operation_that_nobody_objects_to_says_that_it_was_looked_at(make: Ma
     policy = make(rules(DENY))
     operation = call(gen_ai__request__model="gpt-5")
     policy.process([operation])
-    assert {key: value for key, value in verdict(operation).items() if key not in ("bundle.id", "evaluation.seconds")} == {
+    assert {
+        key: value for key, value in verdict(operation).items() if key not in ("bundle.id", "evaluation.seconds")
+    } == {
         "verdict.type": "allow",
         "action.type": "allow",
     }
@@ -224,7 +226,12 @@ def test_audit_records_say_what_and_where_and_never_content(make: Make) -> None:
         *("verdict", "no-gpt-4o", "deny", "audit", "shop"),
     )
     assert first.trace_id == "0" * 31 + "1"
-    assert (second.kind, second.rule_id, second.verdict, second.details["exemption"]) == ("exemption", "b", "allow", "E")
+    assert (second.kind, second.rule_id, second.verdict, second.details["exemption"]) == (
+        "exemption",
+        "b",
+        "allow",
+        "E",
+    )
     assert "ada@example.com" not in repr(sink.records)
 
 
@@ -282,7 +289,9 @@ def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock
 
 
 def test_a_span_of_the_sdk_gets_the_verdict_that_it_gets_in_the_gateway(make: Make) -> None:
-    policy = make(rules(DENY, MODIFY + "action: {redact: [EMAIL_ADDRESS]}", "id: c, stage: export, when: 'true', verdict: audit"))
+    policy = make(
+        rules(DENY, MODIFY + "action: {redact: [EMAIL_ADDRESS]}", "id: c, stage: export, when: 'true', verdict: audit")
+    )
     messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "write to ada@example.com"}]}])
     spec = SpanSpec(chat(gen_ai__input__messages=messages, gen_ai__response__finish_reasons=["stop"]))
     (span,) = sdk_spans(request([spec]))
@@ -359,7 +368,9 @@ def test_a_request_is_redacted_before_it_leaves(tmp_path: Path) -> None:
 
 
 def test_a_request_that_cannot_be_redacted_is_not_made(tmp_path: Path) -> None:
-    policy = admission(tmp_path, rules("id: a, stage: request, when: 'true', verdict: modify, action: {redact: [secrets]}"))
+    policy = admission(
+        tmp_path, rules("id: a, stage: request, when: 'true', verdict: modify, action: {redact: [secrets]}")
+    )
     deep = json.dumps([{"role": "user", "parts": [{"type": "text", "content": nested(12)}]}])
     answer = policy.admit(call(gen_ai__input__messages=deep))
     assert (answer.action, answer.reason, answer.rule_id) == ("deny", "redaction_failed", "a")
@@ -387,7 +398,8 @@ def test_a_reload_decides_anew_whether_an_admission_fails_closed(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("mode", "failure", "expected"), [("enforce", "fail", "deny"), ("enforce", "ignore", "allow"), ("shadow", "fail", "allow")]
+    ("mode", "failure", "expected"),
+    [("enforce", "fail", "deny"), ("enforce", "ignore", "allow"), ("shadow", "fail", "allow")],
 )
 def test_a_rule_that_cannot_be_evaluated_stops_a_call_where_it_fails_closed(
     tmp_path: Path, mode: str, failure: str, expected: str
@@ -403,12 +415,10 @@ def test_only_rules_of_the_stage_request_are_asked_before_a_call(tmp_path: Path)
 
 
 def test_rules_read_the_resource_of_the_app(tmp_path: Path) -> None:
-    rule = "id: a, stage: request, when: 'resource[\"deployment.environment.name\"] == \"production\"', verdict: deny"
+    rule = 'id: a, stage: request, when: \'resource["deployment.environment.name"] == "production"\', verdict: deny'
     production = admission(tmp_path, rules(rule), deployment__environment__name="production")
     assert production.admit(call()).action == "deny"
     assert admission(tmp_path, rules(rule), deployment__environment__name="test").admit(call()) is ALLOW
-
-
 
 
 SECRET = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
