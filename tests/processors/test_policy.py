@@ -60,7 +60,7 @@ def make(tmp_path: Path, clock: FakeClock, metrics: Metrics) -> Make:
 
 
 def verdict(operation: Operation) -> dict[str, AttributeValue]:
-    return {key.removeprefix(PREFIX): operation.get(key) for key in operation.keys() if key.startswith(PREFIX)}
+    return {key.removeprefix(PREFIX): operation.get(key) for key in sorted(operation.keys()) if key.startswith(PREFIX)}
 
 
 def metric(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -136,7 +136,7 @@ def test_what_the_app_has_blocked_stays_blocked_and_rules_of_both_are_named(make
 
 def test_a_new_verdict_replaces_an_old_one_where_that_is_wanted(make: Make) -> None:
     policy = make(rules("id: other, stage: export, when: 'true', verdict: warn"), existing="replace")
-    operation = call(**{"otel_llm__policy__verdict__type": "deny", "otel_llm__policy__exemption__id": "E"})
+    operation = call(otel_llm__policy__verdict__type="deny", otel_llm__policy__exemption__id="E")
     policy.process([operation])
     found = verdict(operation)
     assert (found["verdict.type"], found["rule.ids"]) == ("warn", ("other",))
@@ -311,12 +311,12 @@ def test_a_span_of_the_sdk_gets_the_verdict_that_it_gets_in_the_gateway(make: Ma
 
 def test_without_policies_or_with_broken_ones_there_is_no_processor(tmp_path: Path) -> None:
     context = Context("policy/x", Metrics(), FakeClock())
-    with pytest.raises(ConfigError, match="processors.policy/x: no policies; expected paths of files"):
+    with pytest.raises(ConfigError, match=r"processors.policy/x: no policies; expected paths of files"):
         create(Config(), context)
     with pytest.raises(ConfigError, match="there is no pack 'startr'; did you mean starter"):
         create(Config(packs=("startr",)), context)
     path = write(tmp_path, rules(DENY + ", colour: red"))
-    with pytest.raises(ConfigError, match="processors.policy/x: .*colour: unknown"):
+    with pytest.raises(ConfigError, match=r"processors.policy/x: .*colour: unknown"):
         create(Config(paths=(str(path),)), context)
 
 
@@ -325,7 +325,7 @@ def test_a_rule_about_cost_wants_its_processor_after_cost(make: Make, metrics: M
     before = normalize.create(normalize.Config(), Context("normalize", metrics, clock))
     priced = cost.create(cost.Config(), Context("cost", metrics, clock))
     Pipeline([before, priced, policy], metrics, clock)
-    with pytest.raises(PipelineOrderError, match="policy reads otel_llm.cost.total"):
+    with pytest.raises(PipelineOrderError, match=r"policy reads otel_llm.cost.total"):
         Pipeline([before, policy, priced], metrics, clock)
 
 
