@@ -129,6 +129,12 @@ def test_an_unknown_detector_is_refused_when_the_rule_is_loaded() -> None:
     assert "there is no detector or type 'pii'" in problems(text)[0]
 
 
+def test_rules_of_two_sets_have_different_ids() -> None:
+    spec = "\n".join(f"  {line}" for line in rules(RULE).splitlines())
+    text = f"{HEAD}{spec}\n---\n{HEAD.replace('name: test', 'name: other')}{spec}"
+    assert problems(text) == ["rules.yaml: rule a of other: test has a rule of that id too; ids are unique"]
+
+
 def test_a_binding_names_a_set_that_is_there() -> None:
     text = (
         HEAD

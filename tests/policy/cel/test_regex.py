@@ -6,6 +6,8 @@ import pytest
 
 from otel_llm.policy.cel import CelError
 from otel_llm.policy.cel.regex import PatternError, Re2Regexes, Regexes, StandardRegexes
+from otel_llm.policy.packs import pack_path
+from otel_llm.policy.sets.files import read_text
 
 needs_re2 = pytest.mark.skipif(importlib.util.find_spec("re2") is None, reason="google-re2 is not installed")
 ENGINES = [pytest.param(StandardRegexes, id="standard"), pytest.param(Re2Regexes, id="re2", marks=needs_re2)]
@@ -65,3 +67,17 @@ def test_without_re2_a_long_text_is_an_error_where_the_pattern_is_not_linear() -
     assert StandardRegexes().compile("abc{1,3}d?")("x" * 1_000_000) is False
     with pytest.raises(CelError, match="too long"):
         StandardRegexes().compile("x+y")("x" * 1_000_000)
+
+
+def test_the_patterns_of_the_starter_pack_need_no_re2() -> None:
+    (pack,) = read_text(pack_path("starter").read_text(), "starter.yaml")
+    assert isinstance(pack, dict)
+    parameters = pack["spec"]["parameters"]
+    writes = StandardRegexes().compile(parameters["write_tools"])
+    reads = StandardRegexes().compile(parameters["untrusted_tools"])
+    assert (writes("send_mail"), writes("resend"), reads("web_Search"), reads("get_weather")) == (
+        True,
+        False,
+        True,
+        False,
+    )
