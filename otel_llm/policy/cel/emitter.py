@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_llm.policy.cel import values
-from otel_llm.policy.cel.checker import Application, Checked, Declarations
-from otel_llm.policy.cel.errors import BudgetError, CelError, Problem
+from otel_llm.policy.cel.checker import Application, Checked
+from otel_llm.policy.cel.declarations import Declarations
+from otel_llm.policy.cel.errors import Problem
 from otel_llm.policy.cel.overloads import UNKNOWN, Dispatcher, Overload
+from otel_llm.policy.cel.runtime import HELPERS
 from otel_llm.policy.cel.tree import (
     Bind,
     Call,
@@ -33,7 +34,6 @@ from otel_llm.policy.cel.tree import (
     Select,
 )
 from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, INT, STRING, UINT, Type
-from otel_llm.policy.cel.values import OptionalValue
 
 _NUMBERS: Final = frozenset({INT, UINT, DOUBLE, BOOL})
 _COMPARABLE: Final = frozenset({STRING, INT, UINT, DOUBLE, BYTES, BOOL})
@@ -55,71 +55,6 @@ class Code:
     may_fail: bool
 
 
-def _fail(message: str) -> object:
-    raise CelError(message)
-
-
-def _exhausted() -> None:
-    raise BudgetError("the expression took too many steps")
-
-
-def _steps(value: object, bits: int) -> int:
-    """How many steps an argument of a linear function counts for: everything in it, however deep."""
-    if isinstance(value, str | bytes):
-        return len(value) >> bits
-    if isinstance(value, dict):
-        return sum(1 + _steps(one, bits) for one in value.values())
-    if isinstance(value, list | tuple):
-        return sum(1 + _steps(one, bits) for one in value)
-    return 0
-
-
-def _present_items(items: Iterable[tuple[object, bool]]) -> list[object]:
-    found = []
-    for item, is_optional in items:
-        if not is_optional:
-            found.append(item)
-        elif not isinstance(item, OptionalValue):
-            raise CelError("no such overload: an optional item of a list that is no optional")
-        elif item.is_present:
-            found.append(item.value)
-    return found
-
-
-def _present_entries(entries: Iterable[tuple[object, object, bool]]) -> Iterable[tuple[object, object]]:
-    for key, value, is_optional in entries:
-        for present in _present_items([(value, is_optional)]):
-            yield key, present
-
-
-def _optional(value: object) -> OptionalValue:
-    if isinstance(value, OptionalValue):
-        return value
-    raise CelError("no such overload: expected an optional")
-
-
-_HELPERS: Final[dict[str, object]] = {
-    "_CelError": CelError,
-    "_present": lambda value: OptionalValue(is_present=True, value=value),
-    "_none": values.NONE,
-    "_optional": _optional,
-    "_entries": _present_entries,
-    "_exhausted": _exhausted,
-    "_fail": _fail,
-    "_equal": values.equal,
-    "_contains": values.contains,
-    "_has": values.has,
-    "_items": values.items,
-    "_list": _present_items,
-    "_make_map": values.make_map,
-    "_optional_select": values.optional_select,
-    "_pairs": values.pairs,
-    "_select": values.select,
-    "_steps": _steps,
-    "_truth": values.truth,
-}
-
-
 class Emitter:
     """Emits one expression.
 
@@ -136,7 +71,7 @@ class Emitter:
     """
 
     def __init__(self, checked: Checked, declarations: Declarations, most_steps: int) -> None:
-        self.namespace: dict[str, object] = dict(_HELPERS)
+        self.namespace: dict[str, object] = dict(HELPERS)
         self.variables: set[str] = set()
         self.shown: set[str] = set()
         self.problems: list[Problem] = []

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from otel_llm.policy.cel.checker import Declarations, check
+from otel_llm.policy.cel.checker import check
+from otel_llm.policy.cel.declarations import Declarations
 from otel_llm.policy.cel.emitter import Emitter
 from otel_llm.policy.cel.errors import ExpressionError, Problem
 from otel_llm.policy.cel.functions_core import CORE, TYPE_NAMES
