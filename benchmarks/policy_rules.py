@@ -129,10 +129,17 @@ def flat(expression: str) -> str:
 
 def span_dict() -> dict[str, object]:
     (operation,) = operations(specs()[0])
-    return {
-        "a": {**{key: operation.get(key) for key in operation.keys()}, "span.status": "unset"},  # noqa: SIM118 - not a dict
-        "resource": dict(operation.resource),
-    }
+    attributes = {key: operation.get(key) for key in operation.keys()}  # noqa: SIM118 - not a dict
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in attributes.items()}
+    return {"a": {**plain, "span.status": "unset"}, "resource": dict(operation.resource)}
+
+
+def expected() -> list[bool]:
+    """What the rules say about the span, for the peers to say the same."""
+    bundle = compile_bundle(read_documents([("bench", document(RULES))]), Vocabulary(ATTRIBUTE_TYPES), Detection())
+    (operation,) = operations(specs()[0])
+    variables = bundle.variables(operation)
+    return [rule.applies(variables) is True for rule in bundle.rules]
 
 
 def cel_expr_python() -> Callable[[object], object] | None:
@@ -193,6 +200,7 @@ def main() -> None:
         _row("starter pack, a text of 4 KB seen before", least(lambda: list(operations(*specs(known))), starter), base)
     for name, peer in (("cel-expr-python", cel_expr_python()), ("cel-python", cel_python())):
         if peer is not None:
+            assert [one is True for one in map(bool_of, peer(span_dict()))] == expected(), name
             things = [span_dict()] * (SPANS if name == "cel-expr-python" else 20)
             _row(
                 f"{name}, the same twenty, attributes given",
@@ -200,6 +208,11 @@ def main() -> None:
                 base,
             )
     print(f"\ntwenty rules: at most {TARGET_MICROSECONDS:.0f} µs wanted, {base:.1f} µs measured")
+
+
+def bool_of(value: object) -> object:
+    """A peer's bool as Python's; an error stays what it is, and is no bool."""
+    return bool(value) if type(value).__name__ in ("bool", "BoolType") else value
 
 
 def _has(name: str) -> bool:

@@ -69,8 +69,7 @@ def run(options: argparse.Namespace) -> int:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in replay.verdicts.most_common())
     print(f"{bundle.id}: {replay.operations} operations: {verdicts or 'none'}")
     print()
-    modes = {rule.rule.id: (rule.mode, rule.rule.verdict) for rule in bundle.rules}
-    rows = [_row(name, *modes[name], tally) for name, tally in replay.rules.items()]
+    rows = [_row(name, *_words(bundle, name), tally) for name, tally in replay.rules.items()]
     print(render_table(_COLUMNS, rows, bold=is_rich()), end="")
     errors = [(name, why, count) for name, tally in replay.rules.items() for why, count in tally.errors.most_common(3)]
     for name, why, count in errors:
@@ -106,6 +105,12 @@ def decided(bundle: Bundle, operation: Operation, replay: Replay | None = None) 
         for rule in rules:
             replay.rules[rule.rule.id].looked += is_looking(rule.match, variables)
     return decide(rules, variables, operation.end_unix_nano, EVERY_STAGE)
+
+
+def _words(bundle: Bundle, name: str) -> tuple[str, str]:
+    """The modes of a rule, which bindings may set differently, and its verdict."""
+    found = [rule for rule in bundle.rules if rule.rule.id == name]
+    return "/".join(dict.fromkeys(rule.mode for rule in found)), found[0].rule.verdict
 
 
 def _row(name: str, mode: str, verdict: str, tally: Tally) -> list[str]:

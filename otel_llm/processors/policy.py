@@ -25,7 +25,7 @@ from otel_llm.policy.sets.model import Stage
 from otel_llm.processors.policy_loading import BundleSource, built_in_detection, paths_of
 from otel_llm.processors.policy_modify import CONTENT_KEYS, modify
 from otel_llm.processors.policy_reloads import Reloads
-from otel_llm.processors.policy_verdict import WRITES, Auditor, VerdictCounts, verdict_attributes, write_verdict
+from otel_llm.processors.policy_verdict import WRITES, Auditor, Verdicts, verdict_attributes, write_verdict
 
 # The only thing that has not happened yet when a span gets here.
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"export"})
@@ -71,8 +71,6 @@ class Policy:
         auditor: records decisions.
     """
 
-    writes: frozenset[str] = WRITES | CONTENT_KEYS
-
     def __init__(
         self,
         config: Config,
@@ -83,12 +81,14 @@ class Policy:
     ) -> None:
         self.name = context.name
         self.reads = _reads(source.bundle)
+        modifies = any(rule.rule.action.type == "modify" for rule in source.bundle.rules)
+        self.writes = WRITES | CONTENT_KEYS if modifies else WRITES
         self._source = source
         self._detection = detection
         self._clock = context.clock
         self._replaces = config.existing == "replace"
         self._auditor = auditor
-        self._counts = VerdictCounts(context.metrics)
+        self._verdicts = Verdicts(context)
 
     def process(self, operations: Iterable[Operation]) -> None:
         """Decide about each."""
@@ -106,7 +106,7 @@ class Policy:
         started = self._clock.monotonic()
         decision = decide(rules, bundle.variables(operation), now_unix_nano, _STOPPABLE)
         seconds = self._clock.monotonic() - started
-        self._counts.add(decision)
+        self._verdicts.add(decision)
         write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=self._replaces)
         if decision.results:
             self._act(decision, operation)

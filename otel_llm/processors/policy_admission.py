@@ -22,7 +22,7 @@ from otel_llm.policy.streaming import Find, StreamGuard
 from otel_llm.processors.policy import Config, start
 from otel_llm.processors.policy_loading import BundleSource
 from otel_llm.processors.policy_modify import modify
-from otel_llm.processors.policy_verdict import Auditor, VerdictCounts, verdict_attributes, write_verdict
+from otel_llm.processors.policy_verdict import Auditor, Verdicts, verdict_attributes, write_verdict
 
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"request"})
 _ANSWERING: Final[frozenset[Stage]] = frozenset({"response"})
@@ -100,6 +100,7 @@ class PolicyAdmission:
     ) -> None:
         self.name = context.name
         self.on_error: Literal["allow", "deny"] = _on_error(source.bundle)
+        self._bundle = source.bundle
         self._source = source
         self._detection = detection
         self._clock = context.clock
@@ -107,11 +108,13 @@ class PolicyAdmission:
         self._service = str(resource.get(names.SERVICE_NAME) or "")
         self._environment = str(resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME) or "")
         self._auditor = auditor
-        self._counts = VerdictCounts(context.metrics)
+        self._verdicts = Verdicts(context)
 
     def admit(self, operation: Operation) -> Answer:
         """Decide about a call."""
         bundle = self._source.bundle
+        if bundle is not self._bundle:  # policies were read anew
+            self._bundle, self.on_error = bundle, _on_error(bundle)
         rules = bundle.plan(self._service, self._environment).by_stage["request"]
         if not rules:
             return ALLOW
@@ -119,7 +122,7 @@ class PolicyAdmission:
         started = self._clock.monotonic()
         decision = decide(rules, bundle.variables(_Request(operation, self._resource)), now, _STOPPABLE)
         seconds = self._clock.monotonic() - started
-        self._counts.add(decision)
+        self._verdicts.add(decision)
         write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=False)
         self._auditor.record(decision, bundle.id, operation, now, self._service)
         return self._answer(decision, operation)
@@ -129,8 +132,10 @@ class PolicyAdmission:
             if result.action in _STOPS:
                 return Answer("deny", result.reason, result.rule.rule.id)
         for result in decision.results:
-            if result.action == "modify":
-                modify(operation, "request", result.rule.rule.action, self._detection)
+            rule = result.rule.rule
+            # A request without what could not be looked at is not the call that the app wanted.
+            if result.action == "modify" and not modify(operation, "request", rule.action, self._detection):
+                return Answer("deny", "redaction_failed", rule.id)
         return ALLOW
 
     def guard(self, operation: Operation) -> AnswerGuard | None:

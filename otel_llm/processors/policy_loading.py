@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,15 @@ from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.clock import Clock
 from otel_llm.policy.detectors import ATTACK_TYPES, PERSONAL_TYPES, SECRET_TYPES, DetectorSet, built_in
 from otel_llm.policy.packs import pack_path
-from otel_llm.policy.sets import Bundle, Detection, PolicyError, Vocabulary, compile_bundle, read_documents
+from otel_llm.policy.sets import (
+    Bundle,
+    Detection,
+    LazyDetector,
+    PolicyError,
+    Vocabulary,
+    compile_bundle,
+    read_documents,
+)
 from otel_llm.policy.sets.files import load_documents, policy_files
 
 _logger = logging.getLogger(__name__)
@@ -36,10 +45,12 @@ def built_in_detection(allowed_hosts: Iterable[str] = ()) -> Detection:
         allowed_hosts: to which addresses in answers may carry data.
     """
     hosts = tuple(allowed_hosts)
-    sets = [
-        DetectorSet(built_in(types, allowed_hosts=hosts), types, name=name) for name, types in _DETECTOR_SETS.items()
-    ]
-    return Detection(sets)
+
+    def make(name: str) -> DetectorSet:
+        types = _DETECTOR_SETS[name]
+        return DetectorSet(built_in(types, allowed_hosts=hosts), types, name=name)
+
+    return Detection([LazyDetector(name, types, partial(make, name)) for name, types in _DETECTOR_SETS.items()])
 
 
 def paths_of(files: Iterable[str], packs: Iterable[str]) -> list[Path]:
@@ -126,8 +137,14 @@ class BundleSource:
             self._lock.release()
             return
         self._stamps = stamps
-        self._thread = threading.Thread(target=self._reload, name="otel-llm-policy-reload", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._reload, name="otel-llm-policy-reload", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads can be had; tried again at the next check
+            self._stamps = {}
+            self._lock.release()
+            return
+        self._thread = thread
 
     def _reload(self) -> None:
         try:

@@ -49,12 +49,16 @@ class _Selected:
         return tuple(sorted(found, key=lambda one: (one.start, -one.end)))
 
 
-def modify(operation: Operation, stage: Stage, action: Action, detection: Detection) -> None:
+def modify(operation: Operation, stage: Stage, action: Action, detection: Detection) -> bool:
     """Take out what an action names.
 
     An attribute that a detector fails on goes whole: nobody knows what is in it.
+
+    Returns:
+        Whether every attribute could be looked at.
     """
     detector = _Selected([detection.select(name) for name in action.redact])
+    is_complete = True
     redactor = Redactor(detector, operator=operator(action.operator, None), credential_names=False)
     for key in _KEYS[stage]:
         before = operation.get(key)
@@ -63,5 +67,7 @@ def modify(operation: Operation, stage: Stage, action: Action, detection: Detect
         after = redactor.value(before, None, Tally())
         if after is DROPPED:
             operation.remove(key)
+            is_complete = False
         elif after != before:
             operation.set(key, cast("AttributeValue", after))
+    return is_complete

@@ -14,7 +14,7 @@ from otel_llm.operation import AttributeValue, Operation
 from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.sets import Decision, RuleResult
 from otel_llm.policy.sets.model import VERDICT_ORDER
-from otel_llm.telemetry import LogLimiter, Metrics
+from otel_llm.telemetry import LogLimiter
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def verdict_attributes(decision: Decision, bundle_id: str, seconds: float) -> di
     deciding = decision.deciding
     if deciding is None:
         return found
-    found[names.OTEL_LLM_POLICY_RULE_IDS] = sorted({result.rule.rule.id for result in decision.results})
+    found[names.OTEL_LLM_POLICY_RULE_IDS] = tuple(sorted({result.rule.rule.id for result in decision.results}))
     exempted = next((one.exemption_id for one in decision.results if one.exemption_id is not None), None)
     if exempted is not None:
         found[names.OTEL_LLM_POLICY_EXEMPTION_ID] = exempted
@@ -100,7 +100,7 @@ def write_verdict(operation: Operation, found: Mapping[str, AttributeValue], *, 
     if not replaces:
         both = sorted({*_texts(rules), *_texts(found.get(names.OTEL_LLM_POLICY_RULE_IDS))})
         if both and both != _texts(operation.get(names.OTEL_LLM_POLICY_RULE_IDS)):
-            operation.set(names.OTEL_LLM_POLICY_RULE_IDS, both)
+            operation.set(names.OTEL_LLM_POLICY_RULE_IDS, tuple(both))
 
 
 def _texts(value: AttributeValue) -> list[str]:
@@ -108,13 +108,18 @@ def _texts(value: AttributeValue) -> list[str]:
     return [one for one in value if isinstance(one, str)] if is_list else []  # type: ignore[union-attr] # is_list
 
 
-class VerdictCounts:
-    """Counts verdicts, rule by rule."""
+class Verdicts:
+    """Counts verdicts, rule by rule; logs those of mode warn and those that are errors, once a minute for each rule.
 
-    __slots__ = ("_verdicts",)
+    Args:
+        context: name, metrics and clock.
+    """
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._verdicts = metrics.counter(
+    __slots__ = ("_counter", "_log")
+
+    def __init__(self, context: Context) -> None:
+        self._log = LogLimiter(_logger, context.clock.monotonic)
+        self._counter = context.metrics.counter(
             definitions.OTEL_LLM_POLICY_VERDICTS,
             [
                 names.OTEL_LLM_POLICY_VERDICT_TYPE,
@@ -127,9 +132,19 @@ class VerdictCounts:
     def add(self, decision: Decision) -> None:
         """One decision."""
         for result in decision.results:
-            self._verdicts.add(1, result.verdict, result.action, result.rule.mode, result.rule.rule.id)
+            self._counter.add(1, result.verdict, result.action, result.rule.mode, result.rule.rule.id)
+            if result.error is not None or (result.rule.mode == "warn" and result.verdict != "allow"):
+                self._warn(result)
         if not decision.results:
-            self._verdicts.add(1, "allow", "allow", "", "")
+            self._counter.add(1, "allow", "allow", "", "")
+
+    def _warn(self, result: RuleResult) -> None:
+        rule = f"{result.rule.policy_set.name}/{result.rule.rule.id}"
+        if result.error is not None:
+            # Errors name what is absent or of another type, and never show it.
+            self._log.warning(f"error {rule}", "rule %s cannot be evaluated: %s", rule, result.error)
+        else:
+            self._log.warning(f"warn {rule}", "rule %s would %s: %s", rule, result.verdict, result.reason)
 
 
 class Auditor:

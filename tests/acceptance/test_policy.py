@@ -97,6 +97,7 @@ def test_23_a_request_with_a_credential_has_a_verdict_that_does_not_show_it(tmp_
     with started(tmp_path, "{packs: [starter]}") as through:
         found = through.call(chat(gen_ai__input__messages=messages(f"use {secret}")))
     assert verdict(found) == ("deny", "allow", "secret-in-request")
+    assert found["otel_llm.policy.verdict.reason"] == "secret_in_request: GITHUB_TOKEN"
     policy = {key: value for key, value in found.items() if key.startswith("otel_llm.policy.")}
     assert secret not in repr(policy)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.policy.findings import Detector, Finding
-from otel_llm.policy.sets import Bundle, Detection, Vocabulary, compile_bundle, read_documents
+from otel_llm.policy.sets import Bundle, Detection, LazyDetector, Vocabulary, compile_bundle, read_documents
 from otel_llm.policy.sets.files import read_text
 from tests.spans import SpanSpec, chat, operations
 
@@ -41,7 +41,7 @@ class WordDetector:
         return tuple(Finding(type_, at, at + len(word), self.name, 1.0) for at, word, type_ in sorted(found))
 
 
-def bundle(text: str, detectors: Sequence[Detector] = ()) -> Bundle:
+def bundle(text: str, detectors: Sequence[Detector | LazyDetector] = ()) -> Bundle:
     """A bundle of YAML documents; a text without apiVersion is the spec of a set."""
     if "apiVersion" not in text:
         text = HEAD + "\n".join(f"  {line}" for line in text.strip("\n").splitlines())

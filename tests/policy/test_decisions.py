@@ -5,7 +5,7 @@ import json
 import pytest
 
 from otel_llm.operation import Operation
-from otel_llm.policy.sets import Bundle, Decision, decide
+from otel_llm.policy.sets import Bundle, Decision, LazyDetector, decide
 from otel_llm.policy.sets.model import Stage
 from tests.policy.subjects import DAY, HEAD, NOON, WordDetector, asked, bundle, call, rules
 
@@ -121,6 +121,22 @@ def test_detectors_are_asked_once_for_all_rules_and_only_when_one_is_reached() -
     first_only = bundle(rules(rule("a", 'gen_ai.provider.name == "nobody" && finds("words", input.text)')), [detector])
     decided(first_only, asked("a tulip"))
     assert detector.asked == 1
+
+
+def test_a_detector_is_made_when_a_rule_names_it_and_not_before() -> None:
+    made: list[str] = []
+
+    def make() -> WordDetector:
+        made.append("words")
+        return WordDetector()
+
+    lazy = LazyDetector("words", WordDetector.types, make)
+    bundle(rules(rule("a")), [lazy])
+    assert made == []
+    policies = bundle(rules(rule("a", 'finds("WORD", input.text)'), rule("b", 'finds("words", input.text)')), [lazy])
+    assert made == ["words"]
+    assert len(decided(policies, asked("a tulip")).results) == 2
+    assert made == ["words"]
 
 
 def test_content_that_was_not_captured_is_an_error_for_a_rule_about_content() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from otel_llm.policy.sets import PolicyError, read_documents
 from otel_llm.policy.sets.files import load_documents, read_text
-from tests.policy.subjects import HEAD, bundle, rules, write
+from tests.policy.subjects import HEAD, WordDetector, bundle, rules, write
 
 RULE = "id: a, stage: request, when: 'true', verdict: deny"
 
@@ -90,6 +90,16 @@ def test_a_reason_may_not_show_content_through_a_variable_either() -> None:
     assert any("input.text may hold content" in problem for problem in found)
 
 
+def test_a_reason_may_name_the_types_that_detectors_found() -> None:
+    head = "mode: enforce\nvariables: [{name: types, expression: 'found(\"words\", input.text)'}]"
+    reason = 'reason: \'variables.types.join(" ") + (finds("WORD", input.text) ? "!" : "")\''
+    text = rules(f"id: a, stage: request, when: 'true', verdict: deny, {reason}", head=head)
+    assert bundle(text, [WordDetector()]).id
+    shown = text.replace("variables.types.join", "input.text + variables.types.join")
+    with pytest.raises(PolicyError, match="may hold content"):
+        bundle(shown, [WordDetector()])
+
+
 def test_an_expression_of_several_lines_is_pointed_at_with_its_line() -> None:
     text = textwrap.dedent(
         """\
@@ -117,6 +127,12 @@ def test_a_variable_knows_those_before_it_and_no_others() -> None:
 def test_an_unknown_detector_is_refused_when_the_rule_is_loaded() -> None:
     text = rules("id: a, stage: request, when: 'finds(\"pii\", input.text)', verdict: deny")
     assert "there is no detector or type 'pii'" in problems(text)[0]
+
+
+def test_rules_of_two_sets_have_different_ids() -> None:
+    spec = "\n".join(f"  {line}" for line in rules(RULE).splitlines())
+    text = f"{HEAD}{spec}\n---\n{HEAD.replace('name: test', 'name: other')}{spec}"
+    assert problems(text) == ["rules.yaml: rule a of other: test has a rule of that id too; ids are unique"]
 
 
 def test_a_binding_names_a_set_that_is_there() -> None:

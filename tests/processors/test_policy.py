@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from otel_llm.admission import ALLOW
+from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, PipelineOrderError
 from otel_llm.operation import AttributeValue, Operation
@@ -18,7 +19,9 @@ from otel_llm.processors.policy import Config, Policy, create
 from otel_llm.processors.policy_admission import PolicyAdmission, create_admission
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
+from tests.golden.as_sdk import sdk_spans
 from tests.policy.subjects import asked, call, rules, write
+from tests.spans import SpanSpec, chat, operations, request
 
 DENY = "id: no-gpt-4o, stage: request, when: 'gen_ai.request.model == \"gpt-4o\"', verdict: deny, severity: high"
 PREFIX = "otel_llm.policy."
@@ -57,7 +60,7 @@ def make(tmp_path: Path, clock: FakeClock, metrics: Metrics) -> Make:
 
 
 def verdict(operation: Operation) -> dict[str, AttributeValue]:
-    return {key.removeprefix(PREFIX): operation.get(key) for key in operation.keys() if key.startswith(PREFIX)}
+    return {key.removeprefix(PREFIX): operation.get(key) for key in sorted(operation.keys()) if key.startswith(PREFIX)}
 
 
 def metric(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -83,7 +86,7 @@ def test_an_operation_carries_everything_about_its_verdict(make: Make) -> None:
         "action.type": "audit",
         "mode": "enforce",
         "rule.id": "no-gpt-4o",
-        "rule.ids": ["no-gpt-4o"],
+        "rule.ids": ("no-gpt-4o",),
         "set.name": "test",
         "set.version": "7",
         "severity": "high",
@@ -128,15 +131,15 @@ def test_what_the_app_has_blocked_stays_blocked_and_rules_of_both_are_named(make
     policy.process([operation])
     found = verdict(operation)
     assert (found["verdict.type"], found["action.type"]) == ("deny", "block")
-    assert found["rule.ids"] == ["of-the-app", "other"]
+    assert found["rule.ids"] == ("of-the-app", "other")
 
 
 def test_a_new_verdict_replaces_an_old_one_where_that_is_wanted(make: Make) -> None:
     policy = make(rules("id: other, stage: export, when: 'true', verdict: warn"), existing="replace")
-    operation = call(**{"otel_llm__policy__verdict__type": "deny", "otel_llm__policy__exemption__id": "E"})
+    operation = call(otel_llm__policy__verdict__type="deny", otel_llm__policy__exemption__id="E")
     policy.process([operation])
     found = verdict(operation)
-    assert (found["verdict.type"], found["rule.ids"]) == ("warn", ["other"])
+    assert (found["verdict.type"], found["rule.ids"]) == ("warn", ("other",))
     assert "exemption.id" not in found
 
 
@@ -196,6 +199,21 @@ def test_verdicts_are_counted_by_rule_and_an_allow_once_for_an_operation(make: M
         ("error", "allow", "enforce", "b"): 1,
         ("allow", "allow"): 1,
     }
+
+
+def test_a_rule_of_mode_warn_and_one_that_fails_are_logged_once_a_minute_without_content(
+    make: Make, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = "id: b, stage: request, when: 'gen_ai.request.seed == 1', verdict: warn"
+    policy = make(rules(DENY, failing, head="mode: warn"))
+    policy.process([asked("ada@example.com"), asked("ada@example.com")])
+    assert [record.getMessage() for record in caplog.records] == [
+        "rule test/no-gpt-4o would deny: no-gpt-4o",
+        "rule test/b cannot be evaluated: gen_ai.request.seed is absent",
+    ]
+    clock.advance(61)
+    policy.process([call()])
+    assert len(caplog.records) == 4
 
 
 def test_audit_records_say_what_and_where_and_never_content(make: Make) -> None:
@@ -270,14 +288,35 @@ def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock
     assert verdict(operation)["verdict.type"] == "deny"
 
 
+def test_a_span_of_the_sdk_gets_the_verdict_that_it_gets_in_the_gateway(make: Make) -> None:
+    policy = make(
+        rules(DENY, MODIFY + "action: {redact: [EMAIL_ADDRESS]}", "id: c, stage: export, when: 'true', verdict: audit")
+    )
+    messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "write to ada@example.com"}]}])
+    spec = SpanSpec(chat(gen_ai__input__messages=messages, gen_ai__response__finish_reasons=["stop"]))
+    (span,) = sdk_spans(request([spec]))
+    in_app = decode_span(span)
+    (in_gateway,) = operations(spec)
+    assert in_app is not None
+    policy.process([in_app])
+    policy.process([in_gateway])
+    seconds = f"{PREFIX}evaluation.seconds"
+    assert {**in_app.changes.set, seconds: 0} == {**in_gateway.changes.set, seconds: 0}
+    exported = encode_span(span, in_app)
+    assert exported is not None
+    assert exported.attributes is not None
+    assert exported.attributes[f"{PREFIX}rule.ids"] == ("c", "mail", "no-gpt-4o")
+    assert "ada@example.com" not in repr(dict(exported.attributes))
+
+
 def test_without_policies_or_with_broken_ones_there_is_no_processor(tmp_path: Path) -> None:
     context = Context("policy/x", Metrics(), FakeClock())
-    with pytest.raises(ConfigError, match="processors.policy/x: no policies; expected paths of files"):
+    with pytest.raises(ConfigError, match=r"processors.policy/x: no policies; expected paths of files"):
         create(Config(), context)
     with pytest.raises(ConfigError, match="there is no pack 'startr'; did you mean starter"):
         create(Config(packs=("startr",)), context)
     path = write(tmp_path, rules(DENY + ", colour: red"))
-    with pytest.raises(ConfigError, match="processors.policy/x: .*colour: unknown"):
+    with pytest.raises(ConfigError, match=r"processors.policy/x: .*colour: unknown"):
         create(Config(paths=(str(path),)), context)
 
 
@@ -286,7 +325,7 @@ def test_a_rule_about_cost_wants_its_processor_after_cost(make: Make, metrics: M
     before = normalize.create(normalize.Config(), Context("normalize", metrics, clock))
     priced = cost.create(cost.Config(), Context("cost", metrics, clock))
     Pipeline([before, priced, policy], metrics, clock)
-    with pytest.raises(PipelineOrderError, match="policy reads otel_llm.cost.total"):
+    with pytest.raises(PipelineOrderError, match=r"policy reads otel_llm.cost.total"):
         Pipeline([before, policy, priced], metrics, clock)
 
 
@@ -326,6 +365,36 @@ def test_a_request_is_redacted_before_it_leaves(tmp_path: Path) -> None:
     answer = admission(tmp_path, rules(MODIFY + "action: {redact: [EMAIL_ADDRESS]}")).admit(operation)
     assert answer is ALLOW
     assert "ada@example.com" not in str(operation.input_messages)
+
+
+def test_a_request_that_cannot_be_redacted_is_not_made(tmp_path: Path) -> None:
+    policy = admission(
+        tmp_path, rules("id: a, stage: request, when: 'true', verdict: modify, action: {redact: [secrets]}")
+    )
+    deep = json.dumps([{"role": "user", "parts": [{"type": "text", "content": nested(12)}]}])
+    answer = policy.admit(call(gen_ai__input__messages=deep))
+    assert (answer.action, answer.reason, answer.rule_id) == ("deny", "redaction_failed", "a")
+
+
+def nested(depth: int) -> str:
+    """JSON in a string in JSON in a string, deeper than anybody looks."""
+    text = "tulip"
+    for _ in range(depth):
+        text = json.dumps([text])
+    return text
+
+
+def test_a_reload_decides_anew_whether_an_admission_fails_closed(tmp_path: Path, clock: FakeClock) -> None:
+    path = write(tmp_path, rules(DENY))
+    config = Config(paths=(str(path),))
+    policy = create_admission(config, Context("policy", Metrics(), clock), {})
+    assert policy.on_error == "allow"
+    replace(path, rules(DENY, head="mode: enforce\nfailurePolicy: {request: fail}"))
+    clock.advance(16)
+    policy.admit(call())
+    policy._source.wait(10)
+    policy.admit(call())
+    assert policy.on_error == "deny"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from otel_llm.policy.cel.declarations import Declarations
 from otel_llm.policy.cel.errors import Problem
 from otel_llm.policy.cel.overloads import Overload
 from otel_llm.policy.cel.parser import MACRO_NAMES
@@ -59,44 +60,6 @@ _LITERALS: Final[Mapping[type, Type]] = {
     type(None): NULL,
 }
 _OPERATORS: Final = {"_in_": "in", "_[_]": "[]", "_[?_]": "[?]", "!_": "!", "-_": "-"}
-
-
-@dataclass(frozen=True, slots=True)
-class Declarations:
-    """What an expression may use.
-
-    Attributes:
-        variables: names and types of what is known when it runs.
-        constants: names, types and values of what is known now.
-        functions: all overloads by name.
-        container: a namespace in which names are looked up first.
-    """
-
-    variables: Mapping[str, Type]
-    constants: Mapping[str, tuple[Type, object]]
-    functions: Mapping[str, Sequence[Overload]]
-    container: str = ""
-
-    def resolve(self, name: str, *, is_absolute: bool = False) -> str | None:
-        """The full name of a variable or constant, None when there is none."""
-        return next((one for one in self._candidates(name, is_absolute) if self._is_known(one)), None)
-
-    def function(self, name: str) -> Sequence[Overload]:
-        """The overloads of a function."""
-        for candidate in self._candidates(name, is_absolute=False):
-            if candidate in self.functions:
-                return self.functions[candidate]
-        return ()
-
-    def _is_known(self, name: str) -> bool:
-        return name in self.variables or name in self.constants
-
-    def _candidates(self, name: str, is_absolute: bool) -> Iterable[str]:  # noqa: FBT001 - internal
-        container = "" if is_absolute else self.container
-        while container:
-            yield f"{container}.{name}"
-            container = container.rpartition(".")[0]
-        yield name
 
 
 @dataclass(frozen=True, slots=True)

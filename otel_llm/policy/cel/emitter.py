@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_llm.policy.cel import values
-from otel_llm.policy.cel.checker import Application, Checked, Declarations
-from otel_llm.policy.cel.errors import BudgetError, CelError, Problem
+from otel_llm.policy.cel.checker import Application, Checked
+from otel_llm.policy.cel.declarations import Declarations
+from otel_llm.policy.cel.errors import Problem
 from otel_llm.policy.cel.overloads import UNKNOWN, Dispatcher, Overload
+from otel_llm.policy.cel.runtime import HELPERS
 from otel_llm.policy.cel.tree import (
     Bind,
     Call,
@@ -33,11 +34,12 @@ from otel_llm.policy.cel.tree import (
     Select,
 )
 from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, INT, STRING, UINT, Type
-from otel_llm.policy.cel.values import OptionalValue
 
+_NUMBERS: Final = frozenset({INT, UINT, DOUBLE, BOOL})
 _COMPARABLE: Final = frozenset({STRING, INT, UINT, DOUBLE, BYTES, BOOL})
-# A text of so many characters counts as one step.
-_CHARACTERS_A_STEP_BITS: Final = 6
+# Of a text so many characters count as one step: 64, and 8 where each of them costs more.
+_CHARACTERS_BITS: Final = 6
+_SLOW_CHARACTERS_BITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,65 +55,6 @@ class Code:
     may_fail: bool
 
 
-def _fail(message: str) -> object:
-    raise CelError(message)
-
-
-def _exhausted() -> None:
-    raise BudgetError("the expression took too many steps")
-
-
-def _steps(value: object) -> int:
-    """How many steps an argument of a linear function counts for."""
-    return len(value) >> _CHARACTERS_A_STEP_BITS if isinstance(value, str | bytes | list | tuple | dict) else 0
-
-
-def _present_items(items: Iterable[tuple[object, bool]]) -> list[object]:
-    found = []
-    for item, is_optional in items:
-        if not is_optional:
-            found.append(item)
-        elif not isinstance(item, OptionalValue):
-            raise CelError("no such overload: an optional item of a list that is no optional")
-        elif item.is_present:
-            found.append(item.value)
-    return found
-
-
-def _present_entries(entries: Iterable[tuple[object, object, bool]]) -> Iterable[tuple[object, object]]:
-    for key, value, is_optional in entries:
-        for present in _present_items([(value, is_optional)]):
-            yield key, present
-
-
-def _optional(value: object) -> OptionalValue:
-    if isinstance(value, OptionalValue):
-        return value
-    raise CelError("no such overload: expected an optional")
-
-
-_HELPERS: Final[dict[str, object]] = {
-    "_CelError": CelError,
-    "_present": lambda value: OptionalValue(is_present=True, value=value),
-    "_none": values.NONE,
-    "_optional": _optional,
-    "_entries": _present_entries,
-    "_exhausted": _exhausted,
-    "_fail": _fail,
-    "_equal": values.equal,
-    "_contains": values.contains,
-    "_has": values.has,
-    "_items": values.items,
-    "_list": _present_items,
-    "_make_map": values.make_map,
-    "_optional_select": values.optional_select,
-    "_pairs": values.pairs,
-    "_select": values.select,
-    "_steps": _steps,
-    "_truth": values.truth,
-}
-
-
 class Emitter:
     """Emits one expression.
 
@@ -123,12 +66,14 @@ class Emitter:
     Attributes:
         namespace: what the source refers to.
         variables: names of the variables it reads.
+        shown: of those, the ones whose values may show in its value.
         problems: what functions had against their arguments.
     """
 
     def __init__(self, checked: Checked, declarations: Declarations, most_steps: int) -> None:
-        self.namespace: dict[str, object] = dict(_HELPERS)
+        self.namespace: dict[str, object] = dict(HELPERS)
         self.variables: set[str] = set()
+        self.shown: set[str] = set()
         self.problems: list[Problem] = []
         self._checked = checked
         self._declarations = declarations
@@ -136,6 +81,7 @@ class Emitter:
         self._lines: list[str] = []
         self._names = 0
         self._loops = 0
+        self._discreet = 0
 
     def function(self, tree: Node) -> str:
         """The source of `def evaluate(v)`."""
@@ -218,6 +164,8 @@ class Emitter:
             if full in self._declarations.constants:
                 return Code("True", may_fail=False)  # has() of a constant
             self.variables.add(full)
+            if not self._discreet:
+                self.shown.add(full)
             return Code(f"v.has({full!r})", may_fail=False) if is_test else Code(f"v[{full!r}]", may_fail=True)
         if isinstance(node, Name):
             if node.name in scope and not node.is_absolute:
@@ -231,7 +179,10 @@ class Emitter:
 
     def _call(self, application: Application, node: Call, scope: dict[str, str]) -> Code:
         overloads, arguments = application.overloads, application.arguments
+        is_discreet = bool(overloads) and all(one.is_discreet for one in overloads)
+        self._discreet += is_discreet
         codes = [self._node(argument, scope) for argument in arguments]
+        self._discreet -= is_discreet
         if not overloads:
             return Code("_fail('unknown function')", may_fail=True)
         may_fail = any(code.may_fail for code in codes)
@@ -240,8 +191,8 @@ class Emitter:
             return Code(quick, may_fail)
         first = overloads[0]
         texts = [code.text for code in codes]
-        if self._loops and first.is_linear:
-            texts = self._charged(texts)
+        if self._loops and any(one.is_linear for one in overloads):
+            texts = self._charged(texts, _SLOW_CHARACTERS_BITS if first.is_slow else _CHARACTERS_BITS)
         is_exact = first.is_total or (len(overloads) == 1 and self._fit(arguments, first))
         bound = self._bound(first, arguments, node)
         if is_exact and bound is None and first.inline is not None:
@@ -273,7 +224,9 @@ class Emitter:
         left, right = (code.text for code in codes)
         if node.function != "_in_":
             is_same = (one == other and one in _COMPARABLE) or STRING in (one, other)
-            return f"({left} {node.function.strip('_')} {right})" if is_same and not self._loops else None
+            # Within comprehensions, texts count by their length.
+            is_quick = not self._loops or one in _NUMBERS
+            return f"({left} {node.function.strip('_')} {right})" if is_same and is_quick else None
         known = self._known(arguments[1])
         if one == STRING and isinstance(known, list) and all(type(item) is str for item in known):
             return f"({left} in {self._constant(frozenset(known))})"
@@ -281,14 +234,14 @@ class Emitter:
             return f"({left} in {right})"
         return None
 
-    def _charged(self, texts: Sequence[str]) -> list[str]:
+    def _charged(self, texts: Sequence[str], bits: int) -> list[str]:
         """Arguments of something linear within a comprehension, counted as steps."""
         names = []
         for text in texts:
             name = self._new()
             self._lines.append(f"{name} = {text}")
             names.append(name)
-        self._lines.append(f"n += 1 + {' + '.join(f'_steps({name})' for name in names)}")
+        self._lines.append(f"n += 1 + {' + '.join(f'_steps({name}, {bits})' for name in names)}")
         self._lines.append(f"if n > {self._most_steps}: _exhausted()")
         return names
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from otel_llm.policy.cel.checker import Declarations, check
+from otel_llm.policy.cel.checker import check
+from otel_llm.policy.cel.declarations import Declarations
 from otel_llm.policy.cel.emitter import Emitter
 from otel_llm.policy.cel.errors import ExpressionError, Problem
 from otel_llm.policy.cel.functions_core import CORE, TYPE_NAMES
@@ -32,12 +33,14 @@ class Program:
         source: its text.
         type: of its value.
         variables: names of the variables it may read.
+        shown: of those, the ones whose values may show in its value.
         evaluate: gives the value; raises CelError or BudgetError, or RecursionError on data nested too deep.
     """
 
     source: str
     type: Type
     variables: frozenset[str]
+    shown: frozenset[str]
     evaluate: Callable[[Variables], object]
 
 
@@ -94,7 +97,8 @@ class Environment:
             problems += emitter.problems
         if problems:
             raise ExpressionError(source, problems)
-        return Program(source, type_, frozenset(emitter.variables), _function(source, text, emitter.namespace))
+        evaluate = _function(source, text, emitter.namespace)
+        return Program(source, type_, frozenset(emitter.variables), frozenset(emitter.shown), evaluate)
 
 
 def _function(source: str, text: str, namespace: dict[str, object]) -> Callable[[Variables], object]:

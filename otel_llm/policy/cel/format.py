@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 from otel_llm.policy.cel import times
@@ -31,7 +30,7 @@ _QUOTED: Final = {
 
 def quoted(text: str) -> str:
     """The text as a literal in double quotes."""
-    return f'"{"".join(_QUOTED.get(character, character) for character in text)}"'.replace("\udc80", "\ufffd")
+    return f'"{"".join(_QUOTED.get(character, character) for character in text)}"'
 
 
 def formatted(text: str, arguments: Sequence[object]) -> str:
@@ -122,13 +121,7 @@ def _float(value: object) -> float:
 
 def _fixed(value: object, digits: int) -> str:
     number = _float(value)
-    if not math.isfinite(number):
-        return double_text(number)
-    places = Decimal(1).scaleb(-min(digits, _MOST_DIGITS))
-    with_places = Decimal(number)
-    return (
-        f"{with_places:.{min(digits, _MOST_DIGITS)}f}" if places else str(with_places.quantize(places, ROUND_HALF_EVEN))
-    )
+    return f"{number:.{min(digits, _MOST_DIGITS)}f}" if math.isfinite(number) else double_text(number)
 
 
 def _scientific(value: object, digits: int) -> str:

@@ -182,11 +182,22 @@ def _bool_text(value: bool) -> str:  # noqa: FBT001 - an argument of the languag
 def _arithmetic() -> list[Overload]:
     found: list[Overload] = []
 
-    def add(operator: str, types: tuple[Type, Type, Type], implementation: Callable[..., object], **more: str) -> None:
+    def add(
+        operator: str, types: tuple[Type, Type, Type], implementation: Callable[..., object], inline: str | None = None
+    ) -> None:
         one, other, result = types
-        inline = more.get("inline")
-        may_fail = inline is None
-        found.append(Overload(operator, (one, other), result, implementation, inline=inline, may_fail=may_fail))
+        is_linear = implementation in (_concatenated, _joined)
+        found.append(
+            Overload(
+                operator,
+                (one, other),
+                result,
+                implementation,
+                inline=inline,
+                may_fail=inline is None,
+                is_linear=is_linear,
+            )
+        )
 
     ints, uints, doubles = (INT, INT, INT), (UINT, UINT, UINT), (DOUBLE, DOUBLE, DOUBLE)
     add("_+_", ints, lambda a, b: checked_int(a + b))

@@ -25,6 +25,8 @@ class Overload:
         is_total: whether the implementation looks at the types itself, so that it may be called with anything.
         may_fail: whether it ever raises when the types are right.
         is_linear: whether it takes time in proportion to its arguments, which counts as steps within comprehensions.
+        is_slow: whether that is much time for each character.
+        is_discreet: whether its value tells nothing of what its arguments say, only that something is there.
         bind: given the arguments, of which those that are not known when the expression is loaded are UNKNOWN, another
             implementation for just this call; raises ValueError, with a message, to refuse the call.
     """
@@ -38,6 +40,8 @@ class Overload:
     is_total: bool = False
     may_fail: bool = True
     is_linear: bool = False
+    is_slow: bool = False
+    is_discreet: bool = False
     bind: Callable[[Sequence[object]], Callable[..., object]] | None = None
 
 

@@ -1,9 +1,9 @@
 """Regular expressions for `matches`: RE2's language, and never a runaway.
 
 With google-re2 every pattern takes time in proportion to the text. Without it, Python's engine has to do, which goes
-back and forth: then a pattern may have no construct that RE2 lacks, no repetition within a repetition, and one
-unbounded repetition at most; and a text that such a pattern looks at may not be long. What is beyond is refused when
-the rule is loaded, or is an error when it runs, and never slow.
+back and forth: then a pattern may have no construct that RE2 lacks, no choice within a repetition, one unbounded
+repetition at most, and few choices altogether; and a text that an unbounded one looks at may not be long. What is
+beyond is refused when the rule is loaded, or is an error when it runs, and never slow.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from otel_llm.policy.cel.errors import CelError
@@ -128,13 +129,29 @@ def _reason(error: Exception) -> str:
     return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
 
 
-# The pieces that matter of a pattern: escapes, classes, groups, repetitions.
+# The pieces that matter of a pattern: escapes, classes, groups, alternatives, repetitions.
 _PIECE: Final = re.compile(
-    r"\\(?P<escape>.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*(?P<class>\])|\((?P<group>\?(?:P?<[A-Za-z_]\w*>|[imsU-]*:|[imsU]+\)|.?.?)|)"
-    r"|(?P<close>\))|(?P<repeat>[*+?]|\{[0-9]+(?:,[0-9]*)?\})(?P<lazy>[?+]?)|(?P<end>\$)",
+    r"\\(?P<escape>.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*(?P<class>\])"
+    r"|\((?P<group>\?(?:P?<[A-Za-z_]\w*>|[imsU-]*:|[imsU]+\)|.?.?)|)"
+    r"|(?P<close>\))|(?P<repeat>[*+?]|\{[0-9]+(?:,[0-9]*)?\})(?P<lazy>[?+]?)|(?P<end>\$)|(?P<or>\|)",
     re.DOTALL,
 )
 _FOREIGN_ESCAPES: Final = frozenset("123456789gkGKNRXZpPCQELlUu")
+# In how many ways a pattern may go on at one place of a text, all choices taken together.
+_MOST_CHOICES: Final = 512
+
+
+@dataclass(slots=True)
+class _Group:
+    """An open group of a pattern.
+
+    Attributes:
+        alternatives: of which one has to match.
+        has_choice: whether there is more than one way to match it: then it may not be repeated.
+    """
+
+    alternatives: int = 1
+    has_choice: bool = False
 
 
 def _check_safe(pattern: str) -> bool:
@@ -143,37 +160,39 @@ def _check_safe(pattern: str) -> bool:
     Raises:
         PatternError: it could run away, or uses what RE2 and Python do not have in common.
     """
-    open_groups: list[bool] = []  # for each open group, whether a repetition stands in it
-    closed: bool | None = None  # what stands in the group that was closed just now
-    unbounded = 0
+    groups = [_Group()]
+    closed: _Group | None = None  # the group that ended just now
+    unbounded, choices = 0, 1
     for match in _PIECE.finditer(pattern):
         follows, closed = closed, None
-        kind = match.lastgroup if match.lastgroup != "lazy" else "repeat"
-        if kind == "escape" and match["escape"] in _FOREIGN_ESCAPES:
-            raise PatternError(
-                f"\\{match['escape']} needs google-re2 and is not RE2 in every case; pip install google-re2"
-            )
-        if kind == "class" and "[:" in match.group():
+        if match["escape"] is not None and match["escape"] in _FOREIGN_ESCAPES:
+            raise PatternError(f"\\{match['escape']} needs google-re2; pip install google-re2")
+        if match["class"] and "[:" in match.group():
             raise PatternError("a class by name needs google-re2; pip install google-re2")
-        if kind == "group":
+        if match["group"] is not None:
             _check_group(match["group"])
             if not match["group"].endswith(")"):
-                open_groups.append(False)
-        elif kind == "close":
-            closed = open_groups.pop() if open_groups else False
-            if closed and open_groups:
-                open_groups[-1] = True
-        elif kind == "repeat":
+                groups.append(_Group())
+        elif match["or"]:
+            groups[-1].alternatives += 1
+            groups[-1].has_choice = True
+        elif match["close"] and len(groups) > 1:
+            closed = groups.pop()
+            choices *= closed.alternatives
+            groups[-1].has_choice |= closed.has_choice
+        elif match["repeat"]:
+            least, most = _times(match["repeat"])
             if match["lazy"] == "+":
                 raise PatternError("a possessive repetition is not RE2")
-            most = _most(match["repeat"])
-            if follows and most != 1:
-                raise PatternError("a repetition within a repetition needs google-re2; pip install google-re2")
+            if follows is not None and follows.has_choice and most != 1:
+                raise PatternError("a choice within a repetition needs google-re2; pip install google-re2")
+            groups[-1].has_choice = True
             unbounded += most is None
-            if open_groups and most != 1:
-                open_groups[-1] = True
+            choices *= 1 if most is None else most - least + 1
     if unbounded > 1:
         raise PatternError("more than one of *, + and {n,} needs google-re2; pip install google-re2")
+    if choices * groups[0].alternatives > _MOST_CHOICES:
+        raise PatternError("so many choices need google-re2; pip install google-re2")
     return unbounded == 0
 
 
@@ -182,16 +201,16 @@ def _check_group(start: str) -> None:
         raise PatternError("look-around, back references and conditions are not RE2")
 
 
-def _most(repeat: str) -> int | None:
-    """How often at most; None when there is no limit."""
-    if repeat == "?":
-        return 1
-    if repeat in "*+" or repeat.endswith(",}"):
-        return None
-    most = int(repeat.strip("{}").split(",")[-1][:6])
-    if most > _MOST_REPETITIONS:
+def _times(repeat: str) -> tuple[int, int | None]:
+    """How often at least and at most; None when there is no limit."""
+    if repeat in "?*+":
+        return (1 if repeat == "+" else 0), (1 if repeat == "?" else None)
+    least, _, most = repeat.strip("{}").partition(",")
+    if "," in repeat and not most:
+        return int(least[:6]), None
+    if max(int(least[:6]), int((most or least)[:6])) > _MOST_REPETITIONS:
         raise PatternError(f"more than {_MOST_REPETITIONS} repetitions need google-re2; pip install google-re2")
-    return most
+    return int(least), int(most or least)
 
 
 def _as_python(pattern: str) -> str:

@@ -216,7 +216,7 @@ def has(operand: object, field: str) -> bool:
 def items(container: object) -> Iterable[object]:
     """What a comprehension of one variable goes over: a list's items, a map's keys."""
     if isinstance(container, dict):
-        return [plain_key(key) for key in container]
+        return map(plain_key, container)
     if isinstance(container, list | tuple):
         return container
     raise CelError(f"no such overload: a comprehension over {type_name(container)}")
@@ -225,7 +225,7 @@ def items(container: object) -> Iterable[object]:
 def pairs(container: object) -> Iterable[tuple[object, object]]:
     """What a comprehension of two variables goes over: index and item, key and value."""
     if isinstance(container, dict):
-        return [(plain_key(key), value) for key, value in container.items()]
+        return ((plain_key(key), value) for key, value in container.items())
     if isinstance(container, list | tuple):
         return enumerate(container)
     raise CelError(f"no such overload: a comprehension over {type_name(container)}")

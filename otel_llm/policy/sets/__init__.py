@@ -11,7 +11,7 @@ from __future__ import annotations
 from otel_llm.policy.sets.bundle import Bundle, Plan
 from otel_llm.policy.sets.compiling import compile_bundle
 from otel_llm.policy.sets.decision import Decision, RuleResult, decide
-from otel_llm.policy.sets.detection import Detection
+from otel_llm.policy.sets.detection import Detection, LazyDetector
 from otel_llm.policy.sets.model import Binding, Documents, Exemption, PolicySet, Rule
 from otel_llm.policy.sets.reading import PolicyError, read_documents
 from otel_llm.policy.sets.rules import CompiledRule
@@ -25,6 +25,7 @@ __all__ = [
     "Detection",
     "Documents",
     "Exemption",
+    "LazyDetector",
     "Plan",
     "PolicyError",
     "PolicySet",

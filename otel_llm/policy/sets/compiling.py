@@ -182,8 +182,8 @@ class _Compiler:
             return lambda _: False
 
     def _check_reason(self, rule: Rule, reason: Program | None) -> None:
-        read = sorted(self._all_reads(reason)) if reason is not None else []
-        for name in filter(is_content, read):
+        shown = sorted(set(self._shown(reason))) if reason is not None else []
+        for name in filter(is_content, shown):
             self.problems.append(
                 f"{self._set.file}: rule {rule.id}: reason: {name} may hold content, which a reason must not show; "
                 "name models, tools or types of findings instead"
@@ -195,6 +195,13 @@ class _Compiler:
             yield name
             if name in self._variables:
                 yield from self._all_reads(self._variables[name])
+
+    def _shown(self, program: Program) -> Iterable[str]:
+        """The variables whose values may show in that of a program, through its variables too."""
+        for name in program.shown:
+            yield name
+            if name in self._variables:
+                yield from self._shown(self._variables[name])
 
     def _check_redacted(self, rule: Rule) -> None:
         for name in rule.action.redact:

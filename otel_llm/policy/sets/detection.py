@@ -19,22 +19,48 @@ _FINDS: Final = "finds"
 _FOUND: Final = "found"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class LazyDetector:
+    """A detector that is made when the first rule names it: making one may take a tenth of a second.
+
+    Attributes:
+        name: of the detector.
+        types: those it can find.
+        make: makes it.
+    """
+
+    name: str
+    types: frozenset[str]
+    make: Callable[[], Detector]
+
+
 class _Remembering:
     """A detector with its last text: the rules of a bundle ask about the same one, one after the other.
 
     Text and findings are one tuple, replaced at once, so that threads may share it.
     """
 
-    detector: Detector
-    last: tuple[str, tuple[Finding, ...]] | None = None
+    __slots__ = ("_detector", "_last", "_make", "types")
+
+    def __init__(self, detector: Detector | LazyDetector) -> None:
+        self.types = detector.types
+        self._make = detector.make if isinstance(detector, LazyDetector) else None
+        self._detector: Detector | None = None if isinstance(detector, LazyDetector) else detector
+        self._last: tuple[str, tuple[Finding, ...]] | None = None
+
+    def prepare(self) -> Detector:
+        """The detector, made if it was not yet."""
+        if self._detector is None:
+            assert self._make is not None  # noqa: S101 - one of the two is there
+            self._detector = self._make()
+        return self._detector
 
     def find(self, text: str) -> tuple[Finding, ...]:
-        last = self.last
+        last = self._last
         if last is not None and last[0] is text:
             return last[1]
-        findings = self.detector.find(text)
-        self.last = (text, findings)
+        findings = self.prepare().find(text)
+        self._last = (text, findings)
         return findings
 
 
@@ -45,7 +71,7 @@ class Detection:
         detectors: with names of their own.
     """
 
-    def __init__(self, detectors: Sequence[Detector] = ()) -> None:
+    def __init__(self, detectors: Sequence[Detector | LazyDetector] = ()) -> None:
         self._detectors = {detector.name: _Remembering(detector) for detector in detectors}
         self.types = frozenset(type_ for detector in detectors for type_ in detector.types)
 
@@ -56,9 +82,9 @@ class Detection:
             ValueError: nothing has that name.
         """
         detector, _, type_ = name.partition(".")
-        if detector in self._detectors and (not type_ or type_ in self._detectors[detector].detector.types):
+        if detector in self._detectors and (not type_ or type_ in self._detectors[detector].types):
             return _finder([self._detectors[detector]], frozenset({type_}) if type_ else None)
-        owners = [one for one in self._detectors.values() if name in one.detector.types]
+        owners = [one for one in self._detectors.values() if name in one.types]
         if owners:
             return _finder(owners, frozenset({name}))
         known = sorted(self._detectors)
@@ -78,8 +104,19 @@ class Detection:
             return lambda _, text: sorted({finding.type for finding in find(text)})
 
         return [
-            Overload(_FINDS, (STRING, STRING), BOOL, _unbound, is_linear=True, bind=finds),
-            Overload(_FOUND, (STRING, STRING), list_of(STRING), _unbound, is_linear=True, bind=found),
+            Overload(
+                _FINDS, (STRING, STRING), BOOL, _unbound, is_linear=True, is_slow=True, is_discreet=True, bind=finds
+            ),
+            Overload(
+                _FOUND,
+                (STRING, STRING),
+                list_of(STRING),
+                _unbound,
+                is_linear=True,
+                is_slow=True,
+                is_discreet=True,
+                bind=found,
+            ),
         ]
 
 
@@ -91,6 +128,9 @@ def _name(arguments: Sequence[object]) -> str:
 
 
 def _finder(owners: Sequence[_Remembering], types: frozenset[str] | None) -> Callable[[str], list[Finding]]:
+    for owner in owners:
+        owner.prepare()
+
     def find(text: str) -> list[Finding]:
         found = [finding for owner in owners for finding in owner.find(text)]
         return found if types is None else [finding for finding in found if finding.type in types]

@@ -39,7 +39,11 @@ def load_documents(paths: Iterable[Path]) -> list[tuple[str, object]]:
     problems: list[str] = []
     documents: list[tuple[str, object]] = []
     for path in paths:
-        files = policy_files(path)
+        try:
+            files = policy_files(path)
+        except OSError as error:
+            problems.append(f"{path}: cannot be read: {error.strerror or error}")
+            continue
         if not files:
             problems.append(f"{path}: no file of policies here; expected a .yaml or .json file, or a folder of them")
         for file in files:

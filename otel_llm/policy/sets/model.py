@@ -72,7 +72,7 @@ class Rule:
     """One rule.
 
     Attributes:
-        id: unique within its set.
+        id: unique among all sets that are loaded together.
         stage: at which point of an operation it looks.
         match: which operations it is about; None for all.
         when: what it objects to.

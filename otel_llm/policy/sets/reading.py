@@ -74,6 +74,13 @@ def read_documents(documents: Iterable[tuple[str, object]]) -> Documents:
 
 def _among_each_other(sets: Sequence[PolicySet], bindings: Sequence[Binding]) -> Iterable[str]:
     yield from _repeated("policy sets named", [(one.file, one.name) for one in sets])
+    # Spans and metrics name a rule by its id alone.
+    owners: dict[str, str] = {}
+    for one in sets:
+        for rule in one.rules:
+            owner = owners.setdefault(rule.id, one.name)
+            if owner != one.name:
+                yield f"{one.file}: rule {rule.id} of {one.name}: {owner} has a rule of that id too; ids are unique"
     names = {one.name for one in sets}
     for binding in bindings:
         if binding.policy and binding.policy not in names:

@@ -95,7 +95,10 @@ _MESSAGES: Final = list_of(map_of(STRING, DYN))
 
 # Names whose values are the content of a conversation: no reason, which goes onto spans and into logs, may read them.
 CONTENT: Final = frozenset({"input.text", "output.text", "input.messages", "output.messages", "span.attributes"})
-_CONTENT_PARTS: Final = ("messages", "system_instructions", "arguments", "result", "documents", "query", "exception")
+_CONTENT_PARTS: Final = (
+    *("messages", "system_instructions", "arguments", "result", "documents", "query", "exception", "records"),
+    *("definitions", "prompt.variable", "explanation", "url."),
+)
 
 
 def is_content(name: str) -> bool:

@@ -181,9 +181,25 @@ def test_nothing_absorbs_the_end_of_the_budget() -> None:
         program.evaluate(Variables(lambda _: list(range(1000))))
 
 
-def test_long_texts_count_within_a_comprehension() -> None:
-    program = ENVIRONMENT.compile("numbers.all(n, !gen_ai.request.model.contains('b'))")
-    values = {"numbers": list(range(10_000)), "gen_ai.request.model": "a" * 1_000_000}
+@pytest.mark.parametrize(
+    "source",
+    [
+        "numbers.all(n, !gen_ai.request.model.contains('b'))",
+        "numbers.all(n, (gen_ai.request.model + gen_ai.request.model).size() > 0)",
+        "numbers.all(n, (anything + anything).size() > 0)",
+        "numbers.all(n, anything == anything)",
+        "numbers.all(n, !(5.5 in anything))",
+        "numbers.all(n, !gen_ai.request.model.matches('b$'))",
+        "numbers.all(n, gen_ai.request.model.upperAscii() != '')",
+    ],
+)
+def test_long_texts_and_deep_values_count_within_a_comprehension(source: str) -> None:
+    program = ENVIRONMENT.compile(source)
+    values = {
+        "numbers": list(range(10_000)),
+        "gen_ai.request.model": "a" * 1_000_000,
+        "anything": [[[number] * 100 for number in range(100)]] * 2,
+    }
     with pytest.raises(BudgetError):
         program.evaluate(Variables(lambda name: values[name]))
 
