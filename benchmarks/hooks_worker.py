@@ -34,10 +34,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-try:
-    import httpx2 as httpx
-except ImportError:
-    import httpx
+# The HTTP client that this SDK talks through: openai 3 and anthropic 1 changed to httpx2.
+httpx = getattr(openai._base_client, "httpx2", None) or openai._base_client.httpx
 
 FEW, MANY = 2, 102
 CHAT = {
