@@ -88,7 +88,7 @@ class Call:
     @property
     def is_content_captured(self) -> bool:
         """Whether the answer's messages are wanted."""
-        return self._engine.capture is not None
+        return self._engine.capture is not None and self.endpoint.is_captured
 
     @property
     def is_stream(self) -> bool:
@@ -178,9 +178,9 @@ class Call:
             found.pop(names.GEN_AI_RESPONSE_FINISH_REASONS, None)
         if not complete:
             found[names.OTEL_LLM_USAGE_COMPLETE] = False
-        if not complete or names.GEN_AI_USAGE_OUTPUT_TOKENS not in found:
-            found.update(run(f"{self._site}.estimate", self._estimate, accumulator, found) or {})
-        else:
+        if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
+            found.update(run(f"{self._site}.estimate", self._estimate, accumulator) or {})
+        elif complete:
             run(f"{self._site}.estimate", self._learn, found, accumulator)
         output = run(f"{self._site}.output", accumulator.output) if self.is_content_captured else None
         # What nobody reads any more took no longer than its last chunk.
@@ -191,22 +191,17 @@ class Call:
             first = pace.first - self.started
             run("metrics", self._engine.record_stream, self, first, between)
 
-    def _estimate(self, accumulator: Accumulator, found: Attributes) -> Attributes:
-        """Counts for a stream whose usage never came, marked as estimates; what the provider said stays."""
-        estimated: Attributes = {}
-        if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
-            tokens = self._engine.calibration.corrected(self._key("input"), self._input_estimate())
-            if not tokens:
-                return {}
-            estimated[names.GEN_AI_USAGE_INPUT_TOKENS] = estimated[names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS] = tokens
-        produced = self._engine.calibration.corrected(self._key("output"), accumulator.output_estimate)
-        known = found.get(names.GEN_AI_USAGE_OUTPUT_TOKENS)
-        if not isinstance(known, int) or known < produced:
-            estimated[names.GEN_AI_USAGE_OUTPUT_TOKENS] = produced
-            estimated[names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS] = produced
-        if estimated:
-            estimated[names.OTEL_LLM_USAGE_SOURCE] = "estimated"
-        return estimated
+    def _estimate(self, accumulator: Accumulator) -> Attributes:
+        """Counts for a stream that reported none, apart from what providers report (decision 3)."""
+        corrected = self._engine.calibration.corrected
+        tokens = corrected(self._key("input"), self._input_estimate())
+        if not tokens:
+            return {}
+        return {
+            names.OTEL_LLM_USAGE_SOURCE: "estimated",
+            names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS: tokens,
+            names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS: corrected(self._key("output"), accumulator.output_estimate),
+        }
 
     def _input_estimate(self) -> int:
         """Input tokens by rule of thumb."""
@@ -217,6 +212,8 @@ class Call:
     def _learn(self, found: Attributes, accumulator: Accumulator | None) -> None:
         """Compare what the provider counted with what would have been estimated."""
         calibration = self._engine.calibration
+        if not calibration.is_wanted:
+            return
         counted = found.get(names.GEN_AI_USAGE_INPUT_TOKENS)
         if isinstance(counted, int) and calibration.is_due(self._key("input")):
             calibration.learn(self._key("input"), self._input_estimate(), counted)
