@@ -19,7 +19,7 @@ How to add a provider
    - An SDK that Stainless generated (it has `_base_client.SyncAPIClient.request`): `install_stainless(StainlessLibrary(
      name, endpoint, provider))`, where `endpoint(method, url)` finds the Endpoint of a request.
    - Any other: `install_methods((Method(...), ...))`, one row for each public method that costs money, sync and async.
-     `body` makes the request's body (a mapping in the provider's own words) of the arguments; `watch_stream` says where
+     XX
      the stream object keeps its iterator (`watch_attribute("_iterator")`), so that the app still gets the SDK's object.
    - Where neither fits (botocore's events), call `engine.begin(endpoint, server, body, stream=...)`, run the SDK within
      `call.context`, and tell the Call how it ended: `succeeded(answer)`, `failed(error)`, or a Watch for streams.
