@@ -12,7 +12,7 @@ from otel_llm._generated import attributes as names
 from otel_llm.admission import Admission, Decision
 from otel_llm.errors import DeniedError
 from otel_llm.instrumentation.provider import Content
-from otel_llm.operation import AttributeValue, Event, Message, Operation
+from otel_llm.operation import AttributeValue, Event, Operation, parse_messages
 
 if TYPE_CHECKING:
     from otel_llm.instrumentation.call import Call
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _CLIENT: Final = 3
 _MESSAGES: Final = names.GEN_AI_INPUT_MESSAGES
-_CONTENT: Final = frozenset({_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_TOOL_DEFINITIONS})
+_CHANGEABLE: Final = (_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS)
+_CONTENT: Final = frozenset({*_CHANGEABLE, names.GEN_AI_TOOL_DEFINITIONS})
 _EMPTY: Final[Mapping[str, AttributeValue]] = MappingProxyType({})
 
 
@@ -121,22 +122,22 @@ def _decide(admission: Admission, operation: Operation, call: Call) -> Decision:
     Raises:
         ValueError: what it wants cannot be done to this request.
     """
-    before = operation.get(_MESSAGES)
+    before = [operation.get(key) for key in _CHANGEABLE]
     decision = admission.admit(operation)
     changed = {key: operation.get(key) for key in operation.overlay if key not in _CONTENT}
     call.attributes.update({key: value for key, value in changed.items() if value is not None})
-    after = operation.get(_MESSAGES)
-    if after is not before and after != before:
-        _replace(call, operation.input_messages)
+    if [operation.get(key) for key in _CHANGEABLE] != before:
+        system = parse_messages(operation.get(names.GEN_AI_SYSTEM_INSTRUCTIONS))
+        _replace(call, Content(operation.input_messages, system))
     if decision.action == "reroute":
         _reroute(call, decision)
     return decision
 
 
-def _replace(call: Call, messages: Sequence[Message]) -> None:
+def _replace(call: Call, content: Content) -> None:
     if call.endpoint.replace_input is None:
         raise ValueError(f"the messages of {call.endpoint.name} cannot be changed")
-    call.body = call.endpoint.replace_input(call.body, messages)
+    call.body = call.endpoint.replace_input(call.body, content)
 
 
 def _reroute(call: Call, decision: Decision) -> None:

@@ -49,6 +49,7 @@ class Call:
         "_attempts",
         "_backoff",
         "_engine",
+        "_is_held",
         "_open",
         "_site",
         "attributes",
@@ -72,6 +73,7 @@ class Call:
         self.span: Span | None = None
         self._attempts = 1
         self._backoff = 0.0
+        self._is_held = False
         self._open = [True]  # `pop` is atomic: a finalizer may run within an end, on the same thread
         self.endpoint = endpoint
         self.body = body
@@ -116,7 +118,28 @@ class Call:
     # Its end.
 
     def succeeded(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
-        """The whole answer is there."""
+        """The whole answer is there, or the promise of one."""
+        self._engine.boundary.run(f"{self._site}.pending", self._hold, answer)
+        if self._is_held:
+            return
+        self.complete(answer)
+        if self.endpoint.completes is not None:
+            self._engine.boundary.run(f"{self._site}.pending", self._complete_other, answer)
+
+    def _hold(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        is_pending = self.endpoint.is_pending
+        if is_pending is not None and is_pending(answer) and isinstance(answer.id, str):
+            self._engine.pending.hold(answer.id, self, answer)
+            self._is_held = True
+
+    def _complete_other(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        completes = self.endpoint.completes
+        other = completes(answer) if completes is not None else None
+        if other is not None:
+            self._engine.pending.complete(other, answer)
+
+    def complete(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        """The whole answer is there; nothing more is to come."""
         if self._ends():
             run = self._engine.boundary.run
             found = run(f"{self._site}.response", self.endpoint.response, answer) or {}

@@ -23,6 +23,7 @@ from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.content import Capture, Redact, placeholder
 from otel_llm.instrumentation.outlet import Outlet
+from otel_llm.instrumentation.pending import Pending
 from otel_llm.instrumentation.provider import EMPTY, Attributes, Body, Content, Endpoint, Server
 from otel_llm.instrumentation.settings import Settings
 from otel_llm.operation import AttributeValue
@@ -55,6 +56,7 @@ class Engine:
     Attributes:
         ambient: attributes that hold for everything below the caller (`otel_llm.context`), asked for at each call.
         dimensions: the keys among these that go onto metrics as well.
+        pending: calls whose answer is made in the background.
         ended: told the attributes of every call that ended, sampled or not; for the in-app host.
     """
 
@@ -74,10 +76,20 @@ class Engine:
         self.ambient: Callable[[], Mapping[str, AttributeValue]] = _nothing
         self.dimensions: frozenset[str] = frozenset()
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
+        self.pending = Pending()
         self._outlets = outlets
 
-    def begin(self, endpoint: Endpoint, server: Server, body: Body, *, stream: bool = False) -> Call | None:
+    def begin(
+        self, endpoint: Endpoint, server: Server, body: Body, *, stream: bool = False, span: bool = True
+    ) -> Call | None:
         """A call that is about to be made; None when it is to be left alone.
+
+        Args:
+            endpoint: what is called.
+            server: who is called.
+            body: with what.
+            stream: whether the answer comes in chunks.
+            span: False where the library has a span of its own: the call is admitted and measured, and no more.
 
         Raises:
             DeniedError: an admission stopped it; its span has ended.
@@ -88,7 +100,8 @@ class Engine:
         denied = None
         if self.admissions:
             denied = admit(self, call)
-        self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
+        if span:
+            self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
         if denied is not None:
             call.failed(denied)
             raise denied
@@ -128,9 +141,11 @@ class Engine:
         run("metrics", call.outlet.instruments.record, attributes, seconds, ambient)
         if self.ended is not None:
             run("ended", self.ended, attributes)
+        if call.span is None:
+            return
         if self.capture is not None:
             content = self._content(call, self.capture, output)
-            if self.settings.content_on_spans and call.span is not None and call.span.is_recording():
+            if self.settings.content_on_spans and call.span.is_recording():
                 run("content", call.span.set_attributes, content)
         else:
             content = {}

@@ -36,12 +36,13 @@ class Library:
 
     Attributes:
         install: puts the hooks in, given the module that was watched for; returns the methods this version lacks.
-        native: why the library emits by itself here, None when it does not; given the environment.
+        native: why the library emits by itself here, None when it does not; given the environment and the module that
+            was watched for. Hooks go in all the same: they look at each client, and leave those spans alone.
         foreign: who else has instrumented it already, None when nobody has; given the module that was watched for.
     """
 
     install: Callable[[Engine, Patches, ModuleType], list[str]]
-    native: Callable[[Mapping[str, str]], str | None] = lambda _: None
+    native: Callable[[Mapping[str, str], ModuleType], str | None] = lambda _, __: None
     foreign: Callable[[ModuleType], str | None] = lambda _: None
 
 
@@ -119,16 +120,18 @@ class Loader:
     def _hook(self, name: str, row: Row, module: ModuleType) -> Choice:
         library: Library = importlib.import_module(row.table).LIBRARY
         preferred = dict(self.engine.settings.preferred).get(name)
-        native = library.native(self.environment)
+        native = library.native(self.environment, module)
         other = library.foreign(module)
-        if native is not None and preferred != "otel_llm":
-            return Choice(name, "native", native)
+        if preferred == "other":
+            return Choice(name, "other", "OTEL_LLM_EMITTERS says so")
         if other is not None:
             return Choice(name, "other", f"already instrumented by {other}")
         patches = self._patches.setdefault(name, Patches())
         missing = library.install(self.engine, patches, module)
         if missing:
             _logger.info("%s: this version has no %s; everything else is instrumented", name, ", ".join(missing))
+        if native is not None:
+            return Choice(name, "native", native, tuple(missing))
         return Choice(name, "instrumented", "our hook", tuple(missing))
 
     def unload(self) -> None:

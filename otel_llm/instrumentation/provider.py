@@ -84,10 +84,12 @@ class Endpoint:
         output: messages of an answer.
         accumulator: makes what collects a streamed answer; its argument is whether content is captured. None when
             there are no streams.
-        replace_input: the request body with changed messages, as an admission left them; None when it cannot be
-            changed. Raises ValueError when these changes cannot be made.
+        replace_input: the request body with changed messages and instructions, as an admission left them; None when
+            it cannot be changed. Raises ValueError when these changes cannot be made.
         constant: attributes every call has.
         model_in_span_name: False where the span's name is the operation alone.
+        is_pending: whether an answer is only the promise of one: the call stays open until it is seen complete.
+        completes: the id of the response that an answer shows complete, None when it does not.
     """
 
     name: str
@@ -97,9 +99,11 @@ class Endpoint:
     input: Callable[[Body], Content] = no_content
     output: Callable[[Any], Content] = no_content
     accumulator: Callable[[bool], Accumulator] | None = None
-    replace_input: Callable[[Body, Sequence[Mapping[str, object]]], Body] | None = None
+    replace_input: Callable[[Body, Content], Body] | None = None
     constant: Mapping[str, AttributeValue] = field(default_factory=dict)
     model_in_span_name: bool = True
+    is_pending: Callable[[Any], bool] | None = None
+    completes: Callable[[Any], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

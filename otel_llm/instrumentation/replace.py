@@ -7,41 +7,40 @@ a redaction that could not be carried out must not let the original pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
-from otel_llm.dialects.messages import canonical_messages, lift_system
-from otel_llm.instrumentation.provider import Body, plain
+from otel_llm.instrumentation.provider import Body, Content, plain
 
-Messages = Sequence[Mapping[str, object]]
+_FIXED: Final = frozenset({"type", "role", "id", "name", "mime_type", "modality", "tool_call_id", "call_id", "format"})
 
 
-def replace_texts(key: str) -> Callable[[Body, Messages], Body]:
-    """What puts changed messages into a body whose messages stand under `key`."""
+def replace_texts(read: Callable[[Body], Content], *keys: str) -> Callable[[Body, Content], Body]:
+    """What puts changed content into a request.
 
-    def replace(body: Body, messages: Messages) -> Body:
-        return {**body, key: _with_texts(body.get(key), messages)}
+    Args:
+        read: the endpoint's `input`.
+        keys: where in the body content stands.
+    """
+
+    def replace(body: Body, content: Content) -> Body:
+        before, after = _texts_of(read(body)), _texts_of(content)
+        if len(before) != len(after):
+            raise ValueError(f"{len(before)} texts cannot be replaced by {len(after)}")
+        changes = {old: new for old, new in zip(before, after, strict=True) if old != new}
+        replaced = {key: _replaced(body[key], changes) for key in keys if key in body}
+        changed = {**body, **replaced}
+        if _texts_of(read(changed)) != after:
+            raise ValueError("the changed texts do not fit into the request")
+        return changed
 
     return replace
 
 
-def _with_texts(value: object, messages: Messages) -> object:
-    """A request's messages with the texts of `messages`.
-
-    Raises:
-        ValueError: there are not as many texts in one as in the other.
-    """
-    value = [plain(item) for item in value] if isinstance(value, list | tuple) else value
-    before = _texts(lift_system(canonical_messages(value)).messages)
-    after = _texts(messages)
-    if len(before) != len(after):
-        raise ValueError(f"{len(before)} texts cannot be replaced by {len(after)}")
-    changes = {old: new for old, new in zip(before, after, strict=True) if old != new}
-    replaced = _replaced(value, changes)
-    if _texts(lift_system(canonical_messages(replaced)).messages) != after:
-        raise ValueError("the changed texts do not fit into the request")
-    return replaced
+def _texts_of(content: Content) -> list[str]:
+    return _texts(content.system) + _texts(content.messages)
 
 
 def _texts(value: object) -> list[str]:
@@ -53,11 +52,9 @@ def _texts(value: object) -> list[str]:
     return [text for item in value for text in _texts(item)] if isinstance(value, list | tuple) else []
 
 
-_FIXED = frozenset({"type", "role", "id", "name", "mime_type", "modality", "tool_call_id"})
-
-
 def _replaced(value: object, changes: Mapping[str, str]) -> object:
-    """The same with every text that is to be changed changed."""
+    """The same with every text that is to be changed changed; SDK models become plain data."""
+    value = plain(value)
     if isinstance(value, str):
         return changes[value] if value in changes else _replaced_in_json(value, changes)
     if isinstance(value, Mapping):

@@ -40,14 +40,14 @@ class StainlessLibrary:
         endpoint: the endpoint of an HTTP method and a URL (path or absolute, without query); None for what is not a
             GenAI operation.
         provider: the provider's name for a client and its host.
-        leaves_alone: why a client is left alone, e.g. because it traces itself; None when it is not.
+        traces_itself: whether a client has spans of its own.
         inject: the same body with a wish for usage in the stream, for servers known to take it; None to leave it.
     """
 
     name: str
     endpoint: Callable[[str, str], Endpoint | None]
     provider: Callable[[Any, str], str]
-    leaves_alone: Callable[[Any], bool] = lambda _: False
+    traces_itself: Callable[[Any], bool] = lambda _: False
     inject: Callable[[Server, Endpoint, Body], Body | None] | None = None
 
 
@@ -204,7 +204,8 @@ class Hook:
         if found is None:
             return None
         endpoint, server, body = found
-        call = self._engine.begin(endpoint, server, body, stream=bool(kwargs.get("stream")))
+        own_span = self._engine.boundary.run(f"{self._library.name}.native", self._library.traces_itself, client)
+        call = self._engine.begin(endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span)
         if call is None:
             return None
         changed = call.body is not body
@@ -213,12 +214,12 @@ class Hook:
     def _find(self, client: Any, options: Any) -> tuple[Endpoint, Server, Body] | None:  # noqa: ANN401 - the SDK's objects
         """What is called, who is called, and with what; None for what is left alone."""
         endpoint = self._library.endpoint(options.method, options.url)
-        if endpoint is None or self._library.leaves_alone(client):
+        if endpoint is None:
             return None
         body = options.json_data
         extra = getattr(options, "extra_json", None)
-        if not isinstance(body, Mapping):
-            body = {}
+        if not isinstance(body, Mapping):  # a GET
+            body = {**options.params, "url": options.url}
         return endpoint, self._server(client), {**body, **extra} if isinstance(extra, Mapping) and extra else body
 
     def _server(self, client: Any) -> Server:  # noqa: ANN401 - the SDK's client

@@ -1,318 +1,74 @@
-"""The OpenAI SDK, and every vendor that its client reaches under another base URL.
-
-Source: OpenAI's API reference; the SDK's types, versions 1 to 3.
-"""
+"""The OpenAI SDK, and every vendor that its client reaches under another base URL."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from otel_llm._generated import attributes as names
-from otel_llm.dialects.messages import (
-    canonical_finish_reason,
-    canonical_messages,
-    canonical_tool_definitions,
-    lift_system,
-)
 from otel_llm.dialects.providers import provider as provider_of
+from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
-from otel_llm.instrumentation.provider import (
-    Attributes,
-    Body,
-    Content,
-    Endpoint,
-    Reading,
-    number,
-    plain,
-    read_fields,
-    text,
-    texts,
-    whole,
-)
-from otel_llm.instrumentation.replace import replace_texts
+from otel_llm.instrumentation.provider import Endpoint
+from otel_llm.instrumentation.providers import openai_other as other
+from otel_llm.instrumentation.providers.openai_chat import CHAT, COMPLETION
+from otel_llm.instrumentation.providers.openai_responses import COMPACT, FETCH, RESPONSES
 from otel_llm.instrumentation.stainless import StainlessLibrary, install_stainless
 
-_CHAT: Final[Sequence[Reading]] = (
-    ("model", names.GEN_AI_REQUEST_MODEL, text),
-    ("temperature", names.GEN_AI_REQUEST_TEMPERATURE, number),
-    ("top_p", names.GEN_AI_REQUEST_TOP_P, number),
-    ("max_completion_tokens", names.GEN_AI_REQUEST_MAX_TOKENS, whole),
-    ("max_output_tokens", names.GEN_AI_REQUEST_MAX_TOKENS, whole),
-    ("max_tokens", names.GEN_AI_REQUEST_MAX_TOKENS, whole),
-    ("frequency_penalty", names.GEN_AI_REQUEST_FREQUENCY_PENALTY, number),
-    ("presence_penalty", names.GEN_AI_REQUEST_PRESENCE_PENALTY, number),
-    ("seed", names.GEN_AI_REQUEST_SEED, whole),
-    ("stop", names.GEN_AI_REQUEST_STOP_SEQUENCES, texts),
-    ("reasoning_effort", names.GEN_AI_REQUEST_REASONING_LEVEL, text),
-    ("previous_response_id", names.GEN_AI_REQUEST_PREVIOUS_RESPONSE_ID, text),
-)
-_JSON_FORMATS: Final = frozenset({"json_object", "json_schema"})
-
-
-def chat_request(body: Body) -> Attributes:
-    """Model and parameters of a chat, responses or completions request."""
-    found = read_fields(body, _CHAT)
-    choices = body.get("n")
-    if type(choices) is int and choices != 1:
-        found[names.GEN_AI_REQUEST_CHOICE_COUNT] = choices
-    tier = body.get("service_tier")
-    if type(tier) is str and tier != "auto":
-        found[names.OPENAI_REQUEST_SERVICE_TIER] = tier
-    reasoning = body.get("reasoning")
-    if isinstance(reasoning, Mapping) and type(reasoning.get("effort")) is str:
-        found[names.GEN_AI_REQUEST_REASONING_LEVEL] = reasoning["effort"]
-    output_type = _output_type(body)
-    if output_type is not None:
-        found[names.GEN_AI_OUTPUT_TYPE] = output_type
-    conversation = body.get("conversation")
-    if isinstance(conversation, Mapping):
-        conversation = conversation.get("id")
-    if type(conversation) is str and conversation:
-        found[names.GEN_AI_CONVERSATION_ID] = conversation
-    return found
-
-
-def _output_type(body: Body) -> str | None:
-    """What was asked for, when it was asked for explicitly."""
-    wanted = body.get("response_format")
-    if wanted is None and isinstance(body.get("text"), Mapping):
-        wanted = body["text"].get("format")
-    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
-    return "json" if kind in _JSON_FORMATS else "text" if kind == "text" else None
-
-
-def read_usage(usage: Any, found: Attributes) -> None:  # noqa: ANN401 - the SDK's model
-    """Token counts of chat, responses, completions, embeddings, images and transcriptions, which differ in words."""
-    if usage is None:
-        return
-    entered = getattr(usage, "prompt_tokens", None)
-    if entered is None:
-        entered = getattr(usage, "input_tokens", None)
-        left = getattr(usage, "output_tokens", None)
-        inputs = getattr(usage, "input_tokens_details", None) or getattr(usage, "input_token_details", None)
-        outputs = getattr(usage, "output_tokens_details", None)
-    else:
-        left = getattr(usage, "completion_tokens", None)
-        inputs = getattr(usage, "prompt_tokens_details", None)
-        outputs = getattr(usage, "completion_tokens_details", None)
-    _count(found, names.GEN_AI_USAGE_INPUT_TOKENS, entered)
-    _count(found, names.GEN_AI_USAGE_OUTPUT_TOKENS, left)
-    if inputs is not None:
-        _count(found, names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, getattr(inputs, "cached_tokens", None))
-        _some(found, names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, getattr(inputs, "cache_write_tokens", None))
-        _some(found, names.GEN_AI_USAGE_AUDIO_INPUT_TOKENS, getattr(inputs, "audio_tokens", None))
-        _some(found, names.GEN_AI_USAGE_IMAGE_INPUT_TOKENS, getattr(inputs, "image_tokens", None))
-    elif getattr(usage, "prompt_cache_hit_tokens", None) is not None:  # DeepSeek
-        _count(found, names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, usage.prompt_cache_hit_tokens)
-    if outputs is not None:
-        _count(found, names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, getattr(outputs, "reasoning_tokens", None))
-        _some(found, names.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS, getattr(outputs, "audio_tokens", None))
-
-
-def _count(found: Attributes, key: str, value: object) -> None:
-    if type(value) is int and value >= 0:
-        found[key] = value
-
-
-def _some(found: Attributes, key: str, value: object) -> None:
-    if type(value) is int and value > 0:
-        found[key] = value
-
-
-def _identity(answer: Any, found: Attributes) -> None:  # noqa: ANN401 - the SDK's model
-    for word, key in _IDENTITY:
-        value = getattr(answer, word, None)
-        if type(value) is str and value:
-            found[key] = value
-
-
-_IDENTITY: Final = (
-    ("id", names.GEN_AI_RESPONSE_ID),
-    ("model", names.GEN_AI_RESPONSE_MODEL),
-    ("service_tier", names.OPENAI_RESPONSE_SERVICE_TIER),
-    ("system_fingerprint", names.OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
-)
-
-
-def chat_response(answer: Any) -> Attributes:  # noqa: ANN401 - the SDK's model
-    """Id, model, finish reasons and usage of a chat or text completion."""
-    found: Attributes = {}
-    _identity(answer, found)
-    read_usage(getattr(answer, "usage", None), found)
-    reasons = [choice.finish_reason for choice in answer.choices or () if choice.finish_reason]
-    if reasons:
-        found[names.GEN_AI_RESPONSE_FINISH_REASONS] = [canonical_finish_reason(reason) for reason in reasons]
-    return found
-
-
-def chat_input(body: Body) -> Content:
-    """Messages and tools of a chat request."""
-    said = lift_system(canonical_messages(_listed(body.get("messages"))))
-    return Content(said.messages, said.system, canonical_tool_definitions(body.get("tools") or body.get("functions")))
-
-
-def chat_output(answer: Any) -> Content:  # noqa: ANN401 - the SDK's model
-    """One message for each choice."""
-    return Content(canonical_messages(plain(answer), "assistant").messages)
-
-
-def _listed(value: object) -> object:
-    """Messages as plain data: apps also pass the SDK's models of earlier answers among them."""
-    return [plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
-
-
-class ChatChunks:
-    """Collects the chunks of a chat or text completion.
-
-    Args:
-        captured: whether the texts are wanted.
-    """
-
-    __slots__ = ("_captured", "_finish", "_first", "_pieces", "_said", "_usage")
-
-    def __init__(self, captured: bool) -> None:  # noqa: FBT001 - the accumulator's signature
-        self._captured = captured
-        self._first: Any = None
-        self._usage: Any = None
-        self._pieces = 0
-        self._finish: dict[int, str] = {}
-        self._said: dict[int, _Choice] = {}
-
-    def add(self, chunk: Any) -> None:  # noqa: ANN401 - the SDK's model
-        """Take a chunk."""
-        if self._first is None:
-            self._first = chunk
-        usage = chunk.usage
-        if usage is not None:
-            self._usage = usage  # cumulative where it comes more than once
-        choices = chunk.choices
-        if not choices:
-            return
-        self._pieces += 1
-        for choice in choices:
-            reason = choice.finish_reason
-            if reason is not None:
-                self._finish[choice.index or 0] = reason
-            if self._captured:
-                index = choice.index or 0
-                said = self._said.get(index)
-                if said is None:
-                    said = self._said[index] = _Choice()
-                said.add(choice)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether a choice was finished."""
-        return bool(self._finish)
-
-    @property
-    def output_estimate(self) -> int:
-        """The API sends a token or so in each chunk; the first one is the role, the last one the reason to stop."""
-        return max(self._pieces - len(self._finish), 0)
-
-    def attributes(self) -> Attributes:
-        """What the chunks say."""
-        found: Attributes = {}
-        if self._first is not None:
-            _identity(self._first, found)
-        read_usage(self._usage, found)
-        if self._finish:
-            reasons = [canonical_finish_reason(self._finish[index]) for index in sorted(self._finish)]
-            found[names.GEN_AI_RESPONSE_FINISH_REASONS] = reasons
-        return found
-
-    def output(self) -> Content:
-        """One message for each choice, as far as it came."""
-        messages = [self._said[index].message() for index in sorted(self._said)]
-        return Content(canonical_messages({"choices": [{"message": one} for one in messages]}, "assistant").messages)
-
-
-class _Choice:
-    """The fragments of one choice."""
-
-    __slots__ = ("_calls", "_reasoning", "_texts")
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
-
-    def add(self, choice: Any) -> None:  # noqa: ANN401 - the SDK's model
-        """Take the choice's fragment in a chunk."""
-        delta = getattr(choice, "delta", None)
-        if delta is None:
-            said = getattr(choice, "text", None)  # the older completions
-        else:
-            said = delta.content or getattr(delta, "refusal", None)
-            thought = getattr(delta, "reasoning_content", None)
-            if thought:
-                self._reasoning.append(thought)
-            for call in delta.tool_calls or ():
-                self._add_call(call)
-        if said:
-            self._texts.append(said)
-
-    def _add_call(self, fragment: Any) -> None:  # noqa: ANN401 - the SDK's model
-        index = fragment.index
-        if index is None:  # some compatible servers leave it out: an id begins a new call
-            index = len(self._calls) if fragment.id or not self._calls else len(self._calls) - 1
-        call = self._calls.setdefault(index, {"id": None, "name": "", "arguments": []})
-        if fragment.id:
-            call["id"] = fragment.id
-        if fragment.function is not None:
-            call["name"] = fragment.function.name or call["name"]
-            if fragment.function.arguments:
-                call["arguments"].append(fragment.function.arguments)
-
-    def message(self) -> dict[str, object]:
-        """The message so far, as the API would have sent it whole."""
-        message: dict[str, object] = {"role": "assistant", "content": "".join(self._texts) or None}
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._calls:
-            message["tool_calls"] = [
-                {
-                    "id": call["id"],
-                    "type": "function",
-                    "function": {"name": call["name"], "arguments": "".join(call["arguments"])},
-                }
-                for call in self._calls.values()
-            ]
-        return message
-
-
-CHAT: Final = Endpoint(
-    name="chat",
-    operation="chat",
-    request=chat_request,
-    response=chat_response,
-    input=chat_input,
-    output=chat_output,
-    accumulator=ChatChunks,
-    replace_input=replace_texts("messages"),
-    constant={names.OPENAI_API_TYPE: "chat_completions"},
-)
-
-_POST: Final[Mapping[str, Endpoint]] = {"/chat/completions": CHAT}
+# The end of a path, for Azure's and others' prefixes; the longer ones first.
+POST: Final[Mapping[str, Endpoint]] = {
+    "/chat/completions": CHAT,
+    "/responses": RESPONSES,
+    "/embeddings": other.EMBEDDINGS,
+    "/completions": COMPLETION,
+    "/responses/compact": COMPACT,
+    "/responses/input_tokens": other.COUNT_TOKENS,
+    "/images/generations": other.IMAGES,
+    "/images/edits": other.IMAGES,
+    "/images/variations": other.IMAGES,
+    "/audio/speech": other.SPEECH,
+    "/audio/transcriptions": other.TRANSCRIPTION,
+    "/audio/translations": other.TRANSCRIPTION,
+    "/moderations": other.MODERATION,
+    "/videos": other.VIDEOS,
+    "/videos/edits": other.VIDEOS,
+    "/videos/extensions": other.VIDEOS,
+    "/batches": other.BATCH,
+}
 
 
 def endpoint(method: str, url: str) -> Endpoint | None:
     """The endpoint of a request; None for what is no GenAI operation."""
-    if method.upper() == "POST":
-        found = _POST.get(url)
+    if method in ("post", "POST"):
+        found = POST.get(url)
         if found is not None:
             return found
         path = url.partition("?")[0].rstrip("/")
-        return next((one for end, one in _POST.items() if path.endswith(end)), None)
+        if path.endswith("/remix"):
+            return other.VIDEOS
+        if path.endswith("/cancel"):
+            return FETCH if "/responses/" in path else None  # it answers with the response as it is
+        return next((one for end, one in POST.items() if path.endswith(end)), None)
+    if method in ("get", "GET"):
+        *_, resource, name = ["", *url.partition("?")[0].split("/")]
+        return FETCH if resource == "responses" and name else None
     return None
 
 
 def provider(client: Any, host: str) -> str:  # noqa: ANN401 - the SDK's client
     """The provider behind a client: by its class, else by its host; one that nobody knows speaks OpenAI's language."""
-    if "Azure" in type(client).__name__:
+    name = type(client).__name__
+    if "Azure" in name:
         return "azure.ai.openai"
+    if "Bedrock" in name:
+        return "aws.bedrock"
     return provider_of(None, host, None) or "openai"
 
 
-LIBRARY: Final = Library(install_stainless(StainlessLibrary(name="openai", endpoint=endpoint, provider=provider)))
+LIBRARY: Final = Library(
+    install_stainless(StainlessLibrary(name="openai", endpoint=endpoint, provider=provider)),
+    foreign=lambda base: wrapped_by(
+        (base, "SyncAPIClient.request"),
+        ("openai.resources.chat.completions", "Completions.create"),
+        ("openai.resources.responses", "Responses.create"),
+    ),
+)
