@@ -63,6 +63,15 @@ _TABLES: Final = "otel_llm.instrumentation.providers."
 LIBRARIES: Final[Mapping[str, Row]] = {
     "openai": Row(_TABLES + "openai", "openai._base_client"),
     "anthropic": Row(_TABLES + "anthropic", "anthropic._base_client"),
+    "botocore": Row(_TABLES + "botocore", "botocore.client"),
+    "cohere": Row(_TABLES + "cohere", "cohere.core.http_client"),
+    "google.genai": Row(_TABLES + "google_genai", "google.genai._api_client"),
+    "groq": Row(_TABLES + "groq", "groq._base_client"),
+    "huggingface_hub": Row(_TABLES + "huggingface_hub", "huggingface_hub.inference._client"),
+    "litellm": Row(_TABLES + "litellm", "litellm.main"),
+    "mistralai": Row(_TABLES + "mistralai", "mistralai.client.sdk"),
+    "ollama": Row(_TABLES + "ollama", "ollama._client"),
+    "together": Row(_TABLES + "together", "together._base_client"),
 }
 
 
