@@ -53,10 +53,12 @@ class Row:
     Attributes:
         table: our module that has its `LIBRARY`.
         watch: the module of the library whose import makes it time to put the hooks in.
+        more: further such modules, of other versions or parts of it.
     """
 
     table: str
     watch: str
+    more: tuple[str, ...] = ()
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
@@ -69,7 +71,11 @@ LIBRARIES: Final[Mapping[str, Row]] = {
     "groq": Row(_TABLES + "groq", "groq._base_client"),
     "huggingface_hub": Row(_TABLES + "huggingface_hub", "huggingface_hub.inference._client"),
     "litellm": Row(_TABLES + "litellm", "litellm.main"),
-    "mistralai": Row(_TABLES + "mistralai", "mistralai.client.sdk"),
+    "mistralai": Row(
+        _TABLES + "mistralai",
+        "mistralai.client.sdk",
+        ("mistralai.azure.client.sdk", "mistralai.gcp.client.sdk", "mistralai.sdk"),
+    ),
     "ollama": Row(_TABLES + "ollama", "ollama._client"),
     "together": Row(_TABLES + "together", "together._base_client"),
 }
@@ -120,7 +126,8 @@ class Loader:
                 self._choose(Choice(name, "not_installed", "not installed"))
             else:
                 self._choose(Choice(name, "waiting", "not imported so far"))
-                self._watch.when_imported(row.watch, functools.partial(self._imported, name, row))
+                for module in (row.watch, *row.more):
+                    self._watch.when_imported(module, functools.partial(self._imported, name, row))
 
     def _imported(self, name: str, row: Row, module: ModuleType) -> None:
         choice = self.engine.boundary.run(f"{name}.load", self._hook, name, row, module)

@@ -22,6 +22,7 @@ from otel_llm.instrumentation.engine import SUPPRESS_ALL, Engine
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
 from otel_llm.instrumentation.relay import relayed, relayed_async
+from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
 Arguments: TypeAlias = "dict[str, Any]"
@@ -60,8 +61,13 @@ def by_generator(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: A
     return (relayed_async if hasattr(answer, "__anext__") else relayed)(answer, watch, call.context)
 
 
-def by_attribute(name: str) -> Answered:
-    """For stream objects that keep the iterator of their chunks in an attribute: the object stays the SDK's own."""
+def by_attribute(name: str, *, response: str | None = None) -> Answered:
+    """For stream objects that keep the iterator of their chunks in an attribute: the object stays the SDK's own.
+
+    Args:
+        name: the attribute.
+        response: the attribute that holds the HTTP response, where closing the stream closes that and nothing else.
+    """
 
     def answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - an answer of any SDK
         make = call.endpoint.accumulator
@@ -72,6 +78,8 @@ def by_attribute(name: str) -> Answered:
         watch = Watch(call, make(call.is_content_captured), boundary)
         wrap: Any = WatchedAsyncIterator if hasattr(chunks, "__anext__") else WatchedIterator
         setattr(answer, name, wrap(chunks, watch))
+        if response is not None:
+            on_close(getattr(answer, response), watch, chunks, is_async=wrap is WatchedAsyncIterator)
         return answer
 
     return answered

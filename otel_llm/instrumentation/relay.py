@@ -73,7 +73,7 @@ async def _relay_async(chunks: AsyncIterator[Any], watch: Watch, at: Context | N
             raise
         _detach(token)
         yield chunk
-        async for chunk in watched:  # noqa: PLR1704 - the same chunk, the next one
+        async for chunk in watched:
             yield chunk
     finally:
         watch.end("closed")

@@ -107,8 +107,6 @@ class _Handler(BaseHTTPRequestHandler):
         found = [answer for end, answer in self.server.answers.items() if path.endswith(end)]
         self._send(found[0] if found else Answer({"error": f"no answer for {path}"}, status=404))
 
-    do_GET = do_POST
-
     def _read_chunked(self) -> bytes:
         body = b""
         while size := int(self.rfile.readline(), 16):

@@ -33,10 +33,3 @@ def with_baggage() -> Iterator[None]:
     yield
     context.detach(token)
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "/sdks/" in item.nodeid:
-            # The SDKs' own; old ones on new Pythons and Pydantics have many.
-            for warning in ("Warning", "pytest.PytestUnraisableExceptionWarning"):
-                item.add_marker(pytest.mark.filterwarnings(f"ignore::{warning}"))

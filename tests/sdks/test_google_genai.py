@@ -78,9 +78,11 @@ def test_a_stream_has_the_usage_of_its_last_chunk_and_not_the_sum(hooked, client
     async def stream():
         return [one.text async for one in await client.aio.models.generate_content_stream(model=MODEL, contents="Hi")]
 
-    texts = run(stream()) if asynchronous else [
-        one.text for one in client.models.generate_content_stream(model=MODEL, contents="Hi")
-    ]
+    texts = (
+        run(stream())
+        if asynchronous
+        else [one.text for one in client.models.generate_content_stream(model=MODEL, contents="Hi")]
+    )
     assert texts == ["a", "b", "c"]
     found = hooked.attributes()
     assert found["gen_ai.usage.output_tokens"] == 37

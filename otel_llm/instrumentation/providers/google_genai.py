@@ -25,7 +25,17 @@ from otel_llm.dialects.messages import (
 from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
-from otel_llm.instrumentation.provider import Attributes, Body, Content, Endpoint, number, read_fields, text, texts, whole
+from otel_llm.instrumentation.provider import (
+    Attributes,
+    Body,
+    Content,
+    Endpoint,
+    number,
+    read_fields,
+    text,
+    texts,
+    whole,
+)
 from otel_llm.instrumentation.providers.servers import server_of
 from otel_llm.instrumentation.replace import replace_texts
 

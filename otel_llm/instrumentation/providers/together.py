@@ -13,9 +13,7 @@ from otel_llm.instrumentation.provider import Endpoint
 from otel_llm.instrumentation.providers import compatible, openai_other
 from otel_llm.instrumentation.stainless import StainlessLibrary, install_stainless
 
-RERANK: Final = Endpoint(
-    name="rerank", operation="rerank", request=openai_other.request, response=openai_other.answer
-)
+RERANK: Final = Endpoint(name="rerank", operation="rerank", request=openai_other.request, response=openai_other.answer)
 
 
 def endpoint(method: str, url: str) -> Endpoint | None:
