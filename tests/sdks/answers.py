@@ -143,5 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut:
             self.close_connection = True
 
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except OSError:  # a client that has gone
+            self.close_connection = True
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's signature
         """Quiet."""

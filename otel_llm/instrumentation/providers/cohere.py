@@ -72,7 +72,7 @@ def request(body: Body) -> Attributes:
 def read_usage(usage: Any, found: Attributes) -> None:  # noqa: ANN401 - a View, or None
     """Billed counts, or where there are none those of the model's tokens."""
     billed = getattr(usage, "billed_units", None)
-    if billed is None or whole(billed.input_tokens) is None:
+    if billed is None or number(billed.input_tokens) is None:
         billed = getattr(usage, "tokens", None)
     for word, key in (
         ("input_tokens", names.GEN_AI_USAGE_INPUT_TOKENS),

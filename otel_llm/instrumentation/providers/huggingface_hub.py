@@ -264,6 +264,8 @@ def _find(_: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - the
     if found is None:
         return None
     body = parameters.json if isinstance(parameters.json, Mapping) else {}
+    if found is GENERATION and "messages" in body:  # what early versions call a chat
+        found = CHAT
     server = server_of("huggingface", parameters.url)
     body = {**body, _MODEL: parameters.model, _PARAMETERS_OF: parameters}
     return Request(found, server, body, bool(arguments.get("stream")))
