@@ -70,7 +70,7 @@ LIBRARIES: Final[Mapping[str, Row]] = {
     "google.genai": Row(_TABLES + "google_genai", "google.genai._api_client"),
     "groq": Row(_TABLES + "groq", "groq._base_client"),
     "huggingface_hub": Row(_TABLES + "huggingface_hub", "huggingface_hub.inference._client"),
-    "litellm": Row(_TABLES + "litellm", "litellm.main"),
+    "litellm": Row(_TABLES + "litellm", "litellm"),
     "mistralai": Row(
         _TABLES + "mistralai",
         "mistralai.client.sdk",

@@ -32,4 +32,3 @@ def with_baggage() -> Iterator[None]:
     token = context.attach(baggage.set_baggage("session.id", "secret-session"))
     yield
     context.detach(token)
-

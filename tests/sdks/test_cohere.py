@@ -127,8 +127,15 @@ def test_version_1_is_read_as_well(recording, server):
 
 def test_rerank_and_embed_are_operations_of_their_own(hooked, client, server):
     results = [{"index": 0, "relevance_score": 0.9}]
-    server.answers["/v2/rerank"] = Answer({"id": "rr", "results": results, "meta": {"billed_units": {"search_units": 1}}})
-    embedded = {"id": "em", "embeddings": {"float": [[0.1]]}, "texts": ["a"], "meta": {"billed_units": {"input_tokens": 3}}}
+    server.answers["/v2/rerank"] = Answer(
+        {"id": "rr", "results": results, "meta": {"billed_units": {"search_units": 1}}}
+    )
+    embedded = {
+        "id": "em",
+        "embeddings": {"float": [[0.1]]},
+        "texts": ["a"],
+        "meta": {"billed_units": {"input_tokens": 3}},
+    }
     server.answers["/v2/embed"] = Answer({**embedded, "response_type": "embeddings_by_type"})
     client.rerank(model="rerank-v3.5", query="capital", documents=["a", "b"])
     client.embed(model="embed-v4.0", texts=["a"], input_type="search_query", embedding_types=["float"])

@@ -18,7 +18,12 @@ from tests.instrumentation.recording import CONTENT
 from tests.sdks.answers import Answer, events
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
-USAGE = {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27, "prompt_tokens_details": {"cached_tokens": 16}}
+USAGE = {
+    "prompt_tokens": 20,
+    "completion_tokens": 7,
+    "total_tokens": 27,
+    "prompt_tokens_details": {"cached_tokens": 16},
+}
 ANSWER = {
     "id": "m-1",
     "object": "chat.completion",
@@ -110,7 +115,9 @@ def test_a_stream_left_in_its_with_block_ends_there(hooked, client, server):
 def test_fill_in_the_middle_agents_and_embeddings_are_seen(hooked, client, server):
     server.answers["/fim/completions"] = Answer(ANSWER)
     server.answers["/agents/completions"] = Answer(ANSWER)
-    server.answers["/embeddings"] = Answer({**ANSWER, "data": [{"embedding": [0.1], "index": 0, "object": "embedding"}]})
+    server.answers["/embeddings"] = Answer(
+        {**ANSWER, "data": [{"embedding": [0.1], "index": 0, "object": "embedding"}]}
+    )
     client.fim.complete(model="codestral", prompt="def f(")
     client.agents.complete(agent_id="ag-1", messages=MESSAGES)
     client.embeddings.create(model="mistral-embed", inputs=["a"])

@@ -22,7 +22,7 @@ from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Endpoint
-from otel_llm.instrumentation.providers import bedrock_invoke, bedrock_converse
+from otel_llm.instrumentation.providers import bedrock_converse, bedrock_invoke
 from otel_llm.instrumentation.providers.servers import server_of
 from otel_llm.instrumentation.relay import relayed
 from otel_llm.instrumentation.streams import Watch
@@ -33,7 +33,7 @@ _LIMIT_BYTES: Final = 16 * 1024 * 1024
 # Where a stream keeps its watch.
 _WATCH: Final = "_otel_llm_watch"
 
-_OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], bool]]] = {
+OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], bool]]] = {
     "Converse": (lambda _: bedrock_converse.CONVERSE, False),
     "ConverseStream": (lambda _: bedrock_converse.CONVERSE, True),
     "InvokeModel": (bedrock_invoke.endpoint, False),
@@ -42,14 +42,20 @@ _OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], b
     "StartAsyncInvoke": (lambda _: bedrock_converse.ASYNC_INVOKE, False),
 }
 # No model is called, or it is: by a guardrail, which is billed by text units, and a bidirectional stream of speech.
-WAIVED: Final = ("ApplyGuardrail", "GetAsyncInvoke", "InvokeModelWithBidirectionalStream", "ListAsyncInvokes")
+WAIVED: Final = (
+    "ApplyGuardrail",
+    "GetAsyncInvoke",
+    "InvokeGuardrailChecks",
+    "InvokeModelWithBidirectionalStream",
+    "ListAsyncInvokes",
+)
 
 
 def _find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - botocore's client
     meta = client.meta
     if meta.service_model.service_name != _SERVICE:
         return None
-    operation = _OPERATIONS.get(arguments["operation_name"])
+    operation = OPERATIONS.get(arguments["operation_name"])
     if operation is None:
         return None
     find, is_stream = operation

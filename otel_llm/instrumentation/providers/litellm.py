@@ -163,7 +163,7 @@ def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any]
 
     def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def step(stream: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream and chunk
-            watch = vars(stream).get(_WATCH)
+            watch = vars(stream).pop(_WATCH, None)  # the stream closes itself at its end, which is no early end
             if watch is None:
                 return original(stream)
             try:
@@ -172,6 +172,7 @@ def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any]
                 stop = None if isinstance(error, StopIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, watch, stop)
                 raise
+            vars(stream)[_WATCH] = watch
             watch.seen(chunk)
             return chunk
 
@@ -185,7 +186,7 @@ def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable
 
     def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         async def step(stream: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream and chunk
-            watch = vars(stream).get(_WATCH)
+            watch = vars(stream).pop(_WATCH, None)  # as above
             if watch is None:
                 return await original(stream)
             try:
@@ -194,6 +195,7 @@ def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable
                 stop = None if isinstance(error, StopAsyncIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, watch, stop)
                 raise
+            vars(stream)[_WATCH] = watch
             watch.seen(chunk)
             return chunk
 
@@ -202,14 +204,18 @@ def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable
     return make
 
 
+def _closed(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
+    watch = vars(stream).pop(_WATCH, None)
+    if watch is not None:
+        watch.end("closed")
+
+
 def _close(original: Callable[[Any], None]) -> Callable[[Any], None]:
     """The hook for `close`."""
 
     def close(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
         original(stream)
-        watch = vars(stream).get(_WATCH)
-        if watch is not None:
-            watch.end("closed")
+        _closed(stream)
 
     return close
 
@@ -219,25 +225,24 @@ def _async_close(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     async def close(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
         await original(stream)
-        watch = vars(stream).get(_WATCH)
-        if watch is not None:
-            watch.end("closed")
+        _closed(stream)
 
     return close
 
 
-def _install(engine: Engine, patches: Patches, _: ModuleType) -> list[str]:
+def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]:
     missing = []
-    for name, (module, endpoint) in FUNCTIONS.items():
-        for function in (name, f"a{name}"):
-            method = Method(module, function, _finder(endpoint), _answered, hides=True)
-            original = getattr(sys.modules.get(module), function, None)
-            if original is None:
+    for sync, (module, endpoint) in FUNCTIONS.items():
+        for function in (sync, f"a{sync}"):
+            # Later versions have one in front of the other, which may be called by itself.
+            found = {getattr(one, function, None) for one in (library, sys.modules.get(module))} - {None}
+            if not found:
                 missing.append(function)
-                continue
-            hook = hook_maker(method, engine, patches)(original)
-            for holder in _holders(original, function):
-                patches.replace(holder, function, functools.partial(_instead, hook))
+            for original in found:
+                method = Method(module, function, _finder(endpoint), _answered, hides=True)
+                hook = hook_maker(method, engine, patches)(original)
+                for holder, name in _holders(original):
+                    patches.replace(holder, name, functools.partial(_instead, hook))
     stream = getattr(sys.modules.get("litellm.litellm_core_utils.streaming_handler"), "CustomStreamWrapper", None)
     for name, make in (
         ("__next__", _step(engine.boundary)),
@@ -256,9 +261,10 @@ def _instead(hook: Callable[..., Any], _: object) -> Callable[..., Any]:
     return hook
 
 
-def _holders(original: object, name: str) -> list[ModuleType]:
-    """The modules that have a function under its name, the app's own among them: `from litellm import completion`."""
-    return [module for module in list(sys.modules.values()) if getattr(module, "__dict__", {}).get(name) is original]
+def _holders(original: object) -> list[tuple[ModuleType, str]]:
+    """The modules that have a function, under any name, the app's own among them: `from litellm import completion`."""
+    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    return [(module, name) for module in modules for name, value in list(vars(module).items()) if value is original]
 
 
 LIBRARY: Final = Library(_install, foreign=lambda module: wrapped_by((module, "completion"), ("litellm", "completion")))
