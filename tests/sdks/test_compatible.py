@@ -72,7 +72,7 @@ def test_a_stream_has_its_last_chunks_usage(sdk, recording, server, last):
 
 
 def test_an_error_is_the_sdks_own(sdk, recording, server):
-    module, sync, _, provider = sdk
+    module, sync, *_ = sdk
     server.answers["/chat/completions"] = Answer({"error": {"message": "no"}}, status=400)
     client = getattr(module, sync)(base_url=server.url, api_key="any", max_retries=0)
     with pytest.raises(module.BadRequestError):

@@ -127,7 +127,7 @@ def chat_output(answer: Any) -> Content:  # noqa: ANN401 - a View
     """The one message."""
     message = plain(answer.message)
     if not isinstance(message, Mapping):
-        message = {"role": "assistant", "content": answer.text, "tool_calls": plain(answer).get("tool_calls")}
+        message = {"role": "assistant", "content": answer.text, "tool_calls": answer.json.get("tool_calls")}
     return Content(canonical_messages([message], "assistant").messages)
 
 

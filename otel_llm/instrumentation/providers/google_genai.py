@@ -94,7 +94,7 @@ def decoded(answer: Any) -> Mapping[str, Any]:  # noqa: ANN401 - the SDK's respo
 
 
 def read_usage(usage: object, found: Attributes) -> None:
-    """Token counts: thoughts are no part of the candidates' tokens, nor is what tools were given one of the prompt's."""
+    """Token counts: thoughts are no part of the candidates' tokens, nor what tools were given one of the prompt's."""
     if not isinstance(usage, Mapping):
         return
     entered = _sum(usage, "promptTokenCount", "toolUsePromptTokenCount")

@@ -235,10 +235,10 @@ def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]
     for sync, (module, endpoint) in FUNCTIONS.items():
         for function in (sync, f"a{sync}"):
             # Later versions have one in front of the other, which may be called by itself.
-            found = {getattr(one, function, None) for one in (library, sys.modules.get(module))} - {None}
-            if not found:
+            both: Any = {getattr(one, function, None) for one in (library, sys.modules.get(module))} - {None}
+            if not both:
                 missing.append(function)
-            for original in found:
+            for original in both:
                 method = Method(module, function, _finder(endpoint), _answered, hides=True)
                 hook = hook_maker(method, engine, patches)(original)
                 for holder, name in _holders(original):
