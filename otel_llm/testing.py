@@ -30,9 +30,11 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from otel_llm.admission import ALLOW, Decision
 from otel_llm.delivery.split import count_items
 from otel_llm.errors import PermanentError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
+from otel_llm.operation import Message, Operation
 from otel_llm.signals import SIGNALS, Payload, Signal
 
 if TYPE_CHECKING:
@@ -190,6 +192,33 @@ class Destination:
             if not self._changed.wait_for(condition, timeout_seconds):
                 got = [f"{request.signal} {len(request.body)} B {request.answer.kind}" for request in self.received]
                 raise AssertionError(f"not within {timeout_seconds} s; received: {got}")
+
+
+class ScriptedAdmission:
+    """An Admission that does as it is told, and remembers what it was asked.
+
+    Args:
+        admit: decides; may change the operation, or raise.
+        on_error: as of every admission.
+
+    Attributes:
+        name: as of every admission.
+        on_error: as of every admission.
+        asked: the requests so far: model and messages of each.
+    """
+
+    def __init__(
+        self, admit: Callable[[Operation], Decision] = lambda _: ALLOW, on_error: Literal["allow", "deny"] = "allow"
+    ) -> None:
+        self.name = "scripted"
+        self.on_error = on_error
+        self.asked: list[tuple[str | None, tuple[Message, ...]]] = []
+        self._admit = admit
+
+    def admit(self, operation: Operation) -> Decision:
+        """Remember and decide."""
+        self.asked.append((operation.request_model, operation.input_messages))
+        return self._admit(operation)
 
 
 class InMemoryExporter:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "otel_llm"
 # unless SIBLINGS says so. docs/architecture.md shows the same.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
-    ("demo",),
+    ("demo", "auto"),
     ("hosts", "loopback"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak

@@ -144,6 +144,8 @@ class Call:
             run = self._engine.boundary.run
             found = run(f"{self._site}.response", self.endpoint.response, answer) or {}
             output = run(f"{self._site}.output", self.endpoint.output, answer) if self.is_content_captured else None
+            if self.endpoint.accumulator is not None:  # only streams are ever estimated
+                run(f"{self._site}.estimate", self._learn, found, None)
             run(f"{self._site}.end", self._end, found, output, None, None)
 
     def failed(self, error: BaseException) -> None:
@@ -174,35 +176,60 @@ class Call:
             found[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = pace.first - self.started
         if not complete:
             found.pop(names.GEN_AI_RESPONSE_FINISH_REASONS, None)
+        if not complete:
+            found[names.OTEL_LLM_USAGE_COMPLETE] = False
         if not complete or names.GEN_AI_USAGE_OUTPUT_TOKENS not in found:
-            found.update(run(f"{self._site}.estimate", self._estimate, accumulator, found, complete) or {})
+            found.update(run(f"{self._site}.estimate", self._estimate, accumulator, found) or {})
+        else:
+            run(f"{self._site}.estimate", self._learn, found, accumulator)
         output = run(f"{self._site}.output", accumulator.output) if self.is_content_captured else None
         # What nobody reads any more took no longer than its last chunk.
         last = pace.last if how != "exhausted" and error is None and pace.chunks else None
         self._end(found, output, error, last)
         if pace.chunks:
             between = (pace.last - pace.first) / (pace.chunks - 1) if pace.chunks > 1 else None
-            self.outlet.instruments.record_stream(self.attributes, pace.first - self.started, between)
+            first = pace.first - self.started
+            run("metrics", self._engine.record_stream, self, first, between)
 
-    def _estimate(self, accumulator: Accumulator, found: Attributes, complete: bool) -> Attributes:  # noqa: FBT001 - private
+    def _estimate(self, accumulator: Accumulator, found: Attributes) -> Attributes:
         """Counts for a stream whose usage never came, marked as estimates; what the provider said stays."""
-        estimated: Attributes = {} if complete else {names.OTEL_LLM_USAGE_COMPLETE: False}
+        estimated: Attributes = {}
         if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
-            content = self.endpoint.input(self.body)
-            tokens = sum(map(estimate_tokens, _texts(content.messages))) + sum(
-                map(estimate_tokens, _texts(content.system))
-            )
+            tokens = self._engine.calibration.corrected(self._key("input"), self._input_estimate())
             if not tokens:
-                return estimated
+                return {}
             estimated[names.GEN_AI_USAGE_INPUT_TOKENS] = estimated[names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS] = tokens
-        produced = accumulator.output_estimate
+        produced = self._engine.calibration.corrected(self._key("output"), accumulator.output_estimate)
         known = found.get(names.GEN_AI_USAGE_OUTPUT_TOKENS)
         if not isinstance(known, int) or known < produced:
             estimated[names.GEN_AI_USAGE_OUTPUT_TOKENS] = produced
             estimated[names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS] = produced
-        if len(estimated) > 1:
+        if estimated:
             estimated[names.OTEL_LLM_USAGE_SOURCE] = "estimated"
         return estimated
+
+    def _input_estimate(self) -> int:
+        """Input tokens by rule of thumb."""
+        content = self.endpoint.input(self.body)
+        texts = [*_texts(content.messages), *_texts(content.system), *_texts(content.tools)]
+        return sum(map(estimate_tokens, texts))
+
+    def _learn(self, found: Attributes, accumulator: Accumulator | None) -> None:
+        """Compare what the provider counted with what would have been estimated."""
+        calibration = self._engine.calibration
+        counted = found.get(names.GEN_AI_USAGE_INPUT_TOKENS)
+        if isinstance(counted, int) and calibration.is_due(self._key("input")):
+            calibration.learn(self._key("input"), self._input_estimate(), counted)
+        produced, thought = (
+            found.get(names.GEN_AI_USAGE_OUTPUT_TOKENS),
+            found.get(names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS),
+        )
+        if accumulator is not None and isinstance(produced, int):
+            shown = produced - thought if isinstance(thought, int) else produced
+            calibration.learn(self._key("output"), accumulator.output_estimate, shown)
+
+    def _key(self, what: str) -> str:
+        return f"{self._site} {self.attributes.get(names.GEN_AI_REQUEST_MODEL)} {what}"
 
     def _end(self, found: Attributes, output: Content | None, error: BaseException | None, last: float | None) -> None:
         now = time.perf_counter()

@@ -20,6 +20,7 @@ from otel_llm._generated import events
 from otel_llm.admission import Admission
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.calibration import Calibration
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.content import Capture, Redact, placeholder
 from otel_llm.instrumentation.outlet import Outlet
@@ -56,6 +57,7 @@ class Engine:
     Attributes:
         ambient: attributes that hold for everything below the caller (`otel_llm.context`), asked for at each call.
         dimensions: the keys among these that go onto metrics as well.
+        calibration: what estimates are worth.
         pending: calls whose answer is made in the background.
         ended: told the attributes of every call that ended, sampled or not; for the in-app host.
     """
@@ -77,7 +79,16 @@ class Engine:
         self.dimensions: frozenset[str] = frozenset()
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
+        self.calibration = Calibration()
         self._outlets = outlets
+
+    def redact_with(self, redact: Redact) -> None:
+        """Redact captured content with this, where the settings ask for redaction."""
+        self.capture = _capture(self.settings, redact)
+
+    def forked(self) -> None:
+        """This is a forked child: what its parent waits for is its parent's."""
+        self.pending = Pending()
 
     def begin(
         self, endpoint: Endpoint, server: Server, body: Body, *, stream: bool = False, span: bool = True
@@ -130,15 +141,21 @@ class Engine:
             SpanKind.CLIENT,
             attributes,
         )
-        inner = context.set_value(CALL, call, trace.set_span_in_context(span, current))
-        call.start(span, inner if self.settings.propagate_to_providers else _kept_in(inner))
+        call.start(span, trace.set_span_in_context(span, self._inner(call, current)))
+
+    def _inner(self, call: Call, at: Context) -> Context:
+        """The context for the SDK's method, in one copy: contexts are copied whole for each value."""
+        if self.settings.propagate_to_providers:
+            return Context({**at, CALL: call})
+        # Nothing leaks to a third party: no baggage, and no header of an HTTP instrumentation.
+        inner = Context({**at, CALL: call, SUPPRESS_HTTP: True})
+        return baggage.clear(inner) if baggage.get_all(at) else inner
 
     def finish(self, call: Call, output: Content | None, seconds: float) -> None:
         """Record what goes beside the span of a call that has ended, and put its content onto the span."""
         run = self.boundary.run
         attributes = call.attributes
-        ambient = {key: attributes[key] for key in self.dimensions if key in attributes} if self.dimensions else EMPTY
-        run("metrics", call.outlet.instruments.record, attributes, seconds, ambient)
+        run("metrics", call.outlet.instruments.record, attributes, seconds, self._dimensions_of(attributes))
         if self.ended is not None:
             run("ended", self.ended, attributes)
         if call.span is None:
@@ -153,6 +170,14 @@ class Engine:
             run("event", self._emit_details, call, content if self.settings.content_on_events else {})
         if names.ERROR_TYPE in attributes:
             run("event", self._emit_exception, call)
+
+    def record_stream(self, call: Call, first_chunk: float, per_chunk: float | None) -> None:
+        """Record the pace of a stream that has ended; as `Instruments.record_stream`."""
+        ambient = self._dimensions_of(call.attributes)
+        call.outlet.instruments.record_stream(call.attributes, first_chunk, per_chunk, ambient)
+
+    def _dimensions_of(self, attributes: Attributes) -> Mapping[str, AttributeValue]:
+        return {key: attributes[key] for key in self.dimensions if key in attributes} if self.dimensions else EMPTY
 
     def _content(self, call: Call, capture: Capture, output: Content | None) -> dict[str, str]:
         """What was said, as JSON. Input and output apart, so that a failure of one keeps the other."""
@@ -193,11 +218,6 @@ def _capture(settings: Settings, redact: Redact | None) -> Capture | None:
 
 def _nothing() -> Mapping[str, AttributeValue]:
     return EMPTY
-
-
-def _kept_in(at: Context) -> Context:
-    """A context from which nothing leaks to a third party: no baggage, and no header of an HTTP instrumentation."""
-    return context.set_value(SUPPRESS_HTTP, True, baggage.clear(at))  # noqa: FBT003 - OpenTelemetry's signature
 
 
 _EXCEPTION_KEYS: Final = (

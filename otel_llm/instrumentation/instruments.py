@@ -6,15 +6,19 @@ hook does for a chunk, so a stream's chunks are measured by a counter and a cloc
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Mapping
 from typing import Final
 
-from opentelemetry.metrics import Counter, Histogram, Meter
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.metrics import Metric
+from otel_llm.instrumentation.provider import Attributes
 from otel_llm.operation import AttributeValue
+from otel_llm.telemetry import DEFAULT_SERIES_LIMIT, OVERFLOW_KEY
 
 _INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
 _DIMENSIONS: Final = (
@@ -40,20 +44,62 @@ _SIZED: Final = (
 _MODALITY: Final = "unknown"
 
 
+class _Series:
+    """The calls that have the same dimensions.
+
+    Attributes:
+        dimensions: what they have in common.
+        tokens: what was counted of them, in the order of `_COUNTED`; guarded by the lock of Instruments.
+    """
+
+    __slots__ = ("dimensions", "tokens")
+
+    def __init__(self, dimensions: Attributes) -> None:
+        self.dimensions = dimensions
+        self.tokens = [0] * len(_COUNTED)
+
+
 class Instruments:
-    """The instruments of one meter."""
+    """The instruments of one meter. Thread-safe.
 
-    __slots__ = ("_counters", "_embeddings", "_first_chunk", "_inference", "_other", "_per_chunk", "_retries", "_sizes")
+    Tokens are summed up here and observed when metrics are collected: an addition of the SDK's costs as much as all of
+    a hook's reading. Series are capped; what comes after the cap is one series, so that sums stay exact.
 
-    def __init__(self, meter: Meter) -> None:
+    Args:
+        meter: the app's.
+        series_limit: how many combinations of dimensions there may be.
+    """
+
+    __slots__ = (
+        "_embeddings",
+        "_first_chunk",
+        "_inference",
+        "_lock",
+        "_other",
+        "_overflow",
+        "_per_chunk",
+        "_retries",
+        "_series",
+        "_series_limit",
+        "_sizes",
+    )
+
+    def __init__(self, meter: Meter, series_limit: int = DEFAULT_SERIES_LIMIT) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[tuple[object, ...], _Series] = {}
+        self._series_limit = series_limit
+        self._overflow = _Series({OVERFLOW_KEY: True})
         self._inference = _histogram(meter, definitions.GEN_AI_CLIENT_INFERENCE_DURATION)
         self._embeddings = _histogram(meter, definitions.GEN_AI_CLIENT_EMBEDDINGS_DURATION)
         self._other = _histogram(meter, definitions.GEN_AI_CLIENT_OPERATION_DURATION)
         self._first_chunk = _histogram(meter, definitions.GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK)
         self._per_chunk = _histogram(meter, definitions.GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK)
         self._sizes = tuple((key, _histogram(meter, metric)) for key, metric in _SIZED)
-        self._counters = tuple((key, _counter(meter, metric)) for key, metric in _COUNTED)
-        self._retries = _counter(meter, definitions.OTEL_LLM_INSTRUMENTATION_RETRIES)
+        for position, (_, metric) in enumerate(_COUNTED):
+            observe = functools.partial(self._observe, position)
+            meter.create_observable_counter(metric.name, [observe], metric.unit, metric.description)
+        retries = definitions.OTEL_LLM_INSTRUMENTATION_RETRIES
+        self._retries = meter.create_counter(retries.name, retries.unit, retries.description)
 
     def record(self, span: Mapping[str, AttributeValue], seconds: float, ambient: Mapping[str, AttributeValue]) -> None:
         """Record a call that has ended.
@@ -63,11 +109,10 @@ class Instruments:
             seconds: how long it took.
             ambient: further dimensions.
         """
-        dimensions = {key: span[key] for key in _DIMENSIONS if key in span}
-        dimensions.update(ambient)
+        series = self._series_of(span, ambient)
         operation = span.get(names.GEN_AI_OPERATION_NAME)
         error = span.get(names.ERROR_TYPE)
-        timed = dimensions if error is None else {**dimensions, names.ERROR_TYPE: error}
+        timed = series.dimensions if error is None else {**series.dimensions, names.ERROR_TYPE: error}
         if operation in _INFERENCE:
             self._inference.record(seconds, timed)
         elif operation == "embeddings":
@@ -77,28 +122,62 @@ class Instruments:
             return
         # An estimate is none of the tokens that were billed.
         if span.get(names.OTEL_LLM_USAGE_SOURCE) != "estimated":
-            self._count(span, dimensions)
+            self._count(span, series)
 
-    def _count(self, span: Mapping[str, AttributeValue], dimensions: dict[str, AttributeValue]) -> None:
-        counted = {**dimensions, names.GEN_AI_TOKEN_MODALITY: _MODALITY}
-        for key, counter in self._counters:
-            count = span.get(key)
-            if type(count) is int and count > 0:
-                counter.add(count, counted)
+    def _series_of(self, span: Mapping[str, AttributeValue], ambient: Mapping[str, AttributeValue]) -> _Series:
+        key = (*map(span.get, _DIMENSIONS), *ambient.items())
+        series = self._series.get(key)
+        if series is None:
+            with self._lock:
+                if len(self._series) >= self._series_limit:
+                    return self._overflow
+                dimensions = {key: span[key] for key in _DIMENSIONS if key in span}
+                series = self._series.setdefault(key, _Series({**dimensions, **ambient}))
+        return series
+
+    def _count(self, span: Mapping[str, AttributeValue], series: _Series) -> None:
+        with self._lock:
+            for position, (key, _) in enumerate(_COUNTED):
+                count = span.get(key)
+                if type(count) is int and count > 0:
+                    series.tokens[position] += count
         for key, histogram in self._sizes:
             count = span.get(key)
             if type(count) is int and count >= 0:
-                histogram.record(count, dimensions)
+                histogram.record(count, series.dimensions)
 
-    def record_stream(self, span: Mapping[str, AttributeValue], first_chunk: float, per_chunk: float | None) -> None:
+    def _observe(self, position: int, _: CallbackOptions) -> list[Observation]:
+        """The tokens of one counter, for every series that has any."""
+        with self._lock:
+            found = [(one.dimensions, one.tokens[position]) for one in (*self._series.values(), self._overflow)]
+        return [
+            Observation(tokens, {**dimensions, names.GEN_AI_TOKEN_MODALITY: _MODALITY})
+            for dimensions, tokens in found
+            if tokens
+        ]
+
+    def forked(self) -> None:
+        """This is a forked child: its parent's tokens are its parent's."""
+        self._lock = threading.Lock()
+        for series in (*self._series.values(), self._overflow):
+            series.tokens = [0] * len(_COUNTED)
+
+    def record_stream(
+        self,
+        span: Mapping[str, AttributeValue],
+        first_chunk: float,
+        per_chunk: float | None,
+        ambient: Mapping[str, AttributeValue],
+    ) -> None:
         """Record the pace of a stream.
 
         Args:
             span: the attributes of its span.
             first_chunk: seconds until its first chunk.
             per_chunk: seconds between two chunks on average, None when there was one.
+            ambient: further dimensions.
         """
-        dimensions = {key: span[key] for key in _DIMENSIONS if key in span}
+        dimensions = self._series_of(span, ambient).dimensions
         self._first_chunk.record(first_chunk, dimensions)
         if per_chunk is not None:
             self._per_chunk.record(per_chunk, dimensions)
@@ -112,7 +191,3 @@ def _histogram(meter: Meter, metric: Metric) -> Histogram:
     return meter.create_histogram(
         metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=metric.buckets
     )
-
-
-def _counter(meter: Meter, metric: Metric) -> Counter:
-    return meter.create_counter(metric.name, metric.unit, metric.description)

@@ -18,9 +18,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.libraries import LIBRARIES, Row
 from otel_llm.instrumentation.patches import ImportWatch, Patches
 
 _logger = logging.getLogger(__name__)
@@ -44,41 +45,6 @@ class Library:
     install: Callable[[Engine, Patches, ModuleType], list[str]]
     native: Callable[[Mapping[str, str], ModuleType], str | None] = lambda _, __: None
     foreign: Callable[[ModuleType], str | None] = lambda _: None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Where a library and its table are, before either is imported.
-
-    Attributes:
-        table: our module that has its `LIBRARY`.
-        watch: the module of the library whose import makes it time to put the hooks in.
-        more: further such modules, of other versions or parts of it.
-    """
-
-    table: str
-    watch: str
-    more: tuple[str, ...] = ()
-
-
-_TABLES: Final = "otel_llm.instrumentation.providers."
-LIBRARIES: Final[Mapping[str, Row]] = {
-    "openai": Row(_TABLES + "openai", "openai._base_client"),
-    "anthropic": Row(_TABLES + "anthropic", "anthropic._base_client"),
-    "botocore": Row(_TABLES + "botocore", "botocore.client"),
-    "cohere": Row(_TABLES + "cohere", "cohere.core.http_client"),
-    "google.genai": Row(_TABLES + "google_genai", "google.genai._api_client"),
-    "groq": Row(_TABLES + "groq", "groq._base_client"),
-    "huggingface_hub": Row(_TABLES + "huggingface_hub", "huggingface_hub.inference._client"),
-    "litellm": Row(_TABLES + "litellm", "litellm"),
-    "mistralai": Row(
-        _TABLES + "mistralai",
-        "mistralai.client.sdk",
-        ("mistralai.azure.client.sdk", "mistralai.gcp.client.sdk", "mistralai.sdk"),
-    ),
-    "ollama": Row(_TABLES + "ollama", "ollama._client"),
-    "together": Row(_TABLES + "together", "together._base_client"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +86,7 @@ class Loader:
         for name, row in self.libraries.items():
             if name in self._choices:
                 continue
-            if name in self.engine.settings.disabled:
+            if self.engine.settings.disabled & {"otel_llm", f"otel_llm.{name}"}:
                 self._choose(Choice(name, "disabled", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names it"))
             elif not _is_installed(name):
                 self._choose(Choice(name, "not_installed", "not installed"))

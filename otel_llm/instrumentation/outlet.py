@@ -60,10 +60,15 @@ class Outlets:
                 self._private = self._lend()
             if self._private is not None:
                 return self._private
-        found = Outlet(trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider())
-        if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            self._global = found
-        return found
+        # Proxies, where nothing is set so far: they find what is set later.
+        self._global = Outlet(trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider())
+        return self._global
+
+    def forked(self) -> None:
+        """This is a forked child, which is lent an outlet of its own."""
+        self._private = None
+        if self._global is not None:
+            self._global.instruments.forked()
 
 
 class FixedOutlet:

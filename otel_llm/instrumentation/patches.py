@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any, Final
 
 MARK: Final = "__otel_llm_hook__"
+# Modules that have run, while Python still counts them as being imported.
+_executed: Final[set[str]] = set()
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class _Loader(importlib.abc.Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
+        _executed.add(module.__name__)
         self._loaded(module)
 
 
@@ -161,4 +164,4 @@ def _found_by_others(
 
 
 def _is_initializing(module: ModuleType) -> bool:
-    return bool(getattr(module.__spec__, "_initializing", False))
+    return module.__name__ not in _executed and bool(getattr(module.__spec__, "_initializing", False))

@@ -43,7 +43,8 @@ class Settings:
         propagate_to_providers: whether requests to model providers may carry trace context and baggage, and HTTP
             client instrumentations see them.
         inject_usage: whether streams of endpoints known to take it are asked to report usage.
-        disabled: libraries that are not to be instrumented.
+        disabled: what is not to instrument: `otel_llm` for all of our hooks, `otel_llm.openai` for one. The names
+            without ours are those of other instrumentations.
         preferred: library -> the emitter to use instead of the one that would be chosen.
     """
 

@@ -107,7 +107,9 @@ def _watched(call: Call, stream: Any, boundary: Any) -> Any:  # noqa: ANN401 - t
     chunks = stream._iterator  # noqa: SLF001 - where Stainless's streams keep their parser
     seen = copy.copy(stream)
     is_async = hasattr(chunks, "__anext__")
-    seen._iterator = WatchedAsyncIterator(chunks, watch) if is_async else WatchedIterator(chunks, watch)  # noqa: SLF001 - as above
+    seen._iterator = (  # noqa: SLF001 - as above
+        WatchedAsyncIterator(chunks, watch) if is_async else WatchedIterator(chunks, watch, stream.response.close)
+    )
     vars(stream).pop("_iterator", None)
     on_close(stream.response, watch, chunks, is_async=is_async)
     return seen

@@ -56,7 +56,7 @@ class Watch(Pace):
         self._boundary.failed(f"{self._call.server.provider}.{self._call.endpoint.name}.chunk", error)
 
     def closing(self, close: Callable[[], None]) -> None:
-        """Close the SDK's iterator, which nobody reads any more."""
+        """Close what nobody reads any more."""
         self._boundary.run("stream.close", close)
 
     def end(self, how: StreamEnd, error: BaseException | None = None) -> None:
@@ -71,12 +71,14 @@ class WatchedIterator:
     Args:
         chunks: the SDK's iterator.
         watch: what is to know of them.
+        close: closes what the chunks are read from, for streams that are dropped.
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_next", "_watch")
+    __slots__ = ("__weakref__", "_chunks", "_close", "_next", "_watch")
 
-    def __init__(self, chunks: Iterator[Any], watch: Watch) -> None:
+    def __init__(self, chunks: Iterator[Any], watch: Watch, close: Callable[[], None] | None = None) -> None:
         self._chunks = chunks
+        self._close = close
         self._next = chunks.__next__
         self._watch = watch
 
@@ -112,9 +114,8 @@ class WatchedIterator:
 
     def __del__(self) -> None:
         self._watch.end("dropped")
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            self._watch.closing(close)
+        if self._close is not None:
+            self._watch.closing(self._close)
 
 
 class WatchedAsyncIterator:

@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otel_llm.admission import Admission
 from otel_llm.instrumentation.engine import Engine
-from otel_llm.instrumentation.loader import LIBRARIES, Loader
+from otel_llm.instrumentation.libraries import LIBRARIES
+from otel_llm.instrumentation.loader import Loader
 from otel_llm.instrumentation.outlet import FixedOutlet, Outlet
 from otel_llm.instrumentation.settings import settings_from
 

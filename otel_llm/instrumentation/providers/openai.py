@@ -11,7 +11,7 @@ from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.provider import Endpoint
 from otel_llm.instrumentation.providers import openai_other as other
 from otel_llm.instrumentation.providers.openai_chat import CHAT, COMPLETION
-from otel_llm.instrumentation.providers.openai_responses import COMPACT, FETCH, RESPONSES
+from otel_llm.instrumentation.providers.openai_responses import COMPACT, DECISIONS, FETCH, RESPONSES
 from otel_llm.instrumentation.stainless import StainlessLibrary, install_stainless
 
 # The end of a path, for Azure's and others' prefixes; the longer ones first.
@@ -22,6 +22,7 @@ POST: Final[Mapping[str, Endpoint]] = {
     "/completions": COMPLETION,
     "/responses/compact": COMPACT,
     "/responses/input_tokens": other.COUNT_TOKENS,
+    "/decisions": DECISIONS,
     "/images/generations": other.IMAGES,
     "/images/edits": other.IMAGES,
     "/images/variations": other.IMAGES,

@@ -21,6 +21,7 @@ from otel_llm.instrumentation.provider import (
     Content,
     Endpoint,
     Reading,
+    View,
     number,
     plain,
     read_fields,
@@ -189,10 +190,10 @@ class _Choice:
         if delta is None:
             said = getattr(choice, "text", None)  # the older completions
         else:
-            said = delta.content or getattr(delta, "refusal", None)
-            thought = getattr(delta, "reasoning_content", None)
-            if thought:
-                self._reasoning.append(thought)
+            said = delta.content or delta.refusal
+            extra = delta.json if type(delta) is View else delta.model_extra  # an attribute that is missing is slow
+            if extra and extra.get("reasoning_content"):
+                self._reasoning.append(extra["reasoning_content"])
             for call in delta.tool_calls or ():
                 self._add_call(call)
         if said:

@@ -169,6 +169,14 @@ COMPACT: Final = Endpoint(
     input=response_input,
     constant=_TYPE,
 )
+DECISIONS: Final = Endpoint(
+    name="decisions",
+    operation="chat",
+    request=chat_request,
+    response=response,
+    input=response_input,
+    replace_input=replace_texts(response_input, "input"),
+)
 FETCH: Final = Endpoint(
     name="fetch_response",
     operation="fetch_response",

@@ -1,0 +1,103 @@
+"""Instrumentation of one app: the engine, the loader and what telemetry goes to, once for each process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from opentelemetry import trace
+
+from otel_llm.admission import Admission
+from otel_llm.hosts.private import Lender
+from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.loader import Choice, Loader
+from otel_llm.instrumentation.outlet import Outlets
+from otel_llm.instrumentation.settings import settings_from
+
+
+class Instrumentation:
+    """The hooks of this process and what stands behind them.
+
+    Attributes:
+        engine: what makes telemetry.
+        loader: what puts hooks in.
+    """
+
+    def __init__(self) -> None:
+        self._lender = Lender(os.environ, self._end_pending)
+        self._outlets = Outlets(self._lender.lend)
+        self.engine = Engine(self._outlets, settings_from(os.environ))
+        self.loader = Loader(self.engine)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What became of each library."""
+        return self.loader.choices
+
+    def _end_pending(self) -> None:
+        self.engine.pending.close()
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Send what is waiting in our providers and the app's; whether all of it went in time."""
+        ours = self._lender.flush(timeout_seconds)
+        flush_theirs = getattr(trace.get_tracer_provider(), "force_flush", None)
+        theirs = flush_theirs is None or bool(
+            self.engine.boundary.run("flush", flush_theirs, int(timeout_seconds * 1000))
+        )
+        return ours and theirs
+
+    def forked(self) -> None:
+        """This is a forked child."""
+        self._lender.forked()
+        self._outlets.forked()
+        self.engine.forked()
+
+
+class _Current:
+    """The instrumentation of this process, guarded by `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.instrumentation: Instrumentation | None = None
+
+
+_current = _Current()
+
+
+def instrument(
+    *, admissions: Sequence[Admission] | None = None, redact: Callable[[str], str] | None = None
+) -> Instrumentation:
+    """Instrument this app; see `otel_llm.instrument`."""
+    with _current.lock:
+        if _current.instrumentation is None:
+            _current.instrumentation = Instrumentation()
+            _register(_current.instrumentation)
+        instrumentation = _current.instrumentation
+        if admissions is not None:
+            instrumentation.engine.admissions = tuple(admissions)
+        if redact is not None:
+            instrumentation.engine.redact_with(redact)
+        instrumentation.loader.load()
+        return instrumentation
+
+
+def _register(instrumentation: Instrumentation) -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=instrumentation.forked)
+
+
+def uninstrument() -> None:
+    """Take every hook out; see `otel_llm.uninstrument`."""
+    with _current.lock:
+        instrumentation, _current.instrumentation = _current.instrumentation, None
+    if instrumentation is not None:
+        instrumentation.loader.unload()
+        instrumentation.engine.pending.close()
+
+
+def flush(timeout_seconds: float) -> bool:
+    """Send what is waiting; see `otel_llm.flush`."""
+    with _current.lock:
+        instrumentation = _current.instrumentation
+    return instrumentation is None or instrumentation.flush(timeout_seconds)

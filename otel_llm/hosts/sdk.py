@@ -1,0 +1,80 @@
+"""The in-app host: the same pipeline as in the gateway, where spans leave the app's OpenTelemetry SDK.
+
+A span that has ended cannot be changed (the SDK freezes it before `on_end`), so the pipeline runs in the exporter, on
+the thread that exports, and the exporter below gets new spans. Other exporters of the app get what they always got.
+
+    provider.add_span_processor(BatchSpanProcessor(Enriching(OTLPSpanExporter())))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_llm.clock import Clock, SystemClock
+from otel_llm.codecs.sdk import decode_span, encode_span
+from otel_llm.components import Context, find_type
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.operation import Operation
+from otel_llm.pipeline import Pipeline, Processor
+from otel_llm.telemetry import Metrics
+
+DEFAULT_PROCESSORS = ("normalize", "cost")
+
+
+def default_pipeline(metrics: Metrics | None = None, clock: Clock | None = None) -> Pipeline:
+    """What runs in an app without configuration: every convention becomes the current one, and calls are priced.
+
+    Metrics are left to the hooks, which see unsampled calls too.
+    """
+    metrics, clock = metrics or Metrics(), clock or SystemClock()
+    processors: list[Processor] = []
+    for name in DEFAULT_PROCESSORS:
+        kind = find_type("processor", name)
+        processors.append(kind.create(kind.config(), Context(name, metrics, clock)))  # type: ignore[arg-type] # the kind says what comes back
+    return Pipeline(processors, metrics, clock)
+
+
+class Enriching(SpanExporter):
+    """A span exporter whose GenAI spans pass a pipeline first.
+
+    Args:
+        exporter: where spans go.
+        pipeline: what runs; normalising and cost by default.
+        boundary: what catches failures of ours; spans then go on as they came.
+    """
+
+    def __init__(
+        self, exporter: SpanExporter, pipeline: Pipeline | None = None, boundary: Boundary | None = None
+    ) -> None:
+        self._exporter = exporter
+        self._pipeline = pipeline or default_pipeline()
+        self._boundary = boundary or Boundary()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Enrich and hand on; a span that a processor dropped stays behind."""
+        enriched = self._boundary.run("exporter", self._enriched, spans)
+        return self._exporter.export(spans if enriched is None else enriched)
+
+    def _enriched(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
+        decoded: list[tuple[ReadableSpan, Operation | None]] = [(span, decode_span(span)) for span in spans]
+        self._pipeline.process([operation for _, operation in decoded if operation is not None])
+        encoded = (span if operation is None else encode_span(span, operation) for span, operation in decoded)
+        return [span for span in encoded if span is not None]
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Flush the exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def otlp() -> SpanExporter:
+    """The OTLP exporter that OTEL_EXPORTER_OTLP_* names, enriching: `OTEL_TRACES_EXPORTER=otel_llm`."""
+    from otel_llm.hosts.otlp import span_exporter  # noqa: PLC0415 - needs the exporter package
+
+    return Enriching(span_exporter())
