@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import time
 
 import pytest
 
@@ -81,13 +79,15 @@ def test_a_stream_has_the_providers_usage_or_an_estimate_that_says_so(
     last = [chunk(usage=USAGE) | {"choices": []}] if reported else []
     server.answers["/chat/completions"] = events(chunk("Par"), chunk("is"), chunk(finish="stop"), *last, done=True)
 
+    asked = {**asked, "stream": True, **({"stream_options": {"include_usage": True}} if reported else {})}
+
     async def stream():
-        return [one async for one in await litellm.acompletion(**asked, stream=True)]
+        return [one async for one in await litellm.acompletion(**asked)]
 
     if asynchronous:
         run(stream())
     else:
-        answer = litellm.completion(**asked, stream=True)
+        answer = litellm.completion(**asked)
         assert type(answer).__name__ == "CustomStreamWrapper"
         list(answer)
     found = hooked.attributes()
@@ -105,12 +105,10 @@ def test_a_dropped_stream_is_one_span(hooked, server, asked):
     server.answers["/chat/completions"] = events(*(chunk("word ") for _ in range(50)), done=True)
     stream = litellm.completion(**asked, stream=True)
     next(stream)
-    if hasattr(stream, "close"):
-        stream.close()
+    if not hasattr(stream, "close"):
+        pytest.skip("early versions have no close, and keep what was dropped alive")
+    stream.close()
     del stream
-    deadline = time.monotonic() + 10
-    while not hooked.spans and time.monotonic() < deadline:  # its threads for logging hold the stream for a while
-        gc.collect()
     assert hooked.attributes()["otel_llm.stream.complete"] is False
 
 

@@ -3,7 +3,7 @@
 What it sends goes through the SDKs of others or its own HTTP client; either way one call of LiteLLM is one call here,
 and those below it are not reported again. Apps import the functions themselves, so every module that has one gets the
 hook. With LiteLLM's own OpenTelemetry callback on, LiteLLM emits and we do not.
-Source: LiteLLM documentation; the library, versions 1.60 to 1.110.
+Source: LiteLLM documentation; the library, versions 1.80 to 1.110.
 """
 
 from __future__ import annotations
@@ -136,14 +136,28 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
 
 
 class _Usage:
-    """A chunk that holds nothing but usage."""
+    """A chunk that holds nothing but usage: of several that are cumulative, or tell of one side each, the most.
 
-    __slots__ = ("usage",)
+    Args:
+        said: LiteLLM's models of usage.
+    """
+
+    __slots__ = ("completion_tokens", "completion_tokens_details", "prompt_tokens", "prompt_tokens_details")
 
     choices = ()
 
-    def __init__(self, usage: Any) -> None:  # noqa: ANN401 - LiteLLM's model
-        self.usage = usage
+    def __init__(self, said: list[Any]) -> None:
+        asked = max(said, key=lambda usage: usage.prompt_tokens or 0)
+        produced = max(said, key=lambda usage: usage.completion_tokens or 0)
+        self.prompt_tokens = asked.prompt_tokens
+        self.prompt_tokens_details = getattr(asked, "prompt_tokens_details", None)
+        self.completion_tokens = produced.completion_tokens
+        self.completion_tokens_details = getattr(produced, "completion_tokens_details", None)
+
+    @property
+    def usage(self) -> _Usage:
+        """Itself."""
+        return self
 
 
 def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) -> None:  # noqa: ANN401 - LiteLLM's stream
@@ -154,7 +168,7 @@ def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) ->
     """
     said = [usage for usage in (getattr(chunk, "usage", None) for chunk in stream.chunks) if usage is not None]
     if said and watch.add is not None:
-        watch.add(_Usage(max(said, key=lambda usage: usage.total_tokens or 0)))
+        watch.add(_Usage(said))
     watch.end("exhausted", error)
 
 
