@@ -163,11 +163,14 @@ OTEL_LLM_ERROR_SITE: Final = "otel_llm.error.site"
 OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
 OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: Final = "otel_llm.evaluation.evaluator.source"
 OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.version"
+OTEL_LLM_EVALUATION_ID: Final = "otel_llm.evaluation.id"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
+OTEL_LLM_FEATURE_NAME: Final = "otel_llm.feature.name"
 OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
 OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
 OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
+OTEL_LLM_OWNER_NAME: Final = "otel_llm.owner.name"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
@@ -192,6 +195,8 @@ OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
 OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
+OTEL_LLM_TASK_NAME: Final = "otel_llm.task.name"
+OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
 OTEL_LLM_USAGE_COMPLETE: Final = "otel_llm.usage.complete"
@@ -363,11 +368,14 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_ID: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_VERSION: "string",
+        OTEL_LLM_EVALUATION_ID: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
+        OTEL_LLM_FEATURE_NAME: "string",
         OTEL_LLM_INSTRUMENTATION_LIBRARY: "string",
         OTEL_LLM_INSTRUMENTATION_METHOD: "string",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
         OTEL_LLM_INSTRUMENTATION_STATUS: "string",
+        OTEL_LLM_OWNER_NAME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
@@ -392,6 +400,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_STREAM_CHUNKS: "int",
         OTEL_LLM_STREAM_COMPLETE: "boolean",
+        OTEL_LLM_TASK_NAME: "string",
+        OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",
         OTEL_LLM_USAGE_COMPLETE: "boolean",

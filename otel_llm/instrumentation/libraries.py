@@ -40,6 +40,10 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
             ("mistralai.azure.client.sdk", "mistralai.gcp.client.sdk", "mistralai.sdk"),
         ),
         "ollama": Row(_TABLES + "ollama", "ollama._client"),
+        "multiprocessing": Row(
+            "otel_llm.instrumentation.processes", "multiprocessing.process", ("concurrent.futures.process",)
+        ),
+        "threading": Row("otel_llm.instrumentation.threads", "threading"),
         "together": Row(_TABLES + "together", "together._base_client"),
     }
 )

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a command that says what it does
-"""Runs these tests against the SDKs of environments.toml: `python -m tests.sdks.run [ENVIRONMENT] [pytest arguments]`."""
+"""Runs these tests under the SDKs of environments.toml: `python -m tests.sdks.run [ENVIRONMENT] [pytest options]`."""
 
 from __future__ import annotations
 
