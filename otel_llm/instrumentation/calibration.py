@@ -13,8 +13,9 @@ from typing import Final
 _MOST_KEYS: Final = 500
 # How much the last call counts against those before it.
 _WEIGHT: Final = 0.3
-# Reading a whole request costs more than all else a hook does; so one call in so many is compared.
-_EVERY: Final = 32
+# Reading a whole request costs more than all else a hook does; so one call in so many is compared, and only once an
+# estimate was wanted at all.
+_EVERY: Final = 64
 # A ratio beyond these says that something else was counted: images, hidden reasoning, a prompt stored elsewhere.
 _SMALLEST: Final = 0.3
 _LARGEST: Final = 3.0
@@ -23,19 +24,25 @@ _LARGEST: Final = 3.0
 class Calibration:
     """Ratios by key. Thread-safe, bounded."""
 
-    __slots__ = ("_lock", "_ratios", "_seen")
+    __slots__ = ("_lock", "_ratios", "_wanted")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ratios: dict[str, float] = {}
-        self._seen: dict[str, int] = {}
+        # How many calls came since an estimate was first wanted.
+        self._wanted: dict[str, int] = {}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any estimate was wanted so far."""
+        return bool(self._wanted)
 
     def is_due(self, key: str) -> bool:
-        """Whether this call is to be compared: the first of a key, and one in some after it."""
-        seen = self._seen.get(key, 0)
-        if seen == 0 and len(self._seen) >= _MOST_KEYS:
+        """Whether this call is to be compared: the first after an estimate was wanted, and one in some after it."""
+        seen = self._wanted.get(key)
+        if seen is None:
             return False
-        self._seen[key] = seen + 1  # a count lost between threads is no harm
+        self._wanted[key] = seen + 1  # a count lost between threads is no harm
         return seen % _EVERY == 0
 
     def learn(self, key: str, estimated: int, counted: int) -> None:
@@ -50,5 +57,7 @@ class Calibration:
             self._ratios[key] = ratio if known is None else known + _WEIGHT * (ratio - known)
 
     def corrected(self, key: str, estimated: int) -> int:
-        """An estimate, by what was learnt."""
+        """An estimate, by what was learnt; from now on calls of the key teach."""
+        if len(self._wanted) < _MOST_KEYS:
+            self._wanted.setdefault(key, 0)
         return round(estimated * self._ratios.get(key, 1.0))

@@ -217,6 +217,8 @@ class Call:
     def _learn(self, found: Attributes, accumulator: Accumulator | None) -> None:
         """Compare what the provider counted with what would have been estimated."""
         calibration = self._engine.calibration
+        if not calibration.is_wanted:
+            return
         counted = found.get(names.GEN_AI_USAGE_INPUT_TOKENS)
         if isinstance(counted, int) and calibration.is_due(self._key("input")):
             calibration.learn(self._key("input"), self._input_estimate(), counted)

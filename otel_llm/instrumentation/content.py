@@ -15,19 +15,28 @@ from typing import Final, TypeAlias
 import msgspec
 
 from otel_llm._generated import attributes as names
+from otel_llm.dialects.messages import dump
 from otel_llm.instrumentation.provider import Content
 
 Json: TypeAlias = "dict[str, object]"
 # A text and nothing else; what it returns takes the text's place.
 Redact: TypeAlias = "Callable[[str], str]"
 
-_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+_encoder: Final = msgspec.json.Encoder(enc_hook=str)
 _MEDIA: Final = "blob"
 _KEPT_OF_A_TEXT: Final = (16_384, 4_096, 1_024, 256, 64)
 # Keys of parts whose values name things instead of saying them.
 _STRUCTURE: Final = frozenset({"type", "role", "id", "name", "mime_type", "modality", "file_id", "finish_reason"})
 # What stands below these is the app's own data, where a `name` may be a person's.
 _FREE: Final = frozenset({"arguments", "response", "parameters"})
+
+
+def _encode(value: object) -> bytes:
+    """JSON; half a character, which models can answer with, becomes what stands for no character."""
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        return dump(value).encode()
 
 
 def placeholder(text: str) -> str:

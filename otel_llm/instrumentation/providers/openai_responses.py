@@ -25,25 +25,27 @@ _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response
 
 
 def response(answer: Any) -> Attributes:  # noqa: ANN401 - the SDK's model
-    """Id, model, status, finish reasons and usage of a response."""
+    """Id, model, finish reasons and usage of a response."""
     found = _said(answer)
     read_usage(getattr(answer, "usage", None), found)
     return found
 
 
 def fetched(answer: Any) -> Attributes:  # noqa: ANN401 - the SDK's model
-    """As `response`, without usage: it would be counted twice (semconv fetch_response)."""
-    return _said(answer)
+    """As `response`, with its status and without usage, which would be counted twice (semconv fetch_response)."""
+    found = _said(answer)
+    status = getattr(answer, "status", None)
+    if isinstance(status, str):
+        found[names.GEN_AI_RESPONSE_STATUS] = status
+    return found
 
 
 def _said(answer: Any) -> Attributes:  # noqa: ANN401 - the SDK's model
     found: Attributes = {}
     read_identity(answer, found)
     status = getattr(answer, "status", None)
-    if isinstance(status, str):
-        found[names.GEN_AI_RESPONSE_STATUS] = status
-        if status not in _UNFINISHED:
-            found[names.GEN_AI_RESPONSE_FINISH_REASONS] = [_finish_reason(answer, status)]
+    if isinstance(status, str) and status not in _UNFINISHED:
+        found[names.GEN_AI_RESPONSE_FINISH_REASONS] = [_finish_reason(answer, status)]
     return found
 
 
