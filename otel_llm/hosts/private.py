@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
 from otel_llm.hosts.sdk import Enriching
+from otel_llm.hosts.termination import flush_at_sigterm
 from otel_llm.instrumentation.outlet import Outlet
 
 _logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Lender:
             try:
                 self._providers = PrivateProviders()
                 atexit.register(self._before_exit)  # after the providers' own, so it runs before them
+                flush_at_sigterm(self.flush)
             except ConfigError as error:
                 self._is_disabled = True
                 _logger.warning("GenAI calls are not exported: %s", error)

@@ -88,7 +88,7 @@ class Call:
     @property
     def is_content_captured(self) -> bool:
         """Whether the answer's messages are wanted."""
-        return self._engine.capture is not None
+        return self._engine.capture is not None and self.endpoint.is_captured
 
     @property
     def is_stream(self) -> bool:

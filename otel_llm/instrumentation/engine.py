@@ -165,13 +165,13 @@ class Engine:
             run("ended", self.ended, attributes)
         if call.span is None:
             return
-        if self.capture is not None:
+        if self.capture is not None and call.endpoint.is_captured:
             content = self._content(call, self.capture, output)
             if self.settings.content_on_spans and call.span.is_recording():
                 run("content", call.span.set_attributes, content)
         else:
             content = {}
-        if self.settings.emit_events:
+        if self.settings.emit_events and call.endpoint.is_captured:
             run("event", self._emit_details, call, content if self.settings.content_on_events else {})
         if names.ERROR_TYPE in attributes:
             run("event", self._emit_exception, call)

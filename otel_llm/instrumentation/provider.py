@@ -88,6 +88,7 @@ class Endpoint:
             it cannot be changed. Raises ValueError when these changes cannot be made.
         constant: attributes every call has.
         model_in_span_name: False where the span's name is the operation alone.
+        is_captured: False where the conventions have no place for content, as on embeddings.
         is_pending: whether an answer is only the promise of one: the call stays open until it is seen complete.
         completes: the id of the response that an answer shows complete, None when it does not.
     """
@@ -102,6 +103,7 @@ class Endpoint:
     replace_input: Callable[[Body, Content], Body] | None = None
     constant: Mapping[str, AttributeValue] = field(default_factory=dict)
     model_in_span_name: bool = True
+    is_captured: bool = True
     is_pending: Callable[[Any], bool] | None = None
     completes: Callable[[Any], str | None] | None = None
 

@@ -121,7 +121,7 @@ def _says(key: str) -> dict[str, Any]:
     return {"input": read, "replace_input": replace_texts(read, key)}
 
 
-EMBEDDINGS: Final = _endpoint("embeddings", "embeddings", **_says("input"))
+EMBEDDINGS: Final = _endpoint("embeddings", "embeddings", is_captured=False, **_says("input"))
 IMAGES: Final = _endpoint(
     "images",
     "image_generation",

@@ -1,0 +1,79 @@
+"""An app that knows nothing of otel_llm: `app_under_test.py BASE_URL WAY [ARGUMENT]`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+import openai
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+URL = sys.argv[1]
+
+
+def ask(text: str = "What is the capital of France?") -> str:
+    with openai.OpenAI(base_url=URL, api_key="any") as client:
+        answer = client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": text}])
+    return answer.choices[0].message.content or ""
+
+
+def plain() -> None:
+    sys.stdout.write(ask())
+
+
+def leaves_by_sys_exit() -> NoReturn:
+    ask()
+    sys.exit(3)
+
+
+def fails() -> NoReturn:
+    ask()
+    raise ValueError("of the app's own")
+
+
+def is_terminated() -> None:
+    ask()
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(10)
+
+
+def forks() -> None:
+    ask("before")
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            ask(f"child {number}")
+            sys.exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def spawns() -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        pool.map(ask, ["one", "two"])
+        pool.close()
+        pool.join()
+
+
+def sets_up_its_own_telemetry_later() -> None:
+    ask("before")
+    mine = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(mine))
+    trace.set_tracer_provider(provider)
+    ask("after")
+    sys.stdout.write(",".join(span.name for span in mine.get_finished_spans()))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[2]]()

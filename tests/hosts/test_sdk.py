@@ -1,0 +1,82 @@
+"""The in-app host: enrichment where spans leave, and nowhere else. Acceptance 55."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_llm.clock import SystemClock
+from otel_llm.hosts.sdk import Enriching, default_pipeline
+from otel_llm.pipeline import Pipeline
+from otel_llm.telemetry import Metrics
+
+CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.system": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 1000,
+    "gen_ai.usage.output_tokens": 100,
+}
+
+
+def exported(pipeline: Pipeline | None = None):
+    """Spans of one app in an exporter that is enriched and in one that is not."""
+    enriched, plain = InMemorySpanExporter(), InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(Enriching(enriched, pipeline)))
+    provider.add_span_processor(SimpleSpanProcessor(plain))
+    tracer = provider.get_tracer("app")
+    with tracer.start_as_current_span("request"), tracer.start_as_current_span("chat", attributes=CHAT):
+        pass
+    provider.shutdown()
+    return enriched.get_finished_spans(), plain.get_finished_spans()
+
+
+def test_enriched_attributes_are_in_the_exporter_that_is_for_them_and_in_no_other():
+    """Acceptance 55."""
+    (chat, request), (plain_chat, plain_request) = exported()
+    assert chat.attributes["otel_llm.cost.total"] == 0.0035
+    assert chat.attributes["gen_ai.provider.name"] == "openai"
+    assert dict(plain_chat.attributes) == CHAT
+    assert request is plain_request
+    assert (chat.context, chat.parent, chat.start_time, chat.end_time) == (
+        plain_chat.context,
+        plain_chat.parent,
+        plain_chat.start_time,
+        plain_chat.end_time,
+    )
+
+
+class _Fails:
+    name = "fails"
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+
+    def process(self, operations):
+        for _ in operations:
+            raise RuntimeError("a defect")
+
+
+def test_a_processor_that_raises_loses_its_result_and_no_span():
+    pipeline = default_pipeline()
+    failing = Pipeline([*pipeline.processors, _Fails()], *_tools())
+    (chat, _), _ = exported(failing)
+    assert chat.attributes["otel_llm.cost.total"] == 0.0035
+    assert chat.attributes["otel_llm.processing.errors"] == ("fails:RuntimeError",)
+
+
+def _tools():
+    return Metrics(), SystemClock()
+
+
+class _Broken(Pipeline):
+    __slots__ = ()
+
+    def process(self, operations):
+        raise RuntimeError(f"a defect at {len(operations)} operations")
+
+
+def test_a_pipeline_that_raises_leaves_the_spans_as_they_came():
+    (chat, _), (plain_chat, _) = exported(_Broken([], *_tools()))
+    assert chat is plain_chat

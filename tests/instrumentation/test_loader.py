@@ -1,0 +1,173 @@
+"""Putting hooks in and out, whatever the order of imports and whoever else is there. Acceptance 42, 44, 46, 48."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import types
+
+import openai
+import openai._base_client as base
+import pytest
+
+from otel_llm.instrumentation.libraries import LIBRARIES
+from otel_llm.instrumentation.loader import Loader
+from otel_llm.instrumentation.patches import ImportWatch, Patches
+from otel_llm.instrumentation.providers import openai as table
+from otel_llm.instrumentation.settings import settings_from
+
+ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+METHODS = [
+    (base.SyncAPIClient, "request"),
+    (base.AsyncAPIClient, "request"),
+    (base.SyncAPIClient, "_sleep_for_retry"),
+    (base.AsyncAPIClient, "_sleep_for_retry"),
+]
+
+
+def originals():
+    return [vars(owner)[name] for owner, name in METHODS]
+
+
+def test_uninstrumenting_puts_the_very_same_functions_back(recording, openai_client):
+    """Acceptance 46."""
+    before = originals()
+    with recording.hooked("openai"):
+        assert originals() != before
+        openai_client.chat.completions.create(**ASKED)
+    assert all(now is then for now, then in zip(originals(), before, strict=True))
+    openai_client.chat.completions.create(**ASKED)
+    assert len(recording.spans) == 1
+
+
+def test_loading_twice_is_loading_once(recording, openai_client):
+    """Acceptance 46: a notebook's cell that runs again."""
+    with recording.hooked("openai") as loader:
+        loader.load()
+        openai_client.chat.completions.create(**ASKED)
+    assert len(recording.spans) == 1
+
+
+def test_clients_made_before_and_bound_methods_kept_before_are_traced(recording, openai_client):
+    create = openai_client.chat.completions.create
+    with recording.hooked("openai"):
+        create(**ASKED)
+    assert len(recording.spans) == 1
+
+
+def test_a_subclass_of_the_client_is_one_span(recording, provider):
+    class Mine(openai.OpenAI):
+        def request(self, *args, **kwargs):
+            return super().request(*args, **kwargs)
+
+    with recording.hooked("openai"), Mine(base_url=provider.openai_base_url, api_key="k") as client:
+        client.chat.completions.create(**ASKED)
+    assert len(recording.spans) == 1
+
+
+def test_an_app_that_wraps_the_sdk_after_us_keeps_its_wrapper_and_our_hook_goes_quiet(recording, openai_client):
+    seen = []
+    before = base.SyncAPIClient.request
+    try:
+        with recording.hooked("openai"):
+            inner = base.SyncAPIClient.request
+
+            @functools.wraps(inner)
+            def apps_own(self, *args, **kwargs):
+                seen.append(args)
+                return inner(self, *args, **kwargs)
+
+            base.SyncAPIClient.request = apps_own
+            openai_client.chat.completions.create(**ASKED)
+        assert base.SyncAPIClient.request is apps_own
+        openai_client.chat.completions.create(**ASKED)
+    finally:
+        base.SyncAPIClient.request = before
+    assert len(seen) == 2
+    assert len(recording.spans) == 1
+
+
+def test_a_version_without_a_method_is_instrumented_for_the_rest_and_says_so(recording, caplog):
+    """Acceptance 44: a method that is missing or renamed."""
+
+    class Sync:
+        def request(self) -> str:
+            return "sync"
+
+    class Async:
+        def _sleep_for_retry(self) -> None:
+            return None
+
+    other = types.SimpleNamespace(SyncAPIClient=Sync, AsyncAPIClient=Async)
+    before = Sync.request
+    patches = Patches()
+    missing = table.LIBRARY.install(recording.engine(), patches, other)
+    assert missing == ["AsyncAPIClient.request", "SyncAPIClient._sleep_for_retry"]
+    assert Sync.request is not before
+    patches.restore()
+    assert Sync.request is before
+    assert caplog.records == []
+
+
+def test_a_library_whose_table_breaks_is_reported_and_leaves_the_app_alone(recording, openai_client):
+    loader = Loader(recording.engine(), {"openai": LIBRARIES["openai"]}, {})
+    loader.engine.boundary.run("x", lambda: None)
+    broken = LIBRARIES["openai"].__class__("otel_llm.instrumentation.providers.nowhere", "openai._base_client")
+    loader.libraries = {"openai": broken}
+    loader.load()
+    [choice] = loader.choices
+    assert choice.status == "missing"
+    openai_client.chat.completions.create(**ASKED)
+
+
+def test_what_is_switched_off_is_left_alone(recording, openai_client):
+    settings = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "requests, otel_llm.openai"}
+    with recording.hooked("openai", environment=settings) as loader:
+        openai_client.chat.completions.create(**ASKED)
+    assert [choice.status for choice in loader.choices] == ["removed"] or loader.choices[0].status == "disabled"
+    assert recording.spans == ()
+
+
+def test_the_name_of_another_instrumentation_switches_ours_not_off():
+    assert settings_from({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai"}).disabled == {"openai"}
+
+
+def test_two_instrumentations_are_never_stacked(recording, openai_client):
+    """Acceptance 12: upstream's was there first, so ours steps aside and says so."""
+    upstream = pytest.importorskip("opentelemetry.instrumentation.genai.openai").OpenAIInstrumentor()
+    upstream.instrument(tracer_provider=recording.tracers, skip_dep_check=True)
+    try:
+        with recording.hooked("openai") as loader:
+            openai_client.chat.completions.create(**ASKED)
+            [choice] = loader.choices
+    finally:
+        upstream.uninstrument()
+    assert choice.status == "other"
+    assert "opentelemetry.instrumentation.genai.openai" in choice.reason
+    assert len(recording.spans) == 1
+
+
+def test_hooks_wait_for_the_import_and_import_nothing_themselves():
+    script = """
+import sys
+from otel_llm.instrumentation.patches import ImportWatch
+seen = []
+watch = ImportWatch()
+watch.when_imported("colorsys", lambda module: seen.append((module.__name__, hasattr(module, "rgb_to_hsv"))))
+assert "colorsys" not in sys.modules and seen == []
+import colorsys
+assert seen == [("colorsys", True)], seen
+assert type(colorsys.__loader__).__module__ != "otel_llm.instrumentation.patches"
+watch.when_imported("colorsys", lambda module: seen.append("again"))
+assert seen[1:] == ["again"]
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_forgetting_takes_the_watch_off_the_import_path():
+    watch = ImportWatch()
+    watch.when_imported("no_such_module_anywhere", lambda _: None)
+    assert watch in sys.meta_path
+    watch.forget()
+    assert watch not in sys.meta_path
