@@ -24,8 +24,19 @@ class Row:
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
+_FRAMEWORKS: Final = "otel_llm.instrumentation.frameworks."
 LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
     {
+        "agents": Row(_FRAMEWORKS + "openai_agents", "agents"),
+        "crewai": Row(_FRAMEWORKS + "crewai", "crewai"),
+        "langchain_core": Row(_FRAMEWORKS + "langchain", "langchain_core.callbacks.manager"),
+        "llama_index.core": Row(_FRAMEWORKS + "llama_index", "llama_index.core"),
+        "mcp": Row(
+            _FRAMEWORKS + "mcp",
+            "mcp.shared.session",
+            ("mcp.server.lowlevel.server", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel"),
+        ),
+        "pydantic_ai": Row(_FRAMEWORKS + "pydantic_ai", "pydantic_ai.agent"),
         "openai": Row(_TABLES + "openai", "openai._base_client"),
         "anthropic": Row(_TABLES + "anthropic", "anthropic._base_client"),
         "botocore": Row(_TABLES + "botocore", "botocore.client"),

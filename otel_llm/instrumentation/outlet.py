@@ -30,9 +30,10 @@ class Outlet:
         loggers: makes the logger.
     """
 
-    __slots__ = ("instruments", "logger", "steps", "tracer")
+    __slots__ = ("instruments", "logger", "loggers", "meters", "steps", "tracer", "tracers")
 
     def __init__(self, tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider) -> None:
+        self.tracers, self.meters, self.loggers = tracers, meters, loggers  # for emitters of others
         self.tracer: Tracer = tracers.get_tracer(SCOPE, __version__)
         meter = meters.get_meter(SCOPE, __version__)
         self.instruments = Instruments(meter)

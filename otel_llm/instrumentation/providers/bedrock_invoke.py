@@ -336,6 +336,7 @@ EMBEDDINGS: Final = Endpoint(
     response=response,
     input=prompt_input,
     replace_input=replace_texts(prompt_input, "inputText", "texts"),
+    is_captured=False,
 )
 RERANK: Final = replace(EMBEDDINGS, operation="rerank", replace_input=replace_texts(prompt_input, "query"))
 IMAGES: Final = Endpoint(

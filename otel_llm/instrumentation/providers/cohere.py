@@ -250,6 +250,7 @@ EMBED: Final = Endpoint(
     response=response,
     input=_given_texts,
     replace_input=replace_texts(_given_texts, "texts"),
+    is_captured=False,
 )
 RERANK: Final = Endpoint(
     name="rerank",
@@ -258,6 +259,7 @@ RERANK: Final = Endpoint(
     response=response,
     input=_query,
     replace_input=replace_texts(_query, "query"),
+    is_captured=False,
 )
 _PATHS: Final[Mapping[str, Endpoint]] = {
     "chat": CHAT,

@@ -284,7 +284,12 @@ GENERATE: Final = Endpoint(
     replace_input=replace_texts(generate_input, "contents", "systemInstruction"),
 )
 EMBED: Final = Endpoint(
-    name="embed_content", operation="embeddings", request=_embedded, response=_embeddings, input=_embedding_input
+    name="embed_content",
+    operation="embeddings",
+    request=_embedded,
+    response=_embeddings,
+    input=_embedding_input,
+    is_captured=False,
 )
 IMAGES: Final = Endpoint(
     name="generate_images",

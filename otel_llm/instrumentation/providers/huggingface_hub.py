@@ -189,6 +189,7 @@ EMBEDDINGS: Final = Endpoint(
     request=_request,
     input=_inputs,
     replace_input=replace_texts(_inputs, "inputs", "input"),
+    is_captured=False,
 )
 IMAGES: Final = Endpoint(
     name="text_to_image",

@@ -110,6 +110,7 @@ EMBEDDINGS: Final = Endpoint(
     request=lambda body: compatible.EMBEDDINGS.request({**body, "dimensions": body.get("output_dimension")}),
     response=compatible.EMBEDDINGS.response,
     input=lambda body: compatible.EMBEDDINGS.input({"input": body.get("inputs")}),
+    is_captured=False,
 )
 # Closing such a stream closes its response and nothing else.
 _ANSWERED: Final = by_attribute("generator", response="response")

@@ -191,6 +191,7 @@ EMBED: Final = Endpoint(
     response=response,
     input=_embedding_input,
     replace_input=replace_texts(_embedding_input, "input", "prompt"),
+    is_captured=False,
 )
 _PATHS: Final[Mapping[str, Endpoint]] = {
     "/api/chat": CHAT,
