@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
     from otel_llm.admission import Admission
     from otel_llm.hosts.app import Instrumentation
+    from otel_llm.instrumentation.by_hand import agent as agent
+    from otel_llm.instrumentation.by_hand import carrier as carrier
+    from otel_llm.instrumentation.by_hand import context as context
+    from otel_llm.instrumentation.by_hand import evaluation as evaluation
+    from otel_llm.instrumentation.by_hand import feedback as feedback
+    from otel_llm.instrumentation.by_hand import headers as headers
+    from otel_llm.instrumentation.by_hand import restore as restore
+    from otel_llm.instrumentation.by_hand import retrieval as retrieval
+    from otel_llm.instrumentation.by_hand import task as task
+    from otel_llm.instrumentation.by_hand import tool as tool
+    from otel_llm.instrumentation.by_hand import workflow as workflow
 
 __version__ = "0.1.0"
 
@@ -45,3 +56,29 @@ def flush(timeout_seconds: float = 5.0) -> bool:
     from otel_llm.hosts.app import flush as send  # noqa: PLC0415 - as above
 
     return send(timeout_seconds)
+
+
+def __getattr__(name: str) -> object:
+    """What is instrumented by hand: imported when it is first asked for, as importing otel_llm imports nothing."""
+    if name not in _BY_HAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from otel_llm.instrumentation import by_hand  # noqa: PLC0415 - as above
+
+    return getattr(by_hand, name)
+
+
+_BY_HAND = frozenset(
+    {
+        "agent",
+        "carrier",
+        "context",
+        "evaluation",
+        "feedback",
+        "headers",
+        "restore",
+        "retrieval",
+        "task",
+        "tool",
+        "workflow",
+    }
+)

@@ -228,6 +228,9 @@ def _metric(row: _MetricRow) -> str:
         lines.append(_collection("attributes=(", map(_quoted, row.attributes), ")", indent=4, tail=",") + "\n")
     if row.required:
         text = _collection("required=frozenset({", map(_quoted, row.required), "})", indent=4, tail=",")
+        if "\n" in text:
+            inner = _collection("{", map(_quoted, row.required), "}", indent=8)
+            text = f"    required=frozenset(\n{inner}\n    ),"
         lines.append(text + "\n")
     if row.buckets:
         lines.append(_collection("buckets=(", map(_number, row.buckets), ")", indent=4, tail=",") + "\n")

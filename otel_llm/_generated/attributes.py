@@ -187,6 +187,8 @@ OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY: Final = "otel_llm.evaluation.sampling_
 OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
+OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
+OTEL_LLM_FEATURE_NAME: Final = "otel_llm.feature.name"
 OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
 OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
@@ -195,6 +197,7 @@ OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
 OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
 OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
 OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
+OTEL_LLM_OWNER_NAME: Final = "otel_llm.owner.name"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EVALUATION_SECONDS: Final = "otel_llm.policy.evaluation.seconds"
@@ -254,6 +257,8 @@ OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_SPAN_NAME: Final = "otel_llm.span.name"
 OTEL_LLM_SPAN_PARENT_ID: Final = "otel_llm.span.parent_id"
+OTEL_LLM_TASK_NAME: Final = "otel_llm.task.name"
+OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
 OTEL_LLM_USAGE_COMPLETE: Final = "otel_llm.usage.complete"
@@ -449,6 +454,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_TARGET: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEEDBACK_OUTCOME: "string",
+        OTEL_LLM_EXPORT_OUTCOME: "string",
+        OTEL_LLM_FEATURE_NAME: "string",
         OTEL_LLM_INSTRUMENTATION_LIBRARY: "string",
         OTEL_LLM_INSTRUMENTATION_METHOD: "string",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
@@ -457,6 +464,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_JUDGE_SKIP_REASON: "string",
         OTEL_LLM_INTERRUPTED: "boolean",
+        OTEL_LLM_OWNER_NAME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EVALUATION_SECONDS: "double",
@@ -516,6 +524,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_SPAN_NAME: "string",
         OTEL_LLM_SPAN_PARENT_ID: "string",
+        OTEL_LLM_TASK_NAME: "string",
+        OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",
         OTEL_LLM_USAGE_COMPLETE: "boolean",

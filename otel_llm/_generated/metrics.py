@@ -801,11 +801,9 @@ OTEL_LLM_INSTRUMENTATION_HOOKS: Final = Metric(
         "otel_llm.instrumentation.method",
         "otel_llm.instrumentation.status",
     ),
-    required=frozenset({
-        "otel_llm.instrumentation.library",
-        "otel_llm.instrumentation.method",
-        "otel_llm.instrumentation.status",
-    }),
+    required=frozenset(
+        {"otel_llm.instrumentation.library", "otel_llm.instrumentation.method", "otel_llm.instrumentation.status"}
+    ),
 )
 OTEL_LLM_INSTRUMENTATION_RETRIES: Final = Metric(
     name="otel_llm.instrumentation.retries",

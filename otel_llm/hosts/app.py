@@ -14,6 +14,7 @@ from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.loader import Choice, Loader
 from otel_llm.instrumentation.outlet import Outlets
 from otel_llm.instrumentation.settings import settings_from
+from otel_llm.instrumentation.steps import STEPS
 
 
 class Instrumentation:
@@ -72,6 +73,7 @@ def instrument(
     with _current.lock:
         if _current.instrumentation is None:
             _current.instrumentation = Instrumentation()
+            STEPS.use(_current.instrumentation.engine)
             _register(_current.instrumentation)
         instrumentation = _current.instrumentation
         if admissions is not None:
@@ -92,6 +94,7 @@ def uninstrument() -> None:
     with _current.lock:
         instrumentation, _current.instrumentation = _current.instrumentation, None
     if instrumentation is not None:
+        STEPS.use(None)
         instrumentation.loader.unload()
         instrumentation.engine.pending.close()
 

@@ -71,6 +71,12 @@ class Capture:
         """Attributes of what was answered."""
         return {names.GEN_AI_OUTPUT_MESSAGES: self._json(content.messages)} if content.messages else {}
 
+    def value(self, value: object) -> str:
+        """JSON of a value of the app's own, such as a tool's arguments or result."""
+        if self.redact is not None:
+            value = _redacted(value, self.redact, is_part=False)
+        return fit_value(value, self.limit_bytes)
+
     def _json(self, items: Sequence[Mapping[str, object]]) -> str:
         described = [_describe_media(item) for item in items]
         if self.redact is not None:
@@ -93,6 +99,16 @@ def fit(items: Sequence[object], limit_bytes: int) -> str:
         if len(encoded) <= limit_bytes:
             return encoded.decode()
     return _newest(items, limit_bytes)
+
+
+def fit_value(value: object, limit_bytes: int) -> str:
+    """JSON of a value within a size: long texts are shortened; what is too large all the same is told by its size."""
+    encoded = _encode(value)
+    for keep in _KEPT_OF_A_TEXT:
+        if len(encoded) <= limit_bytes:
+            return encoded.decode()
+        encoded = _encode(_shortened(value, keep))
+    return encoded.decode() if len(encoded) <= limit_bytes else f'"[{len(encoded)} bytes]"'
 
 
 def _newest(items: Sequence[object], limit_bytes: int) -> str:

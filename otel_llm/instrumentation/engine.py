@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 from otel_llm._generated import attributes as names
 from otel_llm._generated import events
 from otel_llm.admission import Admission
+from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.calibration import Calibration
@@ -75,12 +76,16 @@ class Engine:
         self.boundary = boundary or Boundary()
         self.admissions = tuple(admissions)
         self.capture = _capture(self.settings, redact)
-        self.ambient: Callable[[], Mapping[str, AttributeValue]] = _nothing
-        self.dimensions: frozenset[str] = frozenset()
+        self.ambient: Callable[[], Mapping[str, AttributeValue]] = ambient.attributes
+        self.dimensions: frozenset[str] = ambient.DIMENSIONS
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
         self.calibration = Calibration()
         self._outlets = outlets
+
+    def outlet(self) -> Outlet:
+        """Where telemetry goes now."""
+        return self._outlets.current()
 
     def redact_with(self, redact: Redact) -> None:
         """Redact captured content with this, where the settings ask for redaction."""
@@ -214,10 +219,6 @@ def _capture(settings: Settings, redact: Redact | None) -> Capture | None:
     if settings.capture == "none":
         return None
     return Capture((redact or placeholder) if settings.capture == "redacted" else None, settings.content_limit_bytes)
-
-
-def _nothing() -> Mapping[str, AttributeValue]:
-    return EMPTY
 
 
 _EXCEPTION_KEYS: Final = (

@@ -15,17 +15,47 @@ class Row:
     Attributes:
         table: our module that has its `LIBRARY`.
         watch: the module of the library whose import makes it time to put the hooks in.
+        more: further such modules, of other versions or parts of it.
     """
 
     table: str
     watch: str
+    more: tuple[str, ...] = ()
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
+_FRAMEWORKS: Final = "otel_llm.instrumentation.frameworks."
 LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
     {
+        "agents": Row(_FRAMEWORKS + "openai_agents", "agents"),
+        "crewai": Row(_FRAMEWORKS + "crewai", "crewai"),
+        "langchain_core": Row(_FRAMEWORKS + "langchain", "langchain_core.callbacks.manager"),
+        "llama_index.core": Row(_FRAMEWORKS + "llama_index", "llama_index.core"),
+        "mcp": Row(
+            _FRAMEWORKS + "mcp",
+            "mcp.shared.session",
+            ("mcp.server.lowlevel.server", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel"),
+        ),
+        "pydantic_ai": Row(_FRAMEWORKS + "pydantic_ai", "pydantic_ai.agent"),
         "openai": Row(_TABLES + "openai", "openai._base_client"),
         "anthropic": Row(_TABLES + "anthropic", "anthropic._base_client"),
+        "botocore": Row(_TABLES + "botocore", "botocore.client"),
+        "cohere": Row(_TABLES + "cohere", "cohere.core.http_client"),
+        "google.genai": Row(_TABLES + "google_genai", "google.genai._api_client"),
+        "groq": Row(_TABLES + "groq", "groq._base_client"),
+        "huggingface_hub": Row(_TABLES + "huggingface_hub", "huggingface_hub.inference._client"),
+        "litellm": Row(_TABLES + "litellm", "litellm"),
+        "mistralai": Row(
+            _TABLES + "mistralai",
+            "mistralai.client.sdk",
+            ("mistralai.azure.client.sdk", "mistralai.gcp.client.sdk", "mistralai.sdk"),
+        ),
+        "ollama": Row(_TABLES + "ollama", "ollama._client"),
+        "multiprocessing": Row(
+            "otel_llm.instrumentation.processes", "multiprocessing.process", ("concurrent.futures.process",)
+        ),
+        "threading": Row("otel_llm.instrumentation.threads", "threading"),
+        "together": Row(_TABLES + "together", "together._base_client"),
     }
 )
 """By import name."""

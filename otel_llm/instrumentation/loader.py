@@ -40,11 +40,13 @@ class Library:
         native: why the library emits by itself here, None when it does not; given the environment and the module that
             was watched for. Hooks go in all the same: they look at each client, and leave those spans alone.
         foreign: who else has instrumented it already, None when nobody has; given the module that was watched for.
+        emitter: instead of all that, for frameworks: switches on what makes their spans, and says what that is and why.
     """
 
-    install: Callable[[Engine, Patches, ModuleType], list[str]]
+    install: Callable[[Engine, Patches, ModuleType], list[str]] = lambda _, __, ___: []
     native: Callable[[Mapping[str, str], ModuleType], str | None] = lambda _, __: None
     foreign: Callable[[ModuleType], str | None] = lambda _: None
+    emitter: Callable[[Engine, Patches, ModuleType], tuple[Status, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Loader:
                 self._choose(Choice(name, "not_installed", "not installed"))
             else:
                 self._choose(Choice(name, "waiting", "not imported so far"))
-                self._watch.when_imported(row.watch, functools.partial(self._imported, name, row))
+                for module in (row.watch, *row.more):
+                    self._watch.when_imported(module, functools.partial(self._imported, name, row))
 
     def _imported(self, name: str, row: Row, module: ModuleType) -> None:
         choice = self.engine.boundary.run(f"{name}.load", self._hook, name, row, module)
@@ -108,6 +111,8 @@ class Loader:
         if other is not None:
             return Choice(name, "other", f"already instrumented by {other}")
         patches = self._patches.setdefault(name, Patches())
+        if library.emitter is not None:
+            return Choice(name, *library.emitter(self.engine, patches, module))
         missing = library.install(self.engine, patches, module)
         if missing:
             _logger.info("%s: this version has no %s; everything else is instrumented", name, ", ".join(missing))

@@ -1,6 +1,7 @@
-"""The hook for SDKs without a choke point: their public methods, one by one, from a table.
+"""The hook for SDKs that Stainless did not generate: the functions that everything goes through, from a table.
 
-As in stainless.py, sync and async differ in the await alone.
+As in stainless.py, sync and async differ in the await alone. What a function returns stays what it was: a stream that
+the SDK gives as a generator becomes a generator of ours around it, one that is an object keeps being that object.
 """
 
 from __future__ import annotations
@@ -8,167 +9,298 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from opentelemetry import context
 
+from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
-from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.engine import SUPPRESS_ALL, Engine
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
+from otel_llm.instrumentation.relay import relayed, relayed_async
+from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
-# Puts a watch into a streamed answer; returns what the app gets. None when the answer is no stream.
-WatchStream: TypeAlias = "Callable[[Any, Watch], Any]"
+Arguments: TypeAlias = "dict[str, Any]"
+# Sees to it that the end of a call is seen, and returns what the app gets.
+Answered: TypeAlias = "Callable[[Call, Any, Boundary], Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a call of a function asks for.
+
+    Attributes:
+        endpoint: what is called.
+        server: who is called.
+        body: with what, in the provider's own words.
+        stream: whether the answer comes in chunks.
+    """
+
+    endpoint: Endpoint
+    server: Server
+    body: Body
+    stream: bool = False
+
+
+def _the_arguments(body: Body) -> Mapping[str, Any]:
+    return body
+
+
+def by_generator(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - an answer of any SDK
+    """For streams that are iterators or generators; any other answer is whole."""
+    make = call.endpoint.accumulator
+    if make is None or not call.is_stream or not (hasattr(answer, "__next__") or hasattr(answer, "__anext__")):
+        call.succeeded(answer)
+        return answer
+    watch = Watch(call, make(call.is_content_captured), boundary)
+    return (relayed_async if hasattr(answer, "__anext__") else relayed)(answer, watch, call.context)
+
+
+def by_attribute(name: str, *, response: str | None = None) -> Answered:
+    """For stream objects that keep the iterator of their chunks in an attribute: the object stays the SDK's own.
+
+    Args:
+        name: the attribute.
+        response: the attribute that holds the HTTP response, where closing the stream closes that and nothing else.
+    """
+
+    def answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - an answer of any SDK
+        make = call.endpoint.accumulator
+        chunks = getattr(answer, name, None)
+        if make is None or chunks is None:
+            call.succeeded(answer)
+            return answer
+        watch = Watch(call, make(call.is_content_captured), boundary)
+        wrap: Any = WatchedAsyncIterator if hasattr(chunks, "__anext__") else WatchedIterator
+        setattr(answer, name, wrap(chunks, watch))
+        if response is not None:
+            on_close(getattr(answer, response), watch, chunks, is_async=wrap is WatchedAsyncIterator)
+        return answer
+
+    return answered
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of an SDK.
+    """A function of an SDK that calls go through.
 
     Attributes:
         module: the module that defines it.
         path: its place in the module: `Class.method`, or a function.
-        endpoint: what it calls.
-        body: the request's body from the method's instance (None for a function), arguments and keyword arguments.
-        server: who answers, from the same instance and keyword arguments.
-        stream: whether the answer is a stream, from the keyword arguments.
-        watch_stream: puts a watch into a streamed answer.
-        with_body: the arguments and keyword arguments with another body, as an admission changed it; None when that
-            cannot be.
+        find: what is asked for, from the method's instance (None for a function) and its arguments by name; None when
+            the call is to be left alone.
+        answered: sees to the answer.
+        with_body: arguments by name that make the function ask with another body, as an admission changed it. By
+            default the arguments are the body.
+        hides: whether calls of other libraries below are parts of this one, and not to be reported again.
     """
 
     module: str
     path: str
-    endpoint: Endpoint
-    body: Callable[[Any, tuple[Any, ...], dict[str, Any]], Body]
-    server: Callable[[Any, dict[str, Any]], Server]
-    stream: Callable[[dict[str, Any]], bool] = lambda _: False
-    watch_stream: WatchStream | None = None
-    with_body: Callable[[tuple[Any, ...], dict[str, Any], Body], tuple[tuple[Any, ...], dict[str, Any]]] | None = None
+    find: Callable[[Any, Arguments], Request | None]
+    answered: Answered = by_generator
+    with_body: Callable[[Body], Mapping[str, Any]] = _the_arguments
+    hides: bool = False
 
 
-def watch_attribute(name: str) -> WatchStream:
-    """For stream objects that keep the iterator of their chunks in an attribute: the object stays the SDK's own."""
+class _Parameters:
+    """The names of a function's parameters, to read what it is called with."""
 
-    def watch_stream(answer: Any, watch: Watch) -> Any:  # noqa: ANN401 - an answer of any SDK
-        setattr(answer, name, watch_iterator(getattr(answer, name), watch))
-        return answer
+    __slots__ = ("_names",)
 
-    return watch_stream
+    def __init__(self, function: Callable[..., Any], *, is_method: bool) -> None:
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = inspect.signature(function).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.kind in positional]
+        rest = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.VAR_POSITIONAL]
+        self._names = (names[is_method:], rest[0] if rest else None)
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """The arguments by name."""
+        names, rest = self._names
+        found = {**dict(zip(names, args, strict=False)), **kwargs}
+        if rest is not None:
+            found[rest] = args[len(names) :]
+        return found
+
+    def replaced(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], changes: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with some of them changed."""
+        positional = list(args)
+        names, rest = self._names
+        for position, name in enumerate(names[: len(args)]):
+            positional[position] = changes.get(name, args[position])
+        taken = {*names[: len(args)], rest}
+        return tuple(positional), {**kwargs, **{key: item for key, item in changes.items() if key not in taken}}
 
 
-def watch_iterator(answer: Any, watch: Watch) -> Any:  # noqa: ANN401 - an answer of any SDK
-    """For streams that are plain iterators or generators."""
-    if hasattr(answer, "__anext__"):
-        return WatchedAsyncIterator(answer, watch)
-    return WatchedIterator(iter(answer), watch)
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A call that is about to be made.
+
+    Attributes:
+        call: the call.
+        args: what to call the function with.
+        kwargs: likewise, by name.
+    """
+
+    call: Call
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 class _Hook:
-    def __init__(self, method: Method, engine: Engine, patches: Patches) -> None:
+    def __init__(self, method: Method, engine: Engine, patches: Patches, function: Callable[..., Any]) -> None:
         self._method = method
         self._engine = engine
         self._patches = patches
+        self._is_method = "." in method.path
+        self._parameters = _Parameters(function, is_method=self._is_method)
 
-    def make(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """The hook for the method as it is defined: sync or async."""
-        is_async = inspect.iscoroutinefunction(original)
-        return self._async(original) if is_async else self._sync(original)
-
-    def _sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def sync(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def method(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's method
             begun = self._begin(args, kwargs)
             if begun is None:
                 return original(*args, **kwargs)
-            call, args, kwargs, token = begun
+            token = self._attach(begun.call)
             try:
-                answer = original(*args, **kwargs)
+                answer = original(*begun.args, **begun.kwargs)
             except BaseException as error:
                 self._detach(token)
-                call.failed(error)
+                begun.call.failed(error)
                 raise
             self._detach(token)
-            return self._answered(call, answer)
+            return self._answered(begun.call, answer)
 
         return method
 
-    def _async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def asynchronous(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         async def method(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the SDK's method
             begun = self._begin(args, kwargs)
             if begun is None:
                 return await original(*args, **kwargs)
-            call, args, kwargs, token = begun
+            token = self._attach(begun.call)
             try:
-                answer = await original(*args, **kwargs)
+                answer = await original(*begun.args, **begun.kwargs)
             except BaseException as error:
                 if not isinstance(error, GeneratorExit):  # closed in whatever context: nothing to detach
                     self._detach(token)
-                call.failed(error)
+                begun.call.failed(error)
                 raise
             self._detach(token)
-            return self._answered(call, answer)
+            return self._answered(begun.call, answer)
 
         return method
 
-    def _begin(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Call, tuple[Any, ...], dict[str, Any], Any] | None:
+    def generator(self, original: Callable[..., Iterable[Any]]) -> Callable[..., Iterator[Any]]:
+        """For generator functions: nothing is asked before the first chunk is asked for, so the call begins then."""
+
+        @functools.wraps(original)
+        def method(*args: Any, **kwargs: Any) -> Iterator[Any]:  # noqa: ANN401 - the SDK's method
+            begun = self._begin(args, kwargs)
+            if begun is None:
+                yield from original(*args, **kwargs)
+            else:
+                yield from self._answered(begun.call, original(*begun.args, **begun.kwargs))
+
+        return method
+
+    def async_generator(self, original: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        """As `generator`."""
+
+        @functools.wraps(original)
+        async def method(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - the SDK's method
+            begun = self._begin(args, kwargs)
+            if begun is None:
+                chunks = original(*args, **kwargs)
+            else:
+                chunks = self._answered(begun.call, original(*begun.args, **begun.kwargs))
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            finally:
+                await chunks.aclose()  # type: ignore[attr-defined] # these are asynchronous generators
+
+        return method
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Begun | None:
         if not self._patches.is_active:
             return None
         run = self._engine.boundary.run
-        found = run(f"{self._method.path}.request", self._find, args, kwargs)
-        if found is None:
+        request = run(f"{self._method.path}.request", self._find, args, kwargs)
+        if request is None:
             return None
-        server, body, is_stream = found
-        call = self._engine.begin(self._method.endpoint, server, body, stream=is_stream)
+        call = self._engine.begin(request.endpoint, request.server, request.body, stream=request.stream)
         if call is None:
             return None
-        if call.body is not body and self._method.with_body is not None:
-            args, kwargs = self._method.with_body(args, kwargs, call.body)
-        token = None if call.context is None else run("attach", context.attach, call.context)
-        return call, args, kwargs, token
+        if call.body is not request.body:
+            instance, rest = (args[:1], args[1:]) if self._is_method else ((), args)
+            rest, kwargs = self._parameters.replaced(rest, kwargs, self._method.with_body(call.body))
+            args = (*instance, *rest)
+        if self._method.hides and call.context is not None:
+            call.context = context.set_value(SUPPRESS_ALL, True, call.context)  # noqa: FBT003 - OpenTelemetry's signature
+        return _Begun(call, args, kwargs)
 
-    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Server, Body, bool]:
-        is_method = "." in self._method.path
-        instance, rest = (args[0], args[1:]) if is_method and args else (None, args)
-        method = self._method
-        return method.server(instance, kwargs), method.body(instance, rest, kwargs), method.stream(kwargs)
+    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+        instance, rest = (args[0], args[1:]) if self._is_method else (None, args)
+        return self._method.find(instance, self._parameters.named(rest, kwargs))
+
+    def _attach(self, call: Call) -> Any:  # noqa: ANN401 - OpenTelemetry's token
+        return None if call.context is None else self._engine.boundary.run("attach", context.attach, call.context)
 
     def _detach(self, token: Any) -> None:  # noqa: ANN401 - OpenTelemetry's token
         if token is not None:
             self._engine.boundary.run("detach", context.detach, token)
 
     def _answered(self, call: Call, answer: Any) -> Any:  # noqa: ANN401 - an answer of any SDK
-        watch_stream, make = self._method.watch_stream, call.endpoint.accumulator
-        if watch_stream is not None and make is not None and call.is_stream:
-            watch = Watch(call, make(call.is_content_captured), self._engine.boundary)
-            seen = self._engine.boundary.run(f"{self._method.path}.answer", watch_stream, answer, watch)
-            if seen is not None:
-                return seen
-        call.succeeded(answer)
-        return answer
+        boundary = self._engine.boundary
+        seen = boundary.run(f"{self._method.path}.answer", self._method.answered, call, answer, boundary)
+        if seen is None:
+            call.succeeded(answer)
+            return answer
+        return seen
 
 
-def install_methods(table: tuple[Method, ...]) -> Callable[[Engine, Patches, ModuleType], list[str]]:
+def hook_maker(method: Method, engine: Engine, patches: Patches) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What makes the hook of a function as it is defined: sync, async, or a generator of either kind."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        hook = _Hook(method, engine, patches, original)
+        if inspect.isasyncgenfunction(original):
+            return hook.async_generator(original)
+        if inspect.iscoroutinefunction(original):
+            return hook.asynchronous(original)
+        return (hook.generator if inspect.isgeneratorfunction(original) else hook.sync)(original)
+
+    return make
+
+
+def install_methods(table: Iterable[Method]) -> Callable[[Engine, Patches, ModuleType], list[str]]:
     """What puts the hooks of a table in; for `Library.install`."""
+    methods = tuple(table)
 
     def install(engine: Engine, patches: Patches, _: ModuleType) -> list[str]:
-        missing = []
-        for method in table:
-            try:
-                owner: Any = importlib.import_module(method.module)
-                *classes, name = method.path.split(".")
-                for one in classes:
-                    owner = getattr(owner, one)
-                patches.replace(owner, name, _Hook(method, engine, patches).make)
-            except (ImportError, AttributeError):
-                missing.append(method.path)
-        return missing
+        return [method.path for method in methods if not _put_in(method, engine, patches)]
 
     return install
+
+
+def _put_in(method: Method, engine: Engine, patches: Patches) -> bool:
+    """Put one hook in; False when this version of the library has no such function."""
+    try:
+        owner: Any = importlib.import_module(method.module)
+        *classes, name = method.path.split(".")
+        for one in classes:
+            owner = getattr(owner, one)
+        patches.replace(owner, name, hook_maker(method, engine, patches))
+    except (ImportError, AttributeError):
+        return False
+    return True

@@ -16,6 +16,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 
 from otel_llm import __version__
 from otel_llm.instrumentation.instruments import Instruments
+from otel_llm.instrumentation.step_instruments import StepInstruments
 
 SCOPE: Final = "otel_llm.instrumentation"
 
@@ -29,11 +30,14 @@ class Outlet:
         loggers: makes the logger.
     """
 
-    __slots__ = ("instruments", "logger", "tracer")
+    __slots__ = ("instruments", "logger", "loggers", "meters", "steps", "tracer", "tracers")
 
     def __init__(self, tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider) -> None:
+        self.tracers, self.meters, self.loggers = tracers, meters, loggers  # for emitters of others
         self.tracer: Tracer = tracers.get_tracer(SCOPE, __version__)
-        self.instruments = Instruments(meters.get_meter(SCOPE, __version__))
+        meter = meters.get_meter(SCOPE, __version__)
+        self.instruments = Instruments(meter)
+        self.steps = StepInstruments(meter)
         self.logger: Logger = loggers.get_logger(SCOPE, __version__)
 
 

@@ -46,9 +46,11 @@ class Patches:
 
     Attributes:
         is_active: whether the hooks do anything; those that cannot be taken out look here.
+        undo: what else is to be undone.
     """
 
     is_active: bool = True
+    undo: list[Callable[[], None]] = field(default_factory=list)
     _patches: list[Patch] = field(default_factory=list)
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> bool:  # noqa: ANN401 - any class or module
@@ -80,6 +82,8 @@ class Patches:
             else:
                 delattr(patch.owner, patch.name)
         self._patches.clear()
+        while self.undo:
+            self.undo.pop()()
 
 
 class _Loader(importlib.abc.Loader):

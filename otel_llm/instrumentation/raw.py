@@ -22,7 +22,8 @@ from otel_llm.instrumentation.streams import Watch
 
 # More than any answer that holds usage; the rest of a larger one is not read.
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
-_EVENTS: Final = "text/event-stream"
+# Server-sent events, or one JSON object a line.
+_STREAMS: Final = ("text/event-stream", "application/stream+json", "application/x-ndjson", "application/jsonl")
 _DONE: Final = b"[DONE]"
 
 
@@ -32,7 +33,7 @@ def watch_raw(call: Call, response: Any, boundary: Boundary) -> bool:  # noqa: A
         call.succeeded(_decoded(response.content))
         return True
     make = call.endpoint.accumulator
-    is_stream = response.headers.get("content-type", "").startswith(_EVENTS) and make is not None
+    is_stream = response.headers.get("content-type", "").startswith(_STREAMS) and make is not None
     reader = _Events(Watch(call, make(call.is_content_captured), boundary)) if is_stream and make else _Whole(call)
     tee = _Tee(response, reader, boundary)
     if hasattr(response, "aiter_bytes") and _is_async(response):
@@ -72,6 +73,8 @@ class _Events:
         for line in lines:
             if line.startswith(b"data:"):
                 self._take(line[5:].strip())
+            elif line.startswith(b"{"):
+                self._take(line)
 
     def _take(self, body: bytes) -> None:
         watch = self._watch

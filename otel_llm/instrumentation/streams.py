@@ -36,6 +36,20 @@ class Watch(Pace):
         self._boundary = boundary
         self.add: Callable[[Any], None] | None = accumulator.add
 
+    def seen(self, chunk: Any) -> None:  # noqa: ANN401 - a chunk of any SDK
+        """A chunk came, where no iterator of ours can stand between the SDK and the app."""
+        self.last = now = perf_counter()
+        if not self.chunks:
+            self.first = now
+        self.chunks += 1
+        if self.add is not None:
+            try:
+                self.add(chunk)
+            except _PASSES:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the boundary, as below
+                self.broken(error)
+
     def broken(self, error: BaseException) -> None:
         """The accumulator failed on a chunk: the rest of the stream is only counted."""
         self.add = None

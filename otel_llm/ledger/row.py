@@ -28,10 +28,10 @@ _TEXT_CHARACTERS: Final = 256
 # resource. A user may set others.
 OWNERSHIP_KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "owner": ("service.owner", "team"),
+        "owner": (keys.OTEL_LLM_OWNER_NAME, "service.owner", "team"),
         "tenant": (keys.OTEL_LLM_TENANT_ID, "tenant.id", "tenant"),
         "user": (keys.USER_ID, "enduser.id"),
-        "feature": ("feature.name", "feature"),
+        "feature": (keys.OTEL_LLM_FEATURE_NAME, "feature.name", "feature"),
     }
 )
 

@@ -1,0 +1,194 @@
+"""AWS Bedrock through botocore: Converse, InvokeModel of every family of models, and their streams.
+
+The hook stands on `_make_api_call` of botocore's client and not on its event hooks: an event handler would have to be
+registered with each client, those that exist already included, and none of the events sees a call's streamed answer.
+Calls to other services pass with one comparison. What the app reads from a body or a stream is seen as it reads.
+Source: Amazon Bedrock API reference; botocore 1.35 to 1.44.
+"""
+
+from __future__ import annotations
+
+import importlib
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Final
+
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.foreign import wrapped_by
+from otel_llm.instrumentation.loader import Library
+from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
+from otel_llm.instrumentation.patches import Patches
+from otel_llm.instrumentation.provider import Endpoint
+from otel_llm.instrumentation.providers import bedrock_converse, bedrock_invoke
+from otel_llm.instrumentation.providers.servers import server_of
+from otel_llm.instrumentation.relay import relayed
+from otel_llm.instrumentation.streams import Watch
+
+_SERVICE: Final = "bedrock-runtime"
+# More than any answer that holds usage.
+_LIMIT_BYTES: Final = 16 * 1024 * 1024
+# Where a stream keeps its watch.
+_WATCH: Final = "_otel_llm_watch"
+
+OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], bool]]] = {
+    "Converse": (lambda _: bedrock_converse.CONVERSE, False),
+    "ConverseStream": (lambda _: bedrock_converse.CONVERSE, True),
+    "InvokeModel": (bedrock_invoke.endpoint, False),
+    "InvokeModelWithResponseStream": (bedrock_invoke.endpoint, True),
+    "CountTokens": (lambda _: bedrock_converse.COUNT_TOKENS, False),
+    "StartAsyncInvoke": (lambda _: bedrock_converse.ASYNC_INVOKE, False),
+}
+# No model is called, or it is: by a guardrail, which is billed by text units, and a bidirectional stream of speech.
+WAIVED: Final = (
+    "ApplyGuardrail",
+    "GetAsyncInvoke",
+    "InvokeGuardrailChecks",
+    "InvokeModelWithBidirectionalStream",
+    "ListAsyncInvokes",
+)
+
+
+def _find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - botocore's client
+    meta = client.meta
+    if meta.service_model.service_name != _SERVICE:
+        return None
+    operation = OPERATIONS.get(arguments["operation_name"])
+    if operation is None:
+        return None
+    find, is_stream = operation
+    body = arguments["api_params"]
+    if "body" in body:
+        body = bedrock_invoke.opened(body)
+    return Request(find(body), server_of("aws.bedrock", meta.endpoint_url or ""), body, is_stream)
+
+
+def _with_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"api_params": bedrock_invoke.closed(body) if bedrock_invoke.OPENED in body else dict(body)}
+
+
+def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - botocore's parsed answer
+    stream = answer.get("stream") or answer.get("body") if isinstance(answer, dict) else None
+    make = call.endpoint.accumulator
+    if call.is_stream and stream is not None and make is not None:
+        watch = Watch(call, make(call.is_content_captured), boundary)
+        setattr(stream, _WATCH, watch)
+        weakref.finalize(stream, watch.end, "dropped").atexit = False
+    elif hasattr(stream, "_raw_stream"):
+        _watch_body(call, answer, stream, boundary)
+    else:
+        call.succeeded(answer)
+    return answer
+
+
+# Streams of events: iterating and closing are methods of their class.
+
+
+def _iterated(original: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
+    """The hook for `EventStream.__iter__`."""
+
+    def iterate(stream: Any) -> Iterator[Any]:  # noqa: ANN401 - botocore's stream
+        watch = vars(stream).get(_WATCH)
+        return original(stream) if watch is None else relayed(original(stream), watch, None)
+
+    return iterate
+
+
+def _closed(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The hook for `EventStream.close`."""
+
+    def close(stream: Any) -> None:  # noqa: ANN401 - botocore's stream
+        original(stream)
+        watch = vars(stream).get(_WATCH)
+        if watch is not None:
+            watch.end("closed")
+
+    return close
+
+
+# Bodies: the app reads them, once.
+
+
+def _watch_body(call: Call, answer: Mapping[str, Any], body: Any, boundary: Boundary) -> None:  # noqa: ANN401 - a StreamingBody
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    length = headers.get("content-length")
+    tee = _Tee(body._raw_stream, call, headers, int(length) if length else None)  # noqa: SLF001 - it has no other place
+    tee.boundary = boundary
+    body._raw_stream = tee  # noqa: SLF001 - as above
+
+
+class _Tee:
+    """A body's raw stream: what the app reads is kept to be read at the end.
+
+    Args:
+        raw: the stream.
+        call: the call it answers.
+        headers: of the answer; they have token counts of their own.
+        length: how many bytes are to come, None when nobody says.
+    """
+
+    def __init__(self, raw: Any, call: Call, headers: Mapping[str, str], length: int | None) -> None:  # noqa: ANN401 - urllib3's
+        self._raw = raw
+        self._call = call
+        self._headers = headers
+        self._length = length
+        self._size = 0
+        self._pieces: list[bytes] = []
+        self.boundary = Boundary()
+
+    def read(self, amount: int | None = None, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - urllib3's
+        """The stream's `read`."""
+        try:
+            data: bytes = self._raw.read(amount, *args, **kwargs)
+        except BaseException as error:
+            self._call.failed(error)
+            raise
+        self.boundary.run("botocore.body", self._took, data, amount)
+        return data
+
+    def _took(self, data: bytes, amount: int | None) -> None:
+        self._size += len(data)
+        if self._size <= _LIMIT_BYTES:
+            self._pieces.append(data)
+        if amount is None or (not data and amount) or self._size == self._length:
+            self._end()
+
+    def readinto(self, target: Any) -> int:  # noqa: ANN401 - a buffer
+        """The stream's `readinto`."""
+        count: int = self._raw.readinto(target)
+        self.boundary.run("botocore.body", self._took, bytes(memoryview(target)[:count]), len(target))
+        return count
+
+    def close(self) -> None:
+        """The stream's `close`."""
+        self._raw.close()
+        self._end()
+
+    def _end(self) -> None:
+        whole = b"".join(self._pieces) if self._size <= _LIMIT_BYTES else b""
+        self._call.succeeded(bedrock_invoke.Answer(whole, self._headers))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        return getattr(self._raw, name)
+
+    def __del__(self) -> None:
+        self.boundary.run("botocore.body", self._end)
+
+
+_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body)
+
+
+def _install(engine: Engine, patches: Patches, module: ModuleType) -> list[str]:
+    missing = install_methods([_METHOD])(engine, patches, module)
+    streams = importlib.import_module("botocore.eventstream").EventStream
+    patches.replace(streams, "__iter__", _iterated)
+    patches.replace(streams, "close", _closed)
+    return missing
+
+
+LIBRARY: Final = Library(
+    _install,
+    foreign=lambda module: wrapped_by((module, "BaseClient._make_api_call"), (module, "ClientCreator.create_client")),
+)

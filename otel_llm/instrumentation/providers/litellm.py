@@ -1,0 +1,284 @@
+"""LiteLLM: its functions, whichever provider is behind them.
+
+What it sends goes through the SDKs of others or its own HTTP client; either way one call of LiteLLM is one call here,
+and those below it are not reported again. Apps import the functions themselves, so every module that has one gets the
+hook. With LiteLLM's own OpenTelemetry callback on, LiteLLM emits and we do not.
+Source: LiteLLM documentation; the library, versions 1.80 to 1.110.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+from otel_llm._generated import attributes as names
+from otel_llm.dialects.providers import CANONICAL
+from otel_llm.dialects.providers import provider as provider_of
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.foreign import wrapped_by
+from otel_llm.instrumentation.loader import Library
+from otel_llm.instrumentation.methods import Arguments, Method, Request, hook_maker
+from otel_llm.instrumentation.patches import Patches
+from otel_llm.instrumentation.provider import Attributes, Body, Endpoint
+from otel_llm.instrumentation.providers import compatible
+from otel_llm.instrumentation.providers import openai_other as other
+from otel_llm.instrumentation.providers.servers import server_of
+from otel_llm.instrumentation.streams import Watch
+
+# Where a stream keeps its watch.
+_WATCH: Final = "_otel_llm_watch"
+
+
+def _answering(extract: Callable[[Any], Attributes]) -> Callable[[Any], Attributes]:
+    """An extractor that also names the provider, which LiteLLM knows for sure only once it has the answer."""
+
+    def response(answer: Any) -> Attributes:  # noqa: ANN401 - LiteLLM's model
+        found = extract(answer)
+        hidden = getattr(answer, "_hidden_params", None)
+        name = hidden.get("custom_llm_provider") if isinstance(hidden, dict) else None
+        provider = provider_of(name, None, None) if isinstance(name, str) else None
+        return {**found, names.GEN_AI_PROVIDER_NAME: provider} if provider else found
+
+    return response
+
+
+def _asking(extract: Callable[[Body], Attributes]) -> Callable[[Body], Attributes]:
+    """An extractor of a request whose model has no provider before it."""
+
+    def request(body: Body) -> Attributes:
+        found = extract(body)
+        model = body.get("model")
+        if isinstance(model, str) and _prefix(model) is not None:
+            found[names.GEN_AI_REQUEST_MODEL] = model.partition("/")[2]
+        return found
+
+    return request
+
+
+def _prefix(model: str) -> str | None:
+    """The provider before the model's name: `anthropic/claude-...`; None when there is none that is known."""
+    name, slash, _ = model.partition("/")
+    found = provider_of(name, None, None) if slash else None
+    return found if found in CANONICAL or found != name else None
+
+
+def _wrapped(endpoint: Endpoint) -> Endpoint:
+    return Endpoint(
+        name=endpoint.name,
+        operation=endpoint.operation,
+        request=_asking(endpoint.request),
+        response=_answering(endpoint.response),
+        input=endpoint.input,
+        output=endpoint.output,
+        accumulator=endpoint.accumulator,
+        replace_input=endpoint.replace_input,
+        constant=endpoint.constant,
+    )
+
+
+# Functions, each with its asynchronous twin.
+FUNCTIONS: Final = {
+    "completion": ("litellm.main", _wrapped(compatible.CHAT)),
+    "text_completion": ("litellm.main", _wrapped(compatible.COMPLETION)),
+    "embedding": ("litellm.main", _wrapped(other.EMBEDDINGS)),
+    "image_generation": ("litellm.images.main", _wrapped(other.IMAGES)),
+    "transcription": ("litellm.main", _wrapped(other.TRANSCRIPTION)),
+    "speech": ("litellm.main", _wrapped(other.SPEECH)),
+    "moderation": ("litellm.main", _wrapped(other.MODERATION)),
+}
+
+
+def _finder(endpoint: Endpoint) -> Callable[[Any, Arguments], Request | None]:
+    def find(_: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - functions have no instance
+        if _emits_itself():
+            return None
+        model = str(arguments.get("model") or "")
+        url = str(arguments.get("api_base") or arguments.get("base_url") or "")
+        named = arguments.get("custom_llm_provider")
+        provider = (
+            (provider_of(named, None, None) if isinstance(named, str) else None)
+            or _prefix(model)
+            or provider_of(None, url or None, model)
+            or "openai"
+        )
+        return Request(endpoint, server_of(provider, url), arguments, bool(arguments.get("stream")))
+
+    return find
+
+
+def _emits_itself() -> bool:
+    library: Any = sys.modules.get("litellm")
+    callbacks = [
+        *(getattr(library, "callbacks", None) or ()),
+        *(getattr(library, "success_callback", None) or ()),
+    ]
+    return any(one == "otel" or type(one).__name__ == "OpenTelemetry" for one in callbacks)
+
+
+def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - LiteLLM's answer
+    make = call.endpoint.accumulator
+    if not call.is_stream or make is None or not hasattr(answer, "completion_stream"):
+        call.succeeded(answer)
+        return answer
+    watch = Watch(call, make(call.is_content_captured), boundary)
+    vars(answer)[_WATCH] = watch
+    weakref.finalize(answer, watch.end, "dropped").atexit = False
+    return answer
+
+
+# Streams are objects of one class; what is iterated and closed are its methods.
+
+
+class _Usage:
+    """A chunk that holds nothing but usage: of several that are cumulative, or tell of one side each, the most.
+
+    Args:
+        said: LiteLLM's models of usage.
+    """
+
+    __slots__ = ("completion_tokens", "completion_tokens_details", "prompt_tokens", "prompt_tokens_details")
+
+    choices = ()
+
+    def __init__(self, said: list[Any]) -> None:
+        asked = max(said, key=lambda usage: usage.prompt_tokens or 0)
+        produced = max(said, key=lambda usage: usage.completion_tokens or 0)
+        self.prompt_tokens = asked.prompt_tokens
+        self.prompt_tokens_details = getattr(asked, "prompt_tokens_details", None)
+        self.completion_tokens = produced.completion_tokens
+        self.completion_tokens_details = getattr(produced, "completion_tokens_details", None)
+
+    @property
+    def usage(self) -> _Usage:
+        """Itself."""
+        return self
+
+
+def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) -> None:  # noqa: ANN401 - LiteLLM's stream
+    """The end of a stream.
+
+    Its chunks hold the usage that the provider sent and the app is not shown; counts of LiteLLM's own making, which it
+    hands out when the provider sent none, are not among them.
+    """
+    said = [usage for usage in (getattr(chunk, "usage", None) for chunk in stream.chunks) if usage is not None]
+    if said and watch.add is not None:
+        watch.add(_Usage(said))
+    watch.end("exhausted", error)
+
+
+def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """The hook for `__next__`."""
+
+    def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def step(stream: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream and chunk
+            watch = vars(stream).pop(_WATCH, None)  # the stream closes itself at its end, which is no early end
+            if watch is None:
+                return original(stream)
+            try:
+                chunk = original(stream)
+            except BaseException as error:
+                stop = None if isinstance(error, StopIteration) else error
+                boundary.run("litellm.stream", _exhausted, stream, watch, stop)
+                raise
+            vars(stream)[_WATCH] = watch
+            watch.seen(chunk)
+            return chunk
+
+        return step
+
+    return make
+
+
+def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """The hook for `__anext__`."""
+
+    def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        async def step(stream: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream and chunk
+            watch = vars(stream).pop(_WATCH, None)  # as above
+            if watch is None:
+                return await original(stream)
+            try:
+                chunk = await original(stream)
+            except BaseException as error:
+                stop = None if isinstance(error, StopAsyncIteration) else error
+                boundary.run("litellm.stream", _exhausted, stream, watch, stop)
+                raise
+            vars(stream)[_WATCH] = watch
+            watch.seen(chunk)
+            return chunk
+
+        return step
+
+    return make
+
+
+def _closed(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
+    watch = vars(stream).pop(_WATCH, None)
+    if watch is not None:
+        watch.end("closed")
+
+
+def _close(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The hook for `close`."""
+
+    def close(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
+        original(stream)
+        _closed(stream)
+
+    return close
+
+
+def _async_close(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The hook for `aclose`."""
+
+    async def close(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
+        await original(stream)
+        _closed(stream)
+
+    return close
+
+
+def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]:
+    missing = []
+    for sync, (module, endpoint) in FUNCTIONS.items():
+        for function in (sync, f"a{sync}"):
+            # Later versions have one in front of the other, which may be called by itself.
+            both: Any = {getattr(one, function, None) for one in (library, sys.modules.get(module))} - {None}
+            if not both:
+                missing.append(function)
+            for original in both:
+                method = Method(module, function, _finder(endpoint), _answered, hides=True)
+                hook = hook_maker(method, engine, patches)(original)
+                for holder, name in _holders(original):
+                    patches.replace(holder, name, functools.partial(_instead, hook))
+    stream = getattr(sys.modules.get("litellm.litellm_core_utils.streaming_handler"), "CustomStreamWrapper", None)
+    for name, make in (
+        ("__next__", _step(engine.boundary)),
+        ("__anext__", _async_step(engine.boundary)),
+        ("close", _close),
+        ("aclose", _async_close),
+    ):
+        if hasattr(stream, name):
+            patches.replace(stream, name, make)
+        else:
+            missing.append(f"CustomStreamWrapper.{name}")
+    return missing
+
+
+def _instead(hook: Callable[..., Any], _: object) -> Callable[..., Any]:
+    return hook
+
+
+def _holders(original: object) -> list[tuple[ModuleType, str]]:
+    """The modules that have a function, under any name, the app's own among them: `from litellm import completion`."""
+    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    return [(module, name) for module in modules for name, value in list(vars(module).items()) if value is original]
+
+
+LIBRARY: Final = Library(_install, foreign=lambda module: wrapped_by((module, "completion"), ("litellm", "completion")))
