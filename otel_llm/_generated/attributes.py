@@ -186,17 +186,16 @@ OTEL_LLM_EVALUATION_ID: Final = "otel_llm.evaluation.id"
 OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY: Final = "otel_llm.evaluation.sampling_probability"
 OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
-OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
-OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEATURE_NAME: Final = "otel_llm.feature.name"
+OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
 OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
 OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
 OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
+OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
 OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
 OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
-OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_OWNER_NAME: Final = "otel_llm.owner.name"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
@@ -252,11 +251,10 @@ OTEL_LLM_SAMPLING_RULE: Final = "otel_llm.sampling.rule"
 OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
 OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
-OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
-OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
-OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_SPAN_NAME: Final = "otel_llm.span.name"
 OTEL_LLM_SPAN_PARENT_ID: Final = "otel_llm.span.parent_id"
+OTEL_LLM_STREAM_CHUNKS: Final = "otel_llm.stream.chunks"
+OTEL_LLM_STREAM_COMPLETE: Final = "otel_llm.stream.complete"
 OTEL_LLM_TASK_NAME: Final = "otel_llm.task.name"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
@@ -453,17 +451,16 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_EVALUATION_TARGET: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
-        OTEL_LLM_FEEDBACK_OUTCOME: "string",
-        OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEATURE_NAME: "string",
+        OTEL_LLM_FEEDBACK_OUTCOME: "string",
         OTEL_LLM_INSTRUMENTATION_LIBRARY: "string",
         OTEL_LLM_INSTRUMENTATION_METHOD: "string",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
         OTEL_LLM_INSTRUMENTATION_STATUS: "string",
+        OTEL_LLM_INTERRUPTED: "boolean",
         OTEL_LLM_JUDGE_CALIBRATION: "string",
         OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_JUDGE_SKIP_REASON: "string",
-        OTEL_LLM_INTERRUPTED: "boolean",
         OTEL_LLM_OWNER_NAME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
@@ -519,11 +516,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_SHORTENED_BYTES: "int",
         OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SIGNAL: "string",
-        OTEL_LLM_STREAM_CHUNKS: "int",
-        OTEL_LLM_STREAM_COMPLETE: "boolean",
-        OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_SPAN_NAME: "string",
         OTEL_LLM_SPAN_PARENT_ID: "string",
+        OTEL_LLM_STREAM_CHUNKS: "int",
+        OTEL_LLM_STREAM_COMPLETE: "boolean",
         OTEL_LLM_TASK_NAME: "string",
         OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
@@ -717,15 +713,14 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
         OTEL_LLM_EVALUATION_TARGET: frozenset({"known", "unknown", "unchecked"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
-        OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "invalid", "refused", "unauthorized"}),
+        OTEL_LLM_FEEDBACK_OUTCOME: frozenset(
+            {"accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"}
+        ),
         OTEL_LLM_INSTRUMENTATION_STATUS: frozenset(
             {"instrumented", "native", "other", "waiting", "missing", "disabled", "not_installed", "removed"}
         ),
         OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
         OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
-        OTEL_LLM_FEEDBACK_OUTCOME: frozenset(
-            {"accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"}
-        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_RELOAD_OUTCOME: frozenset({"success", "failure"}),

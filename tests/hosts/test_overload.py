@@ -95,7 +95,11 @@ class Directly:
 def consumer(memory: Memory, *, sheds: bool) -> tuple[ReceiverConsumer, Delivery]:
     delivery = Delivery("out", InMemoryExporter(), Config(), memory.metrics)
     pipeline = TracePipeline(
-        "traces", Pipeline([], memory.metrics, memory.clock, "traces"), Outputs([], {"out": delivery}), memory.metrics, memory.clock
+        "traces",
+        Pipeline([], memory.metrics, memory.clock, "traces"),
+        Outputs([], {"out": delivery}),
+        memory.metrics,
+        memory.clock,
     )
     made = ReceiverConsumer(
         "otlp",
