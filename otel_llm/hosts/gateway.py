@@ -81,6 +81,7 @@ class _Graph:
                 with _collecting(problems, f"service.pipelines.{pipeline.id}."):
                     self.pipelines.append(self._make_pipeline(pipeline))
         if problems:
+            self.stop_processors(0)
             self.shutdown(0)
             raise ConfigError(problems)
         self.consumers = {component.id: self._consumer(component) for component in settings.receivers}
