@@ -109,6 +109,7 @@ class _Graph:
                 with _collecting(problems, f"service.pipelines.{pipeline.id}."):
                     self.pipelines.append(self._make_pipeline(pipeline))
         if problems:
+            self.stop_processors(0)
             self._shutdown_at_once(self.deliveries.values(), 0)
             raise ConfigError(problems)
         self._stages = Stages(settings, self.pipelines, connectors)

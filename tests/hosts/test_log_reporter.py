@@ -9,6 +9,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as WireRecord
 
 from otel_llm.codecs.log_records import encode_log_records
 from otel_llm.codecs.protobuf import from_any_value
+from otel_llm.errors import ConfigError
 from otel_llm.log_records import LogRecord, LogRecords
 from otel_llm.testing import Destination, OtlpHttpSink
 from tests.hosts.running import SIMPLE, http_port, post, running, settings
@@ -63,6 +64,20 @@ def test_a_reload_goes_on_with_what_was_learnt(tmp_path: Path) -> None:
             gateway.reload(settings(text.format(sink=sink.endpoint), tmp_path))
             post(http_port(gateway), "/v1/traces", failures(2, 60))
             sink.destination.wait_for(lambda: bool(records_of(sink.destination)))
+
+
+def test_a_reload_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    with OtlpHttpSink() as sink:
+        text = WATCHING.format(sink=sink.endpoint, state=tmp_path / "drift.json")
+        other = "  otlp_http/x: {endpoint: https://127.0.0.1:1, tls: {ca_file: /none}}\n"
+        broken = text.replace("exporters:\n", f"exporters:\n{other}", 1)
+        broken = broken.replace("drift], exporters: [otlp_http]", "drift], exporters: [otlp_http, otlp_http/x]")
+        with running(text, tmp_path) as gateway:
+            post(http_port(gateway), "/v1/traces", failures(1, 1))
+            with pytest.raises(ConfigError, match="ca_file"):
+                gateway.reload(settings(broken, tmp_path))
+            registered = [one.definition.name for one in gateway.metrics._metrics]
+            assert registered.count("otel_llm.drift.segments") == 1
 
 
 def test_without_a_logs_pipeline_our_records_are_counted_and_a_line_says_so(
