@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "audit": ("otel_llm.cli.audit", "check that an audit log is whole"),
+    "reveal": ("otel_llm.cli.reveal", "bring back what redaction has tokenized"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),
     "version": ("otel_llm.cli.version", "print the versions of otel-llm and of what it stands on"),
 }
