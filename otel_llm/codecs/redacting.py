@@ -247,6 +247,7 @@ class _Walk:
             self.content.begin_item()
             pieces = self.message(data, start, end, kind)
         except MalformedError:
+            self.content.end_item({})
             self.unreadable += 1
             self.lost += 1
             return b""
