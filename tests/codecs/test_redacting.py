@@ -250,5 +250,5 @@ def test_25_attributes_without_end_leave_memory_bounded() -> None:
     clean = _Clean()
     for number in range(100_000):
         clean.add(str(number).encode())
-    assert len(clean._new) + len(clean._old) <= 2 * 16_384
-    assert b"99999" in clean
+    assert len(clean.new) + len(clean.old) <= 2 * 16_384
+    assert b"99999" in clean.new
