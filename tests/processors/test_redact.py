@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -232,3 +234,17 @@ def test_a_span_of_the_sdk_leaves_without_what_was_in_it_wherever_it_stood() -> 
     assert left.resource.attributes["service.name"] == "shop"
     assert (left.context, left.start_time, left.end_time) == (came.context, came.start_time, came.end_time)
     assert redact().rewrite_span(left).to_json() == left.to_json()
+
+
+def test_in_an_app_redaction_needs_neither_protobuf_nor_yaml() -> None:
+    script = """
+import sys
+from otel_llm.clock import SystemClock
+from otel_llm.components import Context
+from otel_llm.processors.redact import Config, create
+from otel_llm.telemetry import Metrics
+create(Config(), Context("redact", Metrics(), SystemClock()))
+print(sorted({"google.protobuf", "yaml", "grpc"} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout == "[]\n"
