@@ -24,7 +24,7 @@ from otel_llm.delivery.fan_out import offer_all
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
 from otel_llm.hosts.anchors import anchor_all, keep_up
-from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
+from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter, open_processor
 from otel_llm.hosts.signal_pipelines import (
     LogPipeline,
     MetricPipeline,
@@ -113,6 +113,13 @@ class _Graph:
         return ReceiverConsumer(receiver.id, by_signal, self._metrics)
 
     def start(self) -> None:
+        problems: list[str] = []
+        for processor in self._processors.values():
+            with _collecting(problems):
+                open_processor(processor)
+        if problems:
+            self.shutdown(0)
+            raise ConfigError(problems)
         for delivery in self.deliveries.values():
             delivery.start()
 

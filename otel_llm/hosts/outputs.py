@@ -41,6 +41,17 @@ def is_rewriter(processor: Processor | Rewriter) -> TypeGuard[Rewriter]:
     return hasattr(processor, "rewrite")
 
 
+def open_processor(processor: Processor) -> None:
+    """Let a processor open files, if it has an `open`; a check of settings makes processors and must not touch any.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    opener = getattr(processor, "open", None)
+    if callable(opener):
+        opener()
+
+
 class Outputs:
     """The exporters of a pipeline, each behind the rewriters it is behind.
 
