@@ -53,12 +53,21 @@ class Processor(Protocol):
 
 
 @runtime_checkable
-class Running(Protocol):
-    """A processor that does something beside its pipeline: it has threads, or keeps something in a file."""
+class Starting(Protocol):
+    """A processor that opens files or has threads."""
 
     def start(self) -> None:
-        """Begin; before the first operations come."""
+        """Begin; before the first operations come.
+
+        Raises:
+            ConfigError: a file cannot be used. Making a processor touches none, for a check of settings makes them too.
+        """
         ...
+
+
+@runtime_checkable
+class Running(Starting, Protocol):
+    """A processor that does something beside its pipeline."""
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Finish what can be finished in time; operations may still come, and nothing more is done for them."""

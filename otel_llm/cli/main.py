@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "estimate": ("otel_llm.cli.estimate", "the share of bad answers, from a judge and a few labels of people"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "audit": ("otel_llm.cli.audit", "check that an audit log is whole"),
+    "reveal": ("otel_llm.cli.reveal", "bring back what redaction has tokenized"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),
     "version": ("otel_llm.cli.version", "print the versions of otel-llm and of what it stands on"),
 }

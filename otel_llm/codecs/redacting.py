@@ -119,22 +119,23 @@ _MOST_REMEMBERED: Final = 16_384
 
 
 class _Clean:
-    """Attributes that were looked at and stayed; a bounded number, the older half forgotten when full."""
+    """Attributes that were looked at and stayed; a bounded number, the older half forgotten when full.
 
-    __slots__ = ("_new", "_old")
+    Attributes:
+        new, old: the halves.
+    """
+
+    __slots__ = ("new", "old")
 
     def __init__(self) -> None:
-        self._new: set[bytes] = set()
-        self._old: set[bytes] = set()
-
-    def __contains__(self, entry: bytes) -> bool:
-        return entry in self._new or entry in self._old
+        self.new: set[bytes] = set()
+        self.old: set[bytes] = set()
 
     def add(self, entry: bytes) -> None:
         # Two threads may both change the halves; then some are forgotten early, which costs time only.
-        if len(self._new) >= _MOST_REMEMBERED:
-            self._old, self._new = self._new, set()
-        self._new.add(entry)
+        if len(self.new) >= _MOST_REMEMBERED:
+            self.old, self.new = self.new, set()
+        self.new.add(entry)
 
 
 @dataclass(slots=True)
@@ -200,6 +201,7 @@ class _Walk:
         pieces: list[bytes] = []
         kept = start
         known = message.fields
+        clean = self.clean
         for tag, at, payload, after in protobuf.fields(data, start, end):
             wire_type = tag & 7
             if wire_type not in (_LENGTH_DELIMITED, 3):
@@ -207,6 +209,12 @@ class _Walk:
             kind = known.get(tag)
             if kind is _Leaf.KEPT:
                 continue
+            if (
+                kind is _Leaf.ATTRIBUTE
+                and (entry := data[payload:after])
+                and (entry in clean.new or entry in clean.old)
+            ):
+                continue  # as `attribute` would say; most attributes come again, and two calls for each add up
             if kind is None:
                 if self.keep_unknown:
                     continue
@@ -247,6 +255,7 @@ class _Walk:
             self.content.begin_item()
             pieces = self.message(data, start, end, kind)
         except MalformedError:
+            self.content.end_item({})
             self.unreadable += 1
             self.lost += 1
             return b""
@@ -284,8 +293,6 @@ class _Walk:
 
     def attribute(self, raw: bytes, tag: int) -> bytes | None:
         """A KeyValue."""
-        if raw in self.clean:
-            return None
         key, value, is_plain = _read_entry(raw)
         name = key.decode("utf-8", "replace")
         new_name = self.content.key(name)

@@ -44,7 +44,7 @@ from otel_llm.hosts.stages import Stages, holder_deliveries, make_connectors
 from otel_llm.http.server import HttpServer
 from otel_llm.log_records import LogRecords
 from otel_llm.nearest import hint
-from otel_llm.pipeline import Pipeline, Processor, Running, Successor
+from otel_llm.pipeline import Pipeline, Processor, Running, Starting, Successor
 from otel_llm.receivers import Receiver
 from otel_llm.signals import Consumer, ConsumeResult, Payload, Signal
 from otel_llm.telemetry import Metrics
@@ -149,12 +149,18 @@ class _Graph:
         )
 
     def start(self) -> None:
+        problems: list[str] = []
+        for processor in self._processors.values():
+            if isinstance(processor, Starting):
+                with _collecting(problems):
+                    processor.start()
+        if problems:
+            self.stop_processors(0)
+            self.shutdown(0)
+            raise ConfigError(problems)
         self._stages.start()
         for delivery in self.deliveries.values():
             delivery.start()
-        for processor in self._processors.values():
-            if isinstance(processor, Running):
-                processor.start()
 
     def succeed(self, before: _Graph) -> None:
         """Let processors go on where those of an earlier graph stand."""

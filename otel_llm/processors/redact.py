@@ -92,7 +92,7 @@ class Redact:
         config: the settings.
         redactor: as the settings have it.
         context: name, metrics and clock.
-        sink: where changed items are recorded, None for nowhere.
+        sink: where changed items are recorded; by default the audit log of the settings, opened by `start`.
 
     Attributes:
         raw_exporters: those that get what came.
@@ -104,6 +104,7 @@ class Redact:
     def __init__(self, config: Config, redactor: Redactor, context: Context, sink: AuditSink | None = None) -> None:
         self.name = context.name
         self._sink = sink
+        self._audit_config = config.audit
         self._audit_required = config.audit_required
         self._clock: Clock = context.clock
         self._log = LogLimiter(_logger, context.clock.monotonic)
@@ -123,6 +124,15 @@ class Redact:
         self._unreadable = metrics.counter(definitions.OTEL_LLM_REDACTION_ITEMS_UNREADABLE, keys)
         self._unrecorded = metrics.counter(definitions.OTEL_LLM_AUDIT_FAILURES, keys[:1])
         self._unknown = metrics.counter(definitions.OTEL_LLM_REDACTION_FIELDS_UNKNOWN, keys)
+
+    def start(self) -> None:
+        """Open the audit log, if there is to be one.
+
+        Raises:
+            ConfigError: it cannot be opened.
+        """
+        if self._sink is None and self._audit_config is not None:
+            self._sink = open_log(self._audit_config, self._clock, f"processors.{self.name}.audit")
 
     def rewrite(self, payload: Payload) -> Payload:
         """A request without what is to be taken out.
@@ -227,10 +237,7 @@ def create(config: Config, context: Context) -> Redact:
     Raises:
         ConfigError: types, keys, patterns, detectors or the audit log cannot be used; with every problem.
     """
-    path = f"processors.{context.name}"
-    redactor = make_redactor(config, path)
-    sink = None if config.audit is None else open_log(config.audit, context.clock, f"{path}.audit")
-    return Redact(config, redactor, context, sink)
+    return Redact(config, make_redactor(config, f"processors.{context.name}"), context)
 
 
 __all__ = ["Config", "Redact", "create"]

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 import msgspec
 
+from otel_llm.audit.config import read_key
 from otel_llm.errors import ConfigError
 from otel_llm.nearest import hint
 from otel_llm.policy.detectors import (
@@ -47,6 +48,11 @@ def make_redactor(config: Config, path: str) -> Redactor:
     own = _own_detectors(config, path, problems)
     own_types = frozenset(type_ for detector in own for type_ in detector.types)
     operators = _operators(config, path, types | own_types | {CREDENTIAL}, problems)
+    if config.audit is not None:
+        try:
+            read_key(config.audit.key, config.audit.key_file, f"{path}.audit")
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(problems)
     detectors = DetectorSet((*built_in(types), *own), types | own_types, allowed=config.allow)

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from otel_llm.codecs import protobuf
-from otel_llm.codecs.redacting import Rewriting, Rewritten
+from otel_llm.codecs.redacting import Rewriting, Rewritten, _Clean
 from otel_llm.errors import MalformedError
 from otel_llm.operation import AttributeValue
 from otel_llm.signals import Payload, Signal
@@ -243,3 +243,12 @@ def test_any_bytes_of_a_span_come_out_rewritten_or_not_at_all(span: bytes) -> No
     for left in message.resource_spans[0].scope_spans[0].spans:
         assert left.name in (left.name.upper(), "redaction_failed")
         assert all(item.value.string_value == item.value.string_value.upper() for item in left.attributes)
+
+
+def test_25_attributes_without_end_leave_memory_bounded() -> None:
+    """Given unique attributes without end, then few are remembered."""
+    clean = _Clean()
+    for number in range(100_000):
+        clean.add(str(number).encode())
+    assert len(clean.new) + len(clean.old) <= 2 * 16_384
+    assert b"99999" in clean.new

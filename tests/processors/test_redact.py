@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -110,6 +112,7 @@ def test_wrong_settings_are_all_told_at_once(tmp_path: Path) -> None:
         "patterns": [{"type": "A B", "pattern": "x"}, {"type": "C", "pattern": "(x"}],
         "gitleaks": [str(tmp_path / "none.toml")],
         "detectors": [{"name": "own", "function": "nowhere_at_all:find", "types": ["D"]}],
+        "audit": {"path": str(tmp_path / "audit"), "key": "short"},
     }
     with pytest.raises(ConfigError) as caught:
         redact(**options)
@@ -124,6 +127,7 @@ def test_wrong_settings_are_all_told_at_once(tmp_path: Path) -> None:
         "processors.redact.operators.CREDIT_CART: no such type is taken out",
         "processors.redact.key_file: cannot be read: No such file",
         "processors.redact.operator: the operator hash needs a key",
+        "processors.redact.audit: expected a key of at least 16 bytes, got 5",
     ]
     assert len(problems) == len(beginnings)
     for problem, beginning in zip(problems, beginnings, strict=True):
@@ -142,6 +146,36 @@ service:
     told = "raw_exporters: no exporter 'debug/valt' in a pipeline; did you mean 'debug/vault'"
     with pytest.raises(ConfigError, match=told):
         Gateway(settings(text, tmp_path))
+
+
+def test_checking_settings_touches_no_audit_log_and_starting_opens_it(tmp_path: Path) -> None:
+    text = f"""
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
+processors: {{redact: {{audit: {{path: {tmp_path / "audit"}, key: "{KEY}"}}}}}}
+exporters: {{debug: }}
+service:
+  admin: {{endpoint: null}}
+  pipelines: {{traces: {{receivers: [otlp], processors: [redact], exporters: [debug]}}}}
+"""
+    gateway = Gateway(settings(text, tmp_path))
+    assert not (tmp_path / "audit").exists()
+    gateway.start()
+    gateway.shutdown(1)
+    assert (tmp_path / "audit" / "head.json").exists()
+
+
+def test_an_audit_log_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "audit").write_text("a file, where a folder is wanted")
+    text = f"""
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
+processors: {{redact: {{audit: {{path: {tmp_path / "audit"}, key: "{KEY}"}}}}}}
+exporters: {{debug: }}
+service:
+  admin: {{endpoint: null}}
+  pipelines: {{traces: {{receivers: [otlp], processors: [redact], exporters: [debug]}}}}
+"""
+    with pytest.raises(ConfigError, match=r"processors.redact.audit.path: audit log .*: File exists"):
+        Gateway(settings(text, tmp_path)).start()
 
 
 def test_what_is_done_is_counted_by_type() -> None:
@@ -232,3 +266,17 @@ def test_a_span_of_the_sdk_leaves_without_what_was_in_it_wherever_it_stood() -> 
     assert left.resource.attributes["service.name"] == "shop"
     assert (left.context, left.start_time, left.end_time) == (came.context, came.start_time, came.end_time)
     assert redact().rewrite_span(left).to_json() == left.to_json()
+
+
+def test_in_an_app_redaction_needs_neither_protobuf_nor_yaml() -> None:
+    script = """
+import sys
+from otel_llm.clock import SystemClock
+from otel_llm.components import Context
+from otel_llm.processors.redact import Config, create
+from otel_llm.telemetry import Metrics
+create(Config(), Context("redact", Metrics(), SystemClock()))
+print(sorted({"google.protobuf", "yaml", "grpc"} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout == "[]\n"

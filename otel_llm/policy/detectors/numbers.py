@@ -16,7 +16,15 @@ from otel_llm.policy.detectors.checksums import luhn
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.detectors.national_ids import NumberRule
 from otel_llm.policy.detectors.patterns import has_context, in_order, words
-from otel_llm.policy.detectors.phones import CALLING_CUES, PHONE_NUMBER, calling_places, goes_on, may_be_phone, phone_at
+from otel_llm.policy.detectors.phones import (
+    CALLING_CUES,
+    PHONE_NUMBER,
+    calling_places,
+    goes_on,
+    is_inside,
+    may_be_phone,
+    phone_at,
+)
 from otel_llm.policy.findings import Finding
 
 CREDIT_CARD: Final = "CREDIT_CARD"
@@ -24,13 +32,13 @@ CREDIT_CARD: Final = "CREDIT_CARD"
 # Seven digits or more, with at most three separators between two of them, and no part of a word, a UUID or a fraction.
 # The look-behind stands after the first digit: a pattern that begins with a set of characters is searched for faster.
 _RUN: Final = re.compile(
-    r"\d(?<![\w.\-].)(?:[ ()./\-]{0,3}\d){6,40}(?: ?(?:x|ext\.?) ?\d{1,6})?(?!\w|[\-.]\w)", re.ASCII
+    r"\d(?<!\w.)(?<!\d[.\-].)(?<![0-9A-Fa-f]{2}-.)(?:[ ()./\-]{0,3}\d){6,40}(?: ?(?:x|ext\.?) ?\d{1,6})?(?!\w|[\-.]\w)",
+    re.ASCII,
 )
 _CUE: Final = Cue(pattern=r"\d[ ()./\-]{0,3}" * 6 + r"\d")
 _GROUP: Final = re.compile(r"\d+", re.ASCII)
 _SHAPE: Final = str.maketrans("012345678", "999999999")
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
-_JOINS: Final = (".", "-")
 _LEADS: Final = ("+", "(")
 
 # Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
@@ -110,7 +118,7 @@ class Numbers:
         if not calling and text[start - 1 : start] not in _LEADS and text[start:end].isdigit():
             # Bare digits, which most runs are: nothing but their number of digits can make them something.
             rule = self._rule(text, start, end, self._table.get("9" * (end - start), ()))
-            if rule is not None and text[start - 1 : start] not in _JOINS:
+            if rule is not None:
                 yield Finding(rule.type, start, end, self.name, 0.95)
             return
         groups = [match.span() for match in _GROUP.finditer(text, start, end)]
@@ -133,7 +141,7 @@ class Numbers:
     def _beginning_at(self, text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
         start = groups[position][0]
-        if text[start - 1 : start] in _JOINS:
+        if is_inside(text, start):
             return None
         longest: tuple[Finding, int] | None = None
         for after in range(position + 1, len(groups) + 1):

@@ -74,7 +74,7 @@ _MAIL: Final = _Around(
 )
 _MAIL_START: Final = re.compile(r"[^\w]*")
 _FILE_NAMES: Final = frozenset(
-    {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "py", "gz", "tgz", "zip", "whl", "jar", "local"}
+    {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "ts", "css", "gz", "tgz", "whl", "jar"}  # none is a domain
 )
 
 
@@ -107,7 +107,7 @@ _IPV4_CUE: Final = (
     r"(?:\b(?:[1-9]|1[1-9]|[2-9]\d|1[013-8]\d|12[0-689]|19[013-9]|2[01]\d|22[0-3])"
     r"|192\.(?:\d\d?|1[0-57-9]\d|16[0-79]|2\d\d))\.\d{1,3}\.\d{1,3}"
 )
-_VERSION: Final = re.compile(r"(?:version|release|build|firmware|[^/:]/|v|@|==?|\^|~)\W{0,2}$", re.IGNORECASE)
+_VERSION: Final = re.compile(r"(?:version|release|build|firmware|\bv|==|\^|~)\W{0,2}$", re.IGNORECASE)
 _IPV6: Final = _Around(
     re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5)
 )

@@ -96,13 +96,13 @@ def phone_at(
     start = groups[position][0]
     while start and text[start - 1] in "+(":
         start -= 1
-    before = text[start - 1 : start]
-    if before in _BEFORE or before in _JOINS or _DATE.match(text, start):
+    is_called = _is_near(calling, start, groups[position][1])
+    if is_inside(text, start) or _DATE.match(text, start) or (text[start - 1 : start] in _BEFORE and not is_called):
         return None
     speaking = _SPEAKING.match(text, start)
     if speaking is not None and not goes_on(text, speaking.end()) and _has_its_length(speaking.group()):
         return start, speaking.end()
-    if not _is_near(calling, start, groups[position][1]):
+    if not is_called:
         return None
     for after in range(_last_group(groups, position), position, -1):
         end = groups[after - 1][1]
@@ -118,6 +118,15 @@ def _is_near(calling: Sequence[int], start: int, end: int) -> bool:
 
 # What joins groups of one number, and of a fraction or a code: a number neither begins nor ends there.
 _JOINS: Final = (".", "-")
+_IS_HEX: Final = re.compile(r"[0-9A-Fa-f]{2}-")
+
+
+def is_inside(text: str, start: int) -> bool:
+    """Whether the number that begins here is the rest of a fraction, of a UUID, or of a longer number."""
+    before = text[start - 1 : start]
+    if before == ".":
+        return text[start - 2 : start - 1].isdigit()
+    return before == "-" and (text[start - 2 : start - 1].isdigit() or _IS_HEX.match(text, start - 3) is not None)
 
 
 def goes_on(text: str, end: int) -> bool:

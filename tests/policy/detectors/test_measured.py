@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from otel_llm.policy.detectors import DetectorSet, built_in
+from otel_llm.policy.detectors import PERSONAL_TYPES, SECRET_TYPES, DetectorSet, built_in
 from otel_llm.policy.detectors.injection import Injection
+from otel_llm.policy.redaction import Redactor, Tally
 from tests.shared_data import shared_data_path
 
 # Types that a pattern can tell. Names, addresses, dates and ages need a model; a URL is no personal data by itself.
@@ -53,3 +54,20 @@ def test_well_known_jailbreaks_are_signalled_and_benign_trigger_words_are_not() 
     benign = [one["prompt"] for one in json.loads((folder / "piguard_NotInject_one.json").read_text())]
     assert all(detector.find(text) for text in jailbreaks)
     assert sum(bool(detector.find(text)) for text in benign) <= 0.03 * len(benign)
+
+
+def test_24_texts_without_personal_data_stay_as_they_are() -> None:
+    """Given a clean corpus of a thousand prompts (sentences in which nothing of these types is labelled, and benign
+    prompts), then at least 99.5 % of them come out as they went in."""
+    cases = json.loads(shared_data_path("policy/pii/synth_dataset_v2.json").read_text())
+    benign = json.loads(shared_data_path("policy/prompt-injection/piguard_NotInject_one.json").read_text())
+    texts = [
+        case["full_text"]
+        for case in cases
+        if not {span["entity_type"] for span in case["spans"]} & {*TYPES, "US_DRIVER_LICENSE"}
+    ]
+    texts += [one["prompt"] for one in benign]
+    assert len(texts) >= 1000
+    redactor = Redactor(DetectorSet(built_in(PERSONAL_TYPES | SECRET_TYPES)))
+    changed = [text for text in texts if redactor.text(text, "content", Tally()) != text]
+    assert len(changed) <= 0.005 * len(texts)

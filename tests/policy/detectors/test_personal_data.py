@@ -10,7 +10,12 @@ ALL = DetectorSet(built_in(ALL_TYPES))
 
 # One valid number of each type, made up (check digits worked out by hand or taken from the authority's own example).
 FOUND = {
-    "EMAIL_ADDRESS": ["write to jane.doe+tag@mail.example.co.uk, please", "<a_b@example.io>", "jürgen@münchen.de"],
+    "EMAIL_ADDRESS": [
+        "write to jane.doe+tag@mail.example.co.uk, please",
+        "<a_b@example.io>",
+        "jane@empresa.com.py",
+        "jürgen@münchen.de",
+    ],
     "PHONE_NUMBER": [
         "+41 44 668 18 00",
         "call me at 0494 92 82 32",
@@ -19,6 +24,7 @@ FOUND = {
         "tel. 01.84.17.61.18",
         "00 44 20 7946 0958",
         "my mobile is 699 956 915",
+        "phone=0496464670&x=1",
     ],
     "CREDIT_CARD": [
         "4111 1111 1111 1111",
@@ -28,9 +34,17 @@ FOUND = {
         "6011000990139424",
         "30569309025904",
         "card 4111111111111111 12/27 123",
+        "card no.4111 1111 1111 1111",
+        "order-4111111111111111",
     ],
     "IBAN_CODE": ["DE89 3704 0044 0532 0130 00 please", "GB82WEST12345698765432", "fr1420041010050500013m02606"],
-    "IP_ADDRESS": ["from 85.214.132.117", "2a02:8109:9440:1198:bdf2::1 connected"],
+    "IP_ADDRESS": [
+        "from 85.214.132.117",
+        "client_ip=85.214.132.117",
+        "db.example.com/85.214.132.117:5432",
+        "root@85.214.132.117",
+        "2a02:8109:9440:1198:bdf2::1 connected",
+    ],
     "US_SSN": ["536-90-4399", "social security number 536904399"],
     "US_ITIN": ["900-70-1234"],
     "UK_NHS": ["NHS 943 476 5919"],

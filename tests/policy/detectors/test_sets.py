@@ -118,7 +118,8 @@ class Counting:
         return ()
 
 
-def test_a_text_that_comes_again_is_not_looked_at_again_and_few_are_remembered() -> None:
+def test_25_a_text_that_comes_again_is_not_looked_at_again_and_few_are_remembered() -> None:
+    """Given unique texts without end, then memory stays bounded."""
     detector = Counting()
     found = DetectorSet([detector], remembered=10)
     for _ in range(3):
