@@ -27,7 +27,7 @@ class Watch(Pace):
         boundary: what catches the accumulator's failures.
     """
 
-    __slots__ = ("_accumulator", "_boundary", "_call", "add")
+    __slots__ = ("_accumulator", "_boundary", "_call", "add", "hides")
 
     def __init__(self, call: Call, accumulator: Accumulator, boundary: Boundary) -> None:
         super().__init__()
@@ -35,6 +35,7 @@ class Watch(Pace):
         self._accumulator = accumulator
         self._boundary = boundary
         self.add: Callable[[Any], None] | None = accumulator.add
+        self.hides = call.hides_usage_chunk
 
     def broken(self, error: BaseException) -> None:
         """The accumulator failed on a chunk: the rest of the stream is only counted."""
@@ -49,6 +50,11 @@ class Watch(Pace):
         """It is over. Only the first of several ends counts."""
         self.add = None
         self._call.stream_ended(self._accumulator, self, how, error)
+
+
+def is_usage_alone(chunk: Any) -> bool:  # noqa: ANN401 - a chunk of any SDK
+    """Whether a chunk brings usage and nothing else."""
+    return not getattr(chunk, "choices", True) and getattr(chunk, "usage", None) is not None
 
 
 class WatchedIterator:
@@ -93,7 +99,7 @@ class WatchedIterator:
                 raise
             except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
                 watch.broken(error)
-        return chunk
+        return self.__next__() if watch.hides and is_usage_alone(chunk) else chunk
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
         return getattr(self._chunks, name)
@@ -139,7 +145,7 @@ class WatchedAsyncIterator:
                 raise
             except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
                 watch.broken(error)
-        return chunk
+        return await self.__anext__() if watch.hides and is_usage_alone(chunk) else chunk
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
         return getattr(self._chunks, name)
