@@ -23,7 +23,7 @@ from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import CALL, Engine
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
-from otel_llm.instrumentation.raw import watch_raw
+from otel_llm.instrumentation.raw import watch_bytes, watch_raw
 from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
@@ -112,9 +112,8 @@ def _watched(call: Call, stream: Any, boundary: Any) -> Any:  # noqa: ANN401 - t
     chunks = stream._iterator  # noqa: SLF001 - where Stainless's streams keep their parser
     seen = copy.copy(stream)
     is_async = hasattr(chunks, "__anext__")
-    seen._iterator = (  # noqa: SLF001 - as above
-        WatchedAsyncIterator(chunks, watch) if is_async else WatchedIterator(chunks, watch, stream.response.close)
-    )
+    seen._iterator = WatchedAsyncIterator(chunks, watch) if is_async else WatchedIterator(chunks, watch)  # noqa: SLF001 - as above
+    watch.hand_over = functools.partial(watch_bytes, weakref.ref(stream.response), boundary)
     vars(stream).pop("_iterator", None)
     on_close(stream.response, watch, chunks, is_async=is_async)
     return seen
