@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -263,11 +264,11 @@ def openinference() -> tuple[Callable[[], None], Callable[[], None]]:
 def openlit() -> tuple[Callable[[], None], None]:
     import openlit as library
 
-    return lambda: library.init(
-        tracer=trace.get_tracer("openlit"),
-        meter=metrics.get_meter("openlit"),
-        capture_message_content=MODE == "content",
-    ), None
+    # It takes the global providers; prices from a file, for it would fetch them.
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as prices:
+        prices.write("{}")
+    options = {"disable_events": True, "pricing_json": prices.name, "capture_message_content": MODE == "content"}
+    return lambda: library.init(**options), None
 
 
 def none() -> tuple[Callable[[], None], Callable[[], None]]:

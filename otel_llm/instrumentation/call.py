@@ -40,6 +40,7 @@ class Call:
         outlet: where its telemetry goes.
         attributes: those of its span; more at its end.
         body: the request's body, as it is to be sent.
+        hides_usage_chunk: whether a chunk that brings usage and nothing else came for us, not for the app.
         span: its span; None until it has started, and when it could not be.
         context: the context to run the SDK's method in; None without a span.
         started: when it began, by `time.perf_counter`.
@@ -56,6 +57,7 @@ class Call:
         "body",
         "context",
         "endpoint",
+        "hides_usage_chunk",
         "outlet",
         "server",
         "span",
@@ -77,6 +79,7 @@ class Call:
         self._open = [True]  # `pop` is atomic: a finalizer may run within an end, on the same thread
         self.endpoint = endpoint
         self.body = body
+        self.hides_usage_chunk = False
         self.context: Context | None = None
         self.started = time.perf_counter()
 

@@ -5,6 +5,7 @@ A hook calls `begin` before the SDK's own method and tells the Call how it ended
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -204,6 +205,8 @@ class Engine:
         self._emit(call, events.GEN_AI_CLIENT_OPERATION_EXCEPTION, said)
 
     def _emit(self, call: Call, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        if not _HAS_EVENTS:
+            return
         call.outlet.logger.emit(
             LogRecord(
                 timestamp=time.time_ns(),
@@ -221,6 +224,8 @@ def _capture(settings: Settings, redact: Redact | None) -> Capture | None:
     return Capture((redact or placeholder) if settings.capture == "redacted" else None, settings.content_limit_bytes)
 
 
+# Log records had no event name before opentelemetry-api 1.35 or so; without one they are no events.
+_HAS_EVENTS: Final = "event_name" in inspect.signature(LogRecord).parameters
 _EXCEPTION_KEYS: Final = (
     names.GEN_AI_OPERATION_NAME,
     names.GEN_AI_PROVIDER_NAME,

@@ -25,9 +25,14 @@ class Watch(Pace):
         call: the call it answers.
         accumulator: collects its chunks.
         boundary: what catches the accumulator's failures.
+
+    Attributes:
+        add: takes a chunk; None when nothing more is to be known.
+        hides: whether a chunk that brings usage alone is kept from the app.
+        hand_over: lets somebody else watch a stream that was dropped unread; whether somebody does.
     """
 
-    __slots__ = ("_accumulator", "_boundary", "_call", "add")
+    __slots__ = ("_accumulator", "_boundary", "_call", "add", "hand_over", "hides")
 
     def __init__(self, call: Call, accumulator: Accumulator, boundary: Boundary) -> None:
         super().__init__()
@@ -35,6 +40,8 @@ class Watch(Pace):
         self._accumulator = accumulator
         self._boundary = boundary
         self.add: Callable[[Any], None] | None = accumulator.add
+        self.hides = call.hides_usage_chunk
+        self.hand_over: Callable[[Watch], bool] | None = None
 
     def seen(self, chunk: Any) -> None:  # noqa: ANN401 - a chunk of any SDK
         """A chunk came, where no iterator of ours can stand between the SDK and the app."""
@@ -55,14 +62,22 @@ class Watch(Pace):
         self.add = None
         self._boundary.failed(f"{self._call.server.provider}.{self._call.endpoint.name}.chunk", error)
 
-    def closing(self, close: Callable[[], None]) -> None:
-        """Close what nobody reads any more."""
-        self._boundary.run("stream.close", close)
+    def dropped(self) -> None:
+        """The stream is garbage. One that nobody has read may have been given up for another on the same response."""
+        hand_over = self.hand_over
+        self.hand_over = None
+        if self.chunks or hand_over is None or not self._boundary.run("stream.hand_over", hand_over, self):
+            self.end("dropped")
 
     def end(self, how: StreamEnd, error: BaseException | None = None) -> None:
         """It is over. Only the first of several ends counts."""
         self.add = None
         self._call.stream_ended(self._accumulator, self, how, error)
+
+
+def is_usage_alone(chunk: Any) -> bool:  # noqa: ANN401 - a chunk of any SDK
+    """Whether a chunk brings usage and nothing else."""
+    return not getattr(chunk, "choices", True) and getattr(chunk, "usage", None) is not None
 
 
 class WatchedIterator:
@@ -71,14 +86,12 @@ class WatchedIterator:
     Args:
         chunks: the SDK's iterator.
         watch: what is to know of them.
-        close: closes what the chunks are read from, for streams that are dropped.
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_close", "_next", "_watch")
+    __slots__ = ("__weakref__", "_chunks", "_next", "_watch")
 
-    def __init__(self, chunks: Iterator[Any], watch: Watch, close: Callable[[], None] | None = None) -> None:
+    def __init__(self, chunks: Iterator[Any], watch: Watch) -> None:
         self._chunks = chunks
-        self._close = close
         self._next = chunks.__next__
         self._watch = watch
 
@@ -107,15 +120,13 @@ class WatchedIterator:
                 raise
             except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
                 watch.broken(error)
-        return chunk
+        return self.__next__() if watch.hides and is_usage_alone(chunk) else chunk
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
         return getattr(self._chunks, name)
 
     def __del__(self) -> None:
-        self._watch.end("dropped")
-        if self._close is not None:
-            self._watch.closing(self._close)
+        self._watch.dropped()
 
 
 class WatchedAsyncIterator:
@@ -153,10 +164,10 @@ class WatchedAsyncIterator:
                 raise
             except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
                 watch.broken(error)
-        return chunk
+        return await self.__anext__() if watch.hides and is_usage_alone(chunk) else chunk
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
         return getattr(self._chunks, name)
 
     def __del__(self) -> None:
-        self._watch.end("dropped")
+        self._watch.dropped()

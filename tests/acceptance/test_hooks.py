@@ -28,6 +28,7 @@ from tests.instrumentation.recording import Recording
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 ASKED = {"model": "gpt-4o", "messages": QUESTION}
+ANSWER = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
 
 
 @pytest.fixture
