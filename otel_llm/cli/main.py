@@ -24,6 +24,7 @@ from otel_llm.errors import ConfigError
 _COMMANDS: Final = {
     "run": ("otel_llm.cli.run", "take telemetry in, normalise and price it, send it on"),
     "exec": ("otel_llm.cli.exec", "start a program with its GenAI calls instrumented"),
+    "doctor": ("otel_llm.cli.doctor", "send one synthetic call and name what is wrong on its way"),
     "validate": ("otel_llm.cli.validate", "check a configuration and show what it would run"),
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
