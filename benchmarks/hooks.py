@@ -21,8 +21,16 @@ PEERS = {
     "upstream": ["opentelemetry-instrumentation-genai-openai", "opentelemetry-instrumentation-genai-anthropic"],
     "openllmetry": ["opentelemetry-instrumentation-openai", "opentelemetry-instrumentation-anthropic"],
     "openinference": ["openinference-instrumentation-openai", "openinference-instrumentation-anthropic"],
-    "openlit": ["openlit", "openai<3", "anthropic<1"],
+    "openlit": [
+        "openai<3",
+        "anthropic<1",
+        "opentelemetry-instrumentation",
+        "opentelemetry-exporter-otlp",
+        "openai-agents",
+    ],
 }
+# pip finds no set of releases for these and all they ask for; installed without that, they run.
+ALONE = {"openlit": ["openlit==1.45.0", "requests", "schedule", "langdetect", "pyyaml"]}
 CHUNKS = 100
 KILOBYTES = 100
 
@@ -44,7 +52,10 @@ def environment_of(peer: str) -> Path:
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENTS / peer)], check=True)
         packages = ["opentelemetry-sdk", "openai", "anthropic", *PEERS[peer]]
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True, timeout=900)
+        install = [str(python), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, *packages], check=True, timeout=900)
+        if peer in ALONE:
+            subprocess.run([*install, "--no-deps", *ALONE[peer]], check=True, timeout=900)
     return python
 
 

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -34,10 +35,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-try:
-    import httpx2 as httpx
-except ImportError:
-    import httpx
+# The HTTP client that this SDK talks through: openai 3 and anthropic 1 changed to httpx2.
+httpx = getattr(openai._base_client, "httpx2", None) or openai._base_client.httpx
 
 FEW, MANY = 2, 102
 CHAT = {
@@ -265,11 +264,11 @@ def openinference() -> tuple[Callable[[], None], Callable[[], None]]:
 def openlit() -> tuple[Callable[[], None], None]:
     import openlit as library
 
-    return lambda: library.init(
-        tracer=trace.get_tracer("openlit"),
-        meter=metrics.get_meter("openlit"),
-        capture_message_content=MODE == "content",
-    ), None
+    # It takes the global providers; prices from a file, for it would fetch them.
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as prices:
+        prices.write("{}")
+    options = {"disable_events": True, "pricing_json": prices.name, "capture_message_content": MODE == "content"}
+    return lambda: library.init(**options), None
 
 
 def none() -> tuple[Callable[[], None], Callable[[], None]]:

@@ -40,6 +40,7 @@ class Call:
         outlet: where its telemetry goes.
         attributes: those of its span; more at its end.
         body: the request's body, as it is to be sent.
+        hides_usage_chunk: whether a chunk that brings usage and nothing else came for us, not for the app.
         span: its span; None until it has started, and when it could not be.
         context: the context to run the SDK's method in; None without a span.
         started: when it began, by `time.perf_counter`.
@@ -56,6 +57,7 @@ class Call:
         "body",
         "context",
         "endpoint",
+        "hides_usage_chunk",
         "outlet",
         "server",
         "span",
@@ -77,6 +79,7 @@ class Call:
         self._open = [True]  # `pop` is atomic: a finalizer may run within an end, on the same thread
         self.endpoint = endpoint
         self.body = body
+        self.hides_usage_chunk = False
         self.context: Context | None = None
         self.started = time.perf_counter()
 
@@ -178,9 +181,9 @@ class Call:
             found.pop(names.GEN_AI_RESPONSE_FINISH_REASONS, None)
         if not complete:
             found[names.OTEL_LLM_USAGE_COMPLETE] = False
-        if not complete or names.GEN_AI_USAGE_OUTPUT_TOKENS not in found:
-            found.update(run(f"{self._site}.estimate", self._estimate, accumulator, found) or {})
-        else:
+        if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
+            found.update(run(f"{self._site}.estimate", self._estimate, accumulator) or {})
+        elif complete:
             run(f"{self._site}.estimate", self._learn, found, accumulator)
         output = run(f"{self._site}.output", accumulator.output) if self.is_content_captured else None
         # What nobody reads any more took no longer than its last chunk.
@@ -191,22 +194,17 @@ class Call:
             first = pace.first - self.started
             run("metrics", self._engine.record_stream, self, first, between)
 
-    def _estimate(self, accumulator: Accumulator, found: Attributes) -> Attributes:
-        """Counts for a stream whose usage never came, marked as estimates; what the provider said stays."""
-        estimated: Attributes = {}
-        if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
-            tokens = self._engine.calibration.corrected(self._key("input"), self._input_estimate())
-            if not tokens:
-                return {}
-            estimated[names.GEN_AI_USAGE_INPUT_TOKENS] = estimated[names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS] = tokens
-        produced = self._engine.calibration.corrected(self._key("output"), accumulator.output_estimate)
-        known = found.get(names.GEN_AI_USAGE_OUTPUT_TOKENS)
-        if not isinstance(known, int) or known < produced:
-            estimated[names.GEN_AI_USAGE_OUTPUT_TOKENS] = produced
-            estimated[names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS] = produced
-        if estimated:
-            estimated[names.OTEL_LLM_USAGE_SOURCE] = "estimated"
-        return estimated
+    def _estimate(self, accumulator: Accumulator) -> Attributes:
+        """Counts for a stream that reported none, apart from what providers report (decision 3)."""
+        corrected = self._engine.calibration.corrected
+        tokens = corrected(self._key("input"), self._input_estimate())
+        if not tokens:
+            return {}
+        return {
+            names.OTEL_LLM_USAGE_SOURCE: "estimated",
+            names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS: tokens,
+            names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS: corrected(self._key("output"), accumulator.output_estimate),
+        }
 
     def _input_estimate(self) -> int:
         """Input tokens by rule of thumb."""

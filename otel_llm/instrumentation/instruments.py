@@ -120,9 +120,7 @@ class Instruments:
         else:
             self._other.record(seconds, timed)
             return
-        # An estimate is none of the tokens that were billed.
-        if span.get(names.OTEL_LLM_USAGE_SOURCE) != "estimated":
-            self._count(span, series)
+        self._count(span, series)
 
     def _series_of(self, span: Mapping[str, AttributeValue], ambient: Mapping[str, AttributeValue]) -> _Series:
         key = (*map(span.get, _DIMENSIONS), *ambient.items())

@@ -16,6 +16,7 @@ CaptureMode = Literal["none", "redacted", "full"]
 
 _CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
+_DEPTH: Final = "OTEL_LLM_CONTENT"
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 # Mode -> on spans, on events. `true` is what instrumentations before util-genai took.
 _PLACES: Final = {
@@ -65,10 +66,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     if mode not in _PLACES:
         _logger.warning("%s is none of %s; no content is captured", _CAPTURE, ", ".join(filter(None, _PLACES)))
     on_spans, on_events = _PLACES.get(mode, (False, False))
-    depth = environment.get("OTEL_LLM_CONTENT", "full").strip().lower()
-    captured = on_spans or on_events
     return Settings(
-        capture=("redacted" if depth == "redacted" else "none" if depth == "none" else "full") if captured else "none",
+        capture=_depth(environment) if on_spans or on_events else "none",
         content_on_spans=on_spans,
         content_on_events=on_events,
         emit_events=_flag(environment, _EMIT_EVENT, default=on_events),
@@ -78,6 +77,16 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         disabled=frozenset(filter(None, (name.strip() for name in environment.get(_DISABLED, "").split(",")))),
         preferred=_pairs(environment.get("OTEL_LLM_EMITTERS", "")),
     )
+
+
+def _depth(environment: Mapping[str, str]) -> CaptureMode:
+    """How much of captured content is kept; redacted when that is not clear."""
+    value = environment.get(_DEPTH, "").strip().lower() or "full"
+    if value in ("full", "none"):
+        return "full" if value == "full" else "none"
+    if value != "redacted":
+        _logger.warning("%s is none of full, redacted, none; taken as redacted", _DEPTH)
+    return "redacted"
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -28,6 +28,7 @@ from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
 _NOTHING: Final[Mapping[str, object]] = {}
+_RAW: Final = "x-stainless-raw-response"
 _HTTPS: Final = 443
 _HTTP: Final = 80
 
@@ -42,14 +43,15 @@ class StainlessLibrary:
             GenAI operation.
         provider: the provider's name for a client and its host.
         traces_itself: whether a client has spans of its own.
-        inject: the same body with a wish for usage in the stream, for servers known to take it; None to leave it.
+        ask_for_usage: the same body with a wish for usage in the stream, for servers known to take it; None to leave
+            it. Only where the settings say so; the chunk that comes for it is then not for the app.
     """
 
     name: str
     endpoint: Callable[[str, str], Endpoint | None]
     provider: Callable[[Any, str], str]
     traces_itself: Callable[[Any], bool] = lambda _: False
-    inject: Callable[[Server, Endpoint, Body], Body | None] | None = None
+    ask_for_usage: Callable[[Server, Endpoint, Body], Body | None] = lambda *_: None
 
 
 class Exchange:
@@ -213,6 +215,12 @@ class Hook:
         call = self._engine.begin(endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span)
         if call is None:
             return None
+        if call.is_stream and self._engine.settings.inject_usage and not _is_raw(options):
+            asking = self._engine.boundary.run(
+                "ask_for_usage", self._library.ask_for_usage, server, endpoint, call.body
+            )
+            if asking is not None:
+                call.body, call.hides_usage_chunk = asking, True
         changed = call.body is not body
         return Exchange(self._engine, call, _changed(options, call.body) if changed else options)
 
@@ -241,6 +249,12 @@ class Hook:
         server = Server(provider, attributes)
         self._servers[client] = (url, server)
         return server
+
+
+def _is_raw(options: Any) -> bool:  # noqa: ANN401 - the SDK's options
+    """Whether the app reads the answer's bytes itself, where no chunk can be kept back."""
+    headers = options.headers
+    return isinstance(headers, Mapping) and any(name.lower() == _RAW for name in headers)
 
 
 def _retried(response: Any, waited_seconds: float) -> None:  # noqa: ANN401 - the SDK's response, None after a network error

@@ -27,7 +27,7 @@ class Watch(Pace):
         boundary: what catches the accumulator's failures.
     """
 
-    __slots__ = ("_accumulator", "_boundary", "_call", "add")
+    __slots__ = ("_accumulator", "_boundary", "_call", "add", "hides")
 
     def __init__(self, call: Call, accumulator: Accumulator, boundary: Boundary) -> None:
         super().__init__()
@@ -35,6 +35,7 @@ class Watch(Pace):
         self._accumulator = accumulator
         self._boundary = boundary
         self.add: Callable[[Any], None] | None = accumulator.add
+        self.hides = call.hides_usage_chunk
 
     def seen(self, chunk: Any) -> None:  # noqa: ANN401 - a chunk of any SDK
         """A chunk came, where no iterator of ours can stand between the SDK and the app."""
@@ -63,6 +64,11 @@ class Watch(Pace):
         """It is over. Only the first of several ends counts."""
         self.add = None
         self._call.stream_ended(self._accumulator, self, how, error)
+
+
+def is_usage_alone(chunk: Any) -> bool:  # noqa: ANN401 - a chunk of any SDK
+    """Whether a chunk brings usage and nothing else."""
+    return not getattr(chunk, "choices", True) and getattr(chunk, "usage", None) is not None
 
 
 class WatchedIterator:
@@ -107,7 +113,7 @@ class WatchedIterator:
                 raise
             except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
                 watch.broken(error)
-        return chunk
+        return self.__next__() if watch.hides and is_usage_alone(chunk) else chunk
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
         return getattr(self._chunks, name)
@@ -153,7 +159,7 @@ class WatchedAsyncIterator:
                 raise
             except BaseException as error:  # noqa: BLE001 - the boundary, written out: a call more costs too much here
                 watch.broken(error)
-        return chunk
+        return await self.__anext__() if watch.hides and is_usage_alone(chunk) else chunk
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK's iterator has
         return getattr(self._chunks, name)

@@ -211,7 +211,7 @@ class Cost:
         if operation.status_code == _ERROR_STATUS:
             _not_billable(operation, "failed")
             return None
-        estimate = estimate_usage(operation) if self._estimate else None
+        estimate = (estimated_usage(operation) or estimate_usage(operation)) if self._estimate else None
         if estimate is None:
             self._unpriced_because(operation, "no_usage")
             return None
@@ -339,6 +339,13 @@ def read_usage(operation: Operation) -> Usage | None:
         return None
     # Whatever these are, the catalogue checks them.
     return Usage(*cast("tuple[int, ...]", text), **cast("dict[str, int]", rare))
+
+
+def estimated_usage(operation: Operation) -> Usage | None:
+    """The estimate that our hook in the app has made of a stream that reported no usage; None when there is none."""
+    sent = operation.get(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS)
+    received = operation.get(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS)
+    return Usage(sent, received) if type(sent) is int and type(received) is int else None
 
 
 def estimate_usage(operation: Operation) -> Usage | None:

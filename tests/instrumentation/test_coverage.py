@@ -275,3 +275,52 @@ def test_changed_messages_are_what_goes_over_the_wire(recording):
     assert "Ada" not in json.dumps(body)
     assert json.loads(body["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"name": "[PERSON]"}
     assert body["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "[PERSON] lives here"}
+
+
+class Streams:
+    """A server that reports usage when it is asked to."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.content)
+        self.bodies.append(body)
+        base = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
+        delta = {"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}
+        chunks = [{**base, "choices": [delta]}]
+        if body.get("stream_options"):
+            usage = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+            chunks.append({**base, "choices": [], "usage": usage})
+        events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        return httpx2.Response(200, content=events, headers={"content-type": "text/event-stream"})
+
+
+@pytest.mark.parametrize(
+    ("base_url", "setting", "is_asked"),
+    [
+        ("https://api.openai.com/v1", "", False),
+        ("https://api.openai.com/v1", "allowlist", True),
+        ("https://compatible.example/v1", "allowlist", False),
+    ],
+)
+def test_usage_is_asked_for_only_where_it_is_wanted_and_known_and_its_chunk_is_not_the_apps(
+    recording, base_url, setting, is_asked
+):
+    """Acceptance 7."""
+    server = Streams()
+    http_client = httpx2.Client(transport=httpx2.MockTransport(server))
+    with (
+        recording.hooked("openai", environment={"OTEL_LLM_USAGE_INJECTION": setting}),
+        openai.OpenAI(api_key="k", base_url=base_url, http_client=http_client) as client,
+    ):
+        chunks = list(client.chat.completions.create(model="gpt-4o", messages=[], stream=True))
+        theirs = client.chat.completions.create(
+            model="gpt-4o", messages=[], stream=True, stream_options={"include_usage": True}
+        )
+        assert list(theirs)[-1].usage.prompt_tokens == 11
+    assert [chunk.choices[0].delta.content for chunk in chunks] == ["hi"]
+    assert ("stream_options" in server.bodies[0]) == is_asked
+    first, second = recording.spans
+    assert first.attributes.get("gen_ai.usage.input_tokens") == (11 if is_asked else None)
+    assert second.attributes["gen_ai.usage.input_tokens"] == 11

@@ -66,7 +66,7 @@ def test_a_stream_that_is_left_ends_its_one_span_at_once_and_is_neither_ok_nor_e
     assert found["otel_llm.stream.complete"] is False
     assert found["otel_llm.usage.complete"] is False
     assert found["otel_llm.usage.source"] == "estimated"
-    assert abs(found["gen_ai.usage.output_tokens"] - 3) <= 1
+    assert abs(found["otel_llm.usage.estimated.output_tokens"] - 3) <= 1
     [message] = json.loads(found["gen_ai.output.messages"])
     assert message["parts"] == [{"type": "text", "content": "word0 word1 word2"}]
     assert span.end_time <= now
@@ -93,7 +93,7 @@ def test_the_estimate_of_the_input_is_close(hooked, openai_client, provider):
     with openai_client.chat.completions.create(**{**LONG, "messages": [{"role": "user", "content": text}]}) as stream:
         next(stream)
     served = provider.served()[-1]
-    estimate = hooked.attributes()["gen_ai.usage.input_tokens"]
+    estimate = hooked.attributes()["otel_llm.usage.estimated.input_tokens"]
     assert abs(estimate - served.usage.input_tokens) <= 0.05 * served.usage.input_tokens
 
 
@@ -194,7 +194,9 @@ def test_no_usage_is_asked_for_that_the_app_did_not_ask_for(hooked, openai_clien
     assert served.usage_reported is False
     found = hooked.attributes()
     assert found["otel_llm.usage.source"] == "estimated"
-    assert abs(found["gen_ai.usage.output_tokens"] - served.usage.output_tokens) <= 0.1 * served.usage.output_tokens
+    assert "gen_ai.usage.output_tokens" not in found
+    estimate = found["otel_llm.usage.estimated.output_tokens"]
+    assert abs(estimate - served.usage.output_tokens) <= 0.1 * served.usage.output_tokens
     assert hooked.points()["gen_ai.client.inference.usage.output_tokens"][0].value == before[0].value
 
 
@@ -267,13 +269,14 @@ def test_no_hook_keeps_a_response_alive_after_its_span(openai_client):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_ten_thousand_left_and_cancelled_streams_are_a_span_each_and_no_memory(recording, provider, caplog):
     """Acceptance 1, 4, 52."""
     counted = 0
+    short = {**LONG, "extra_headers": {"x-loopback": "text=one two three"}}
 
     async def one(client, number):
-        async for _ in await client.chat.completions.create(**LONG):
+        async for _ in await client.chat.completions.create(**short):
             if number % 2:
                 return
             raise asyncio.CancelledError

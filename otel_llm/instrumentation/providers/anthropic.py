@@ -28,6 +28,7 @@ from otel_llm.instrumentation.provider import (
     whole,
 )
 from otel_llm.instrumentation.replace import replace_texts
+from otel_llm.instrumentation.simple import read_messages
 from otel_llm.instrumentation.stainless import StainlessLibrary, install_stainless
 
 _FIELDS: Final[Sequence[Reading]] = (
@@ -111,9 +112,13 @@ def _identity(answer: Any, found: Attributes) -> None:  # noqa: ANN401 - the SDK
 def message_input(body: Body) -> Content:
     """Messages, system prompt and tools of a request."""
     given = body.get("messages")
-    messages = [_plain_message(one) for one in given] if isinstance(given, list | tuple) else given
-    said = canonical_messages({"system": body.get("system"), "messages": messages})
-    return Content(said.messages, said.system, canonical_tool_definitions(body.get("tools")))
+    messages = read_messages([_plain_message(one) for one in given]) if isinstance(given, list | tuple) else []
+    system = body.get("system")
+    if isinstance(system, str) and system:
+        instructions: Sequence[Mapping[str, object]] = [{"type": "text", "content": system}]
+    else:
+        instructions = canonical_messages({"system": system, "messages": []}).system if system else ()
+    return Content(messages, instructions, canonical_tool_definitions(body.get("tools")))
 
 
 def _plain_message(message: object) -> object:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from otel_llm._generated.attributes import SERVER_ADDRESS
 from otel_llm.dialects.providers import provider as provider_of
 from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
-from otel_llm.instrumentation.provider import Endpoint
+from otel_llm.instrumentation.provider import Body, Endpoint, Server
 from otel_llm.instrumentation.providers import openai_other as other
 from otel_llm.instrumentation.providers.openai_chat import CHAT, COMPLETION
 from otel_llm.instrumentation.providers.openai_responses import COMPACT, DECISIONS, FETCH, RESPONSES
@@ -65,8 +66,22 @@ def provider(client: Any, host: str) -> str:  # noqa: ANN401 - the SDK's client
     return provider_of(None, host, None) or "openai"
 
 
+# Whoever else speaks OpenAI's language may answer 400 to a field that it does not know.
+_TAKES_STREAM_OPTIONS: Final = frozenset({"api.openai.com"})
+
+
+def ask_for_usage(server: Server, asked: Endpoint, body: Body) -> Body | None:
+    """A streamed chat's body with a wish for usage, where the app has not said what it wants."""
+    takes = server.attributes.get(SERVER_ADDRESS) in _TAKES_STREAM_OPTIONS or server.provider == "azure.ai.openai"
+    if not takes or asked not in (CHAT, COMPLETION) or body.get("stream_options") is not None:
+        return None
+    return {**body, "stream_options": {"include_usage": True}}
+
+
 LIBRARY: Final = Library(
-    install_stainless(StainlessLibrary(name="openai", endpoint=endpoint, provider=provider)),
+    install_stainless(
+        StainlessLibrary(name="openai", endpoint=endpoint, provider=provider, ask_for_usage=ask_for_usage)
+    ),
     foreign=lambda base: wrapped_by(
         (base, "SyncAPIClient.request"),
         ("openai.resources.chat.completions", "Completions.create"),

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import (
+    Conversation,
     canonical_finish_reason,
     canonical_messages,
-    canonical_tool_definitions,
     lift_system,
 )
 from otel_llm.instrumentation.provider import (
@@ -31,6 +31,7 @@ from otel_llm.instrumentation.provider import (
 )
 from otel_llm.instrumentation.providers.openai_usage import read_identity, read_usage
 from otel_llm.instrumentation.replace import replace_texts
+from otel_llm.instrumentation.simple import read_messages, read_tools
 
 _CHAT: Final[Sequence[Reading]] = (
     ("model", names.GEN_AI_REQUEST_MODEL, text),
@@ -94,18 +95,15 @@ def chat_response(answer: Any) -> Attributes:  # noqa: ANN401 - the SDK's model
 
 def chat_input(body: Body) -> Content:
     """Messages and tools of a chat request."""
-    said = lift_system(canonical_messages(_listed(body.get("messages"))))
-    return Content(said.messages, said.system, canonical_tool_definitions(body.get("tools") or body.get("functions")))
+    given = body.get("messages")
+    messages = read_messages(given) if isinstance(given, list | tuple) else []
+    said = lift_system(Conversation(messages, [], []))
+    return Content(said.messages, said.system, read_tools(body.get("tools") or body.get("functions")))
 
 
 def chat_output(answer: Any) -> Content:  # noqa: ANN401 - the SDK's model
     """One message for each choice."""
     return Content(canonical_messages(plain(answer), "assistant").messages)
-
-
-def _listed(value: object) -> object:
-    """Messages as plain data: apps also pass the SDK's models of earlier answers among them."""
-    return [plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 class ChatChunks:
