@@ -40,7 +40,7 @@ def default_pipeline(metrics: Metrics | None = None, clock: Clock | None = None)
 
 
 class Ambient(SpanProcessor):
-    """Puts what `otel_llm.context` says onto every span of an app, whoever makes it; before the app's other processors."""
+    """Puts what `otel_llm.context` says onto every span of an app, whoever makes it. Add it before other processors."""
 
     def on_start(self, span: Span, parent_context: OtelContext | None = None) -> None:
         """A span has started."""
