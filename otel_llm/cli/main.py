@@ -24,6 +24,7 @@ from otel_llm.errors import ConfigError
 _COMMANDS: Final = {
     "run": ("otel_llm.cli.run", "take telemetry in, normalise and price it, send it on"),
     "exec": ("otel_llm.cli.exec", "start a program with its GenAI calls instrumented"),
+    "doctor": ("otel_llm.cli.doctor", "send one synthetic call and name what is wrong on its way"),
     "validate": ("otel_llm.cli.validate", "check a configuration and show what it would run"),
     "status": ("otel_llm.cli.status", "show what a running gateway takes in, sends, holds and drops"),
     "queue": ("otel_llm.cli.queue", "look into queues on disk, and at what destinations refused"),

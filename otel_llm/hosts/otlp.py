@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace.export import SpanExporter
 
-_PACKAGES: Final = {
+PACKAGES: Final = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http",
     "grpc": "opentelemetry.exporter.otlp.proto.grpc",
 }
@@ -32,9 +32,9 @@ def _exporter_class(signal: str, module: str, name: str) -> Any:  # noqa: ANN401
         ConfigError: the protocol is unknown, or its package is not installed.
     """
     protocol = protocol_of(signal, os.environ)
-    package = _PACKAGES.get(protocol)
+    package = PACKAGES.get(protocol)
     if package is None:
-        raise ConfigError([f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is none of {', '.join(_PACKAGES)}"])
+        raise ConfigError([f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is none of {', '.join(PACKAGES)}"])
     try:
         return getattr(importlib.import_module(f"{package}.{module}"), name)
     except ImportError:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
-from otel_llm.hosts.sdk import Enriching
+from otel_llm.hosts.sdk import Ambient, Enriching
 from otel_llm.hosts.termination import flush_at_sigterm
 from otel_llm.instrumentation.outlet import Outlet
 
@@ -36,6 +36,7 @@ class PrivateProviders:
     def __init__(self) -> None:
         resource = Resource.create()
         self._tracers = TracerProvider(resource=resource)
+        self._tracers.add_span_processor(Ambient())
         self._tracers.add_span_processor(BatchSpanProcessor(Enriching(otlp.span_exporter())))
         reader = PeriodicExportingMetricReader(otlp.metric_exporter())
         self._meters = MeterProvider([reader], resource=resource)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.context import Context as OtelContext
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context, find_type
+from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline, Processor
@@ -35,6 +37,14 @@ def default_pipeline(metrics: Metrics | None = None, clock: Clock | None = None)
         kind = find_type("processor", name)
         processors.append(kind.create(kind.config(), Context(name, metrics, clock)))  # type: ignore[arg-type] # the kind says what comes back
     return Pipeline(processors, metrics, clock)
+
+
+class Ambient(SpanProcessor):
+    """Puts what `otel_llm.context` says onto every span of an app, whoever makes it. Add it before other processors."""
+
+    def on_start(self, span: Span, parent_context: OtelContext | None = None) -> None:
+        """A span has started."""
+        span.set_attributes(ambient.attributes(parent_context))
 
 
 class Enriching(SpanExporter):

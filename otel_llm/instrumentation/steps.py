@@ -21,6 +21,7 @@ from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import canonical_documents, canonical_messages, text_messages
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.call import error_type, is_cancellation
+from otel_llm.instrumentation.documents import documents_of
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.outlet import Outlet, Outlets
 from otel_llm.instrumentation.settings import settings_from
@@ -113,7 +114,7 @@ class Step:
             )
             value = messages or text_messages(str(value), role)
         elif key == names.GEN_AI_RETRIEVAL_DOCUMENTS:
-            value = canonical_documents(value)
+            value = canonical_documents(documents_of(value))
         elif key == names.GEN_AI_RETRIEVAL_QUERY_TEXT:
             text = str(value)
             self._set({key: capture.redact(text) if capture.redact is not None else text[: capture.limit_bytes]})

@@ -8,15 +8,18 @@ import logging
 import multiprocessing
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 import otel_llm
+from otel_llm.hosts.sdk import Ambient
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.steps import STEPS
-from tests.instrumentation.recording import CONTENT
+from tests.instrumentation.recording import CONTENT, Recording
 
 EVERYTHING = {
     "session": "s-1",
@@ -127,7 +130,7 @@ def test_functions_of_every_kind_are_decorated_and_return_what_they_returned(ste
         seen.append(within)
         assert not trace.get_current_span().get_span_context().is_valid
     assert asyncio.run(collect()) == [1]
-    add_, plan_, stream_, astream_ = steps.spans
+    stream_ = steps.spans[2]
     names = ["execute_tool add", "invoke_agent planner", "invoke_workflow stream", "invoke_workflow astream"]
     assert [span.name for span in steps.spans] == names
     assert seen == [stream_.context.span_id] * 2
@@ -196,6 +199,7 @@ def test_arguments_results_and_documents_are_captured_when_asked_for(captured):
 
     @otel_llm.retrieval("handbook")
     def find(query: str):
+        assert query
         return [{"id": "d1", "score": 0.9, "text": "Paris"}]
 
     search("capital", limit=1)
@@ -209,6 +213,61 @@ def test_arguments_results_and_documents_are_captured_when_asked_for(captured):
     assert json.loads(retrieval["gen_ai.retrieval.documents"]) == [{"id": "d1", "score": 0.9, "content": "Paris"}]
     [said] = json.loads(agent["gen_ai.input.messages"])
     assert said == {"role": "user", "parts": [{"type": "text", "content": "Hi"}]}
+
+
+class Row(NamedTuple):
+    id: str
+    content: str
+    distance: float
+
+
+class Document:
+    def __init__(self, content: str, **metadata: object) -> None:
+        self.id = "d1"
+        self.page_content = content
+        self.metadata = metadata
+
+
+NODE = SimpleNamespace(node=SimpleNamespace(node_id="d1", text="Paris", metadata={"page": 3}), score=0.9)
+PARIS = {"id": "d1", "content": "Paris"}
+RETURNED = {
+    "chroma query": (
+        {
+            "ids": [["d1"]],
+            "documents": [["Paris"]],
+            "distances": [[0.2]],
+            "metadatas": [[{"page": 3}]],
+            "embeddings": None,
+        },
+        {**PARIS, "metadata": {"page": 3, "distance": 0.2}},
+    ),
+    "chroma get": ({"ids": ["d1"], "documents": ["Paris"], "metadatas": None}, PARIS),
+    "chroma without texts": ({"ids": [["d1"]], "documents": None, "distances": [[0.2]]}, None),
+    "qdrant points": (
+        SimpleNamespace(points=[SimpleNamespace(id=1, score=0.9, payload={"text": "Paris", "page": 3})]),
+        {"id": "1", "score": 0.9, "content": "Paris", "metadata": {"text": "Paris", "page": 3}},
+    ),
+    "langchain": ([Document("Paris", page=3)], {**PARIS, "metadata": {"page": 3}}),
+    "langchain with score": ([(Document("Paris"), 0.9)], {**PARIS, "score": 0.9}),
+    "llama index": ([NODE], {**PARIS, "score": 0.9, "metadata": {"page": 3}}),
+    "pgvector rows": ([("d1", "Paris", 0.2)], PARIS),
+    "pgvector named rows": ([Row("d1", "Paris", 0.2)], {**PARIS, "metadata": {"distance": 0.2}}),
+    "pgvector mappings": ([{**PARIS, "embedding": [0.1, 0.2], "score": 0.9}], {**PARIS, "score": 0.9}),
+}
+
+
+@pytest.mark.parametrize("database", RETURNED)
+def test_documents_of_every_database_are_read(captured, database):
+    returned, expected = RETURNED[database]
+    assert otel_llm.retrieval("kb")(lambda query: returned if query else None)("capital") is returned
+    [document] = json.loads(captured.attributes()["gen_ai.retrieval.documents"])
+    assert document == (expected or {"id": "d1", "metadata": {"distance": 0.2}})
+
+
+def test_a_retrieval_that_returns_nothing_that_is_known_is_no_failure(captured):
+    for returned in (None, 3, "text", [], [None], {}):
+        otel_llm.retrieval("kb")(lambda query, returned=returned: returned if query else None)("capital")
+    assert len(captured.spans) == 6
 
 
 def test_redacted_content_keeps_nothing_of_a_tools_arguments(recording):
@@ -249,6 +308,14 @@ def test_context_reaches_every_span_and_metric_below(recording, openai_client):
     assert point.attributes["otel_llm.tenant.id"] == "acme"
     assert point.attributes["gen_ai.prompt.version"] == "3"
     assert not {"session.id", "user.id"} & point.attributes.keys()
+
+
+def test_context_reaches_the_spans_of_others_through_the_span_processor():
+    """Acceptance 54."""
+    recording = Recording(processors=[Ambient()])
+    with otel_llm.context(**EVERYTHING):
+        recording.tracers.get_tracer("theirs").start_span("chat").end()
+    assert recording.attributes() == SAID
 
 
 def test_inner_context_wins_within_its_block_and_nowhere_else():

@@ -16,7 +16,7 @@ class Answer:
     """What a path is answered with.
 
     Attributes:
-        body: an object or a list, as JSON; bytes as they are.
+        body: an object or a list, as JSON; bytes as they are; a function makes it anew for each request.
         chunks: pieces of a stream, sent one by one.
         kind: the content type.
         status: the HTTP status.
@@ -125,7 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self._send_chunks(answer)
             return
-        body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        found = answer.body() if callable(answer.body) else answer.body
+        body = found if isinstance(found, bytes) else json.dumps(found).encode()
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 
 import pytest
 
+from tests.instrumentation.recording import CONTENT
 from tests.sdks.answers import Answer, events
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -69,6 +71,18 @@ def test_a_stream_has_its_last_chunks_usage(sdk, recording, server, last):
     assert found["gen_ai.usage.output_tokens"] == 7
     assert found["gen_ai.response.model"] == "m-2"
     assert found["otel_llm.stream.complete"] is True
+
+
+def test_streamed_content_is_joined(recording, server):
+    for name, (sync, *_) in SDKS.items():
+        module = pytest.importorskip(name, reason=f"{name} is not installed; see tests/sdks/README.md")
+        server.answers["/chat/completions"] = events(chunk("Par"), chunk("is"), chunk(finish="stop"), done=True)
+        with recording.hooked(name, environment=CONTENT):
+            client = getattr(module, sync)(base_url=server.url, api_key="any")
+            list(client.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+    for span in recording.spans:
+        [message] = json.loads(span.attributes["gen_ai.output.messages"])
+        assert message["parts"] == [{"type": "text", "content": "Paris"}]
 
 
 def test_an_error_is_the_sdks_own(sdk, recording, server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -10,6 +11,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # importing it fetches pric
 litellm = pytest.importorskip("litellm", reason="litellm is not installed; see tests/sdks/README.md")
 from litellm import completion as imported_before_the_hook  # noqa: E402
 
+from tests.instrumentation.recording import CONTENT  # noqa: E402
 from tests.sdks.answers import Answer, events, named_events  # noqa: E402
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -130,6 +132,14 @@ def test_a_provider_that_litellm_calls_itself_is_named(hooked, server):
     assert found["gen_ai.request.model"] == "claude-3-5-sonnet-20241022"
     assert found["gen_ai.usage.input_tokens"] == 107
     assert found["gen_ai.usage.cache_read.input_tokens"] == 100
+
+
+def test_streamed_content_is_joined(recording, server, asked):
+    server.answers["/chat/completions"] = events(chunk("Par"), chunk("is"), chunk(finish="stop"), done=True)
+    with recording.hooked("litellm", environment=CONTENT):
+        list(litellm.completion(**asked, stream=True))
+    [message] = json.loads(recording.attributes()["gen_ai.output.messages"])
+    assert message["parts"] == [{"type": "text", "content": "Paris"}]
 
 
 def test_embeddings_are_seen(hooked, server):

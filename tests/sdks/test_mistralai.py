@@ -108,7 +108,7 @@ def test_a_stream_left_in_its_with_block_ends_there(hooked, client, server):
             next(stream)
     found = hooked.attributes()
     assert found["otel_llm.stream.complete"] is False
-    assert found["gen_ai.usage.output_tokens"] == 3
+    assert found["otel_llm.usage.estimated.output_tokens"] == 3
     assert found["otel_llm.usage.source"] == "estimated"
 
 

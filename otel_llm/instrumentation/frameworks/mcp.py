@@ -1,7 +1,7 @@
 """MCP, client and server. From 2.0 on the SDK makes spans of both and carries trace context in `_meta`; before, we do.
 
 What holds for the caller (`otel_llm.context`) goes along in `_meta` only when OTEL_LLM_MCP_CONTEXT says that the
-servers are one's own, for an MCP server may be anybody's; then no more than the keys of `ambient` go, in either version.
+servers are one's own, for an MCP server may be anybody's; then the keys of `ambient` go, and no others.
 Source: semconv mcp.client, mcp.server; MCP specification, `_meta`.
 """
 

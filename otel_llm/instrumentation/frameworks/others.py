@@ -1,6 +1,6 @@
 """Instrumentations of others, found by entry point and switched on: one for each framework, the best that is installed.
 
-Frameworks change with every release, and upstream follows them; what it emits is read as any other convention. The model
+Frameworks change with every release, and upstream follows them; what it emits is read as any other convention. Model
 calls below are reported by it and by our hooks; which of the two is billed is decided by the cost processor.
 """
 

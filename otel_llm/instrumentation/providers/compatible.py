@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from otel_llm.instrumentation.provider import Endpoint
+from otel_llm.instrumentation.provider import Endpoint, View, plain
 from otel_llm.instrumentation.providers import openai_other as other
 from otel_llm.instrumentation.providers.openai import endpoint as openai_endpoint
 from otel_llm.instrumentation.providers.openai_chat import CHAT as OPENAI_CHAT
@@ -14,16 +14,20 @@ from otel_llm.instrumentation.providers.openai_chat import ChatChunks
 
 
 class CompatibleChunks(ChatChunks):
-    """Chunks whose usage may be missing as a field, or stand elsewhere: Groq's in `x_groq`."""
+    """Chunks that may lack fields of OpenAI's: usage (Groq's stands in `x_groq`), and what captured content needs."""
 
     __slots__ = ()
 
     def add(self, chunk: Any) -> None:  # noqa: ANN401 - the SDK's model
         """Take a chunk."""
+        if self._captured and type(chunk) is not View:
+            said = plain(chunk)
+            if isinstance(said, dict):
+                chunk = View(said)
         if getattr(chunk, "usage", None) is None:
-            theirs = getattr(chunk, "x_groq", None)
-            if theirs is not None and getattr(theirs, "usage", None) is not None:
-                self._usage = theirs.usage
+            theirs = getattr(getattr(chunk, "x_groq", None), "usage", None)
+            if theirs is not None:
+                self._usage = theirs
             chunk = _WithoutUsage(chunk)
         super().add(chunk)
 

@@ -16,9 +16,9 @@ from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, by_attribute, install_methods
 from otel_llm.instrumentation.patches import Patches
-from otel_llm.instrumentation.provider import Attributes, Body, Content, Endpoint
+from otel_llm.instrumentation.provider import Attributes, Body, Content, Endpoint, View, plain
 from otel_llm.instrumentation.providers import compatible
-from otel_llm.instrumentation.providers.openai_chat import ChatChunks, chat_input, chat_output, chat_response
+from otel_llm.instrumentation.providers.openai_chat import chat_input, chat_output, chat_response
 from otel_llm.instrumentation.providers.openai_chat import chat_request as openai_request
 from otel_llm.instrumentation.providers.servers import server_of
 from otel_llm.instrumentation.replace import replace_texts
@@ -38,50 +38,25 @@ def _fill_input(body: Body) -> Content:
     return Content([{"role": "user", "parts": parts}] if parts else ())
 
 
-class Chunks(ChatChunks):
+class Chunks(compatible.CompatibleChunks):
     """Events of a stream: each has its chunk in `data`."""
 
     __slots__ = ()
 
     def add(self, event: Any) -> None:  # noqa: ANN401 - the SDK's model
         """Take an event."""
-        super().add(_Chunk(event.data) if self._captured else event.data)
+        super().add(_with_texts(plain(event.data)) if self._captured else event.data)
 
 
-class _Chunk:
-    """A chunk whose fields may be the SDK's sentinel for what was not sent."""
-
-    __slots__ = ("_chunk", "choices", "usage")
-
-    def __init__(self, chunk: Any) -> None:  # noqa: ANN401 - the SDK's model
-        self._chunk = chunk
-        self.usage = chunk.usage
-        self.choices = [_Choice(choice) for choice in chunk.choices]
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the chunk has
-        return getattr(self._chunk, name)
-
-
-class _Choice:
-    __slots__ = ("delta", "finish_reason", "index")
-
-    def __init__(self, choice: Any) -> None:  # noqa: ANN401 - the SDK's model
-        self.index = choice.index
-        reason = choice.finish_reason
-        self.finish_reason = reason if isinstance(reason, str) else None
-        self.delta = _Delta(choice.delta)
-
-
-class _Delta:
-    __slots__ = ("content", "tool_calls")
-
-    def __init__(self, delta: Any) -> None:  # noqa: ANN401 - the SDK's model
-        content = delta.content
-        if isinstance(content, list):  # reasoning models send lists of parts
-            content = "".join(str(getattr(part, "text", "")) for part in content)
-        self.content = content if isinstance(content, str) else None
-        calls = delta.tool_calls
-        self.tool_calls = calls if isinstance(calls, list) else None
+def _with_texts(chunk: Any) -> View:  # noqa: ANN401 - JSON
+    """A chunk whose choices have texts, where reasoning models send lists of parts."""
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        parts = delta.get("content")
+        if isinstance(parts, list):
+            texts = [part.get("text") for part in parts if isinstance(part, dict)]
+            choice["delta"] = {**delta, "content": "".join(one for one in texts if isinstance(one, str))}
+    return View(chunk)
 
 
 CHAT: Final = Endpoint(
