@@ -713,9 +713,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
         OTEL_LLM_EVALUATION_TARGET: frozenset({"known", "unknown", "unchecked"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
-        OTEL_LLM_FEEDBACK_OUTCOME: frozenset(
-            {"accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"}
-        ),
+        OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "resolved", "invalid", "refused"}),
         OTEL_LLM_INSTRUMENTATION_STATUS: frozenset(
             {"instrumented", "native", "other", "waiting", "missing", "disabled", "not_installed", "removed"}
         ),
@@ -1212,7 +1210,7 @@ class OtelLlmExportOutcomeValues:
     TOO_LARGE: Final = "too_large"
 
 
-OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "resolved", "invalid", "refused", "unauthorized"]
+OtelLlmFeedbackOutcome: TypeAlias = Literal["accepted", "duplicate", "resolved", "invalid", "refused"]
 
 
 class OtelLlmFeedbackOutcomeValues:
@@ -1223,7 +1221,6 @@ class OtelLlmFeedbackOutcomeValues:
     RESOLVED: Final = "resolved"
     INVALID: Final = "invalid"
     REFUSED: Final = "refused"
-    UNAUTHORIZED: Final = "unauthorized"
 
 
 OtelLlmInstrumentationStatus: TypeAlias = Literal[

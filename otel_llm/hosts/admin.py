@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -11,11 +10,12 @@ import msgspec
 from otel_llm.codecs.metrics import prometheus_text
 from otel_llm.config.service import AdminConfig
 from otel_llm.delivery.status import HostStatus
-from otel_llm.http.message import HttpError, Request, Response, Route, admit_anybody
+from otel_llm.http.message import Request, Response, Route
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
-from otel_llm.receivers.auth import AuthConfig, Authenticator
+from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import given, parse_endpoint, server_context
+from otel_llm.receivers.gatekeeper import Gatekeeper, http_admission
 from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.telemetry import Metrics
 
@@ -48,7 +48,8 @@ def admin_server(
     """
     address = parse_endpoint(config.endpoint or "", f"{_SETTING}.endpoint")
     tls = given(config.tls)
-    admit = _admission(config)
+    keys = AuthConfig(keys=config.keys) if config.keys else None
+    admit = http_admission(Gatekeeper(keys, _SETTING))
 
     def healthz(request: Request) -> Response:  # noqa: ARG001 - a handler's signature
         return Response(200, b"ok\n", _TEXT)
@@ -80,17 +81,3 @@ def admin_server(
         name="otel-llm-admin",
     )
     return HttpServer(routes, settings)
-
-
-def _admission(config: AdminConfig) -> Callable[[Mapping[str, str]], str]:
-    if not config.keys:
-        return admit_anybody
-    keys = Authenticator(AuthConfig(keys=config.keys), _SETTING, time.monotonic)
-
-    def admit(headers: Mapping[str, str]) -> str:
-        if keys.find(headers.get("authorization")) is None:
-            challenge = (("www-authenticate", keys.challenge),)
-            raise HttpError(401, "unauthorized", "the authorization field holds no key that is known here", challenge)
-        return ""
-
-    return admit

@@ -12,7 +12,6 @@ result twice is passed on once.
 
 from __future__ import annotations
 
-import hmac
 import math
 import sqlite3
 import threading
@@ -36,9 +35,12 @@ from otel_llm.ledger.row import Row
 from otel_llm.ledger.store import Ledger
 from otel_llm.quality.results import Evaluation, Target
 from otel_llm.receivers.accounts import Accounts
+from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, parse_endpoint, server_context
 from otel_llm.receivers.feedback_body import read_piece
 from otel_llm.receivers.feedback_pending import Pending
+from otel_llm.receivers.gatekeeper import Gatekeeper, http_admission
+from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import Consumer, Signal
 
 SIGNALS: Final[frozenset[Signal]] = frozenset({"logs"})
@@ -59,8 +61,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tls: TlsConfig | None = None
     """Certificate and key for HTTPS. Plain HTTP without it."""
 
-    token: str | None = None
-    """What senders have to give as `authorization: Bearer <token>`. Without it, whoever reaches the port can send."""
+    auth: AuthConfig | None = None
+    """Who may send. Without it, whoever reaches the port."""
 
     ledger: str | None = None
     """Path of the ledger to look operations up in that feedback is about: the file of the `ledger` exporter.
@@ -106,6 +108,7 @@ class FeedbackReceiver:
         self._ledger = ledger
         self._setting = f"receivers.{context.name}"
         self._address = parse_endpoint(config.endpoint, f"{self._setting}.endpoint")
+        self._gatekeeper = Gatekeeper(config.auth, f"{self._setting}.auth")
         self._accounts = Accounts(context.metrics, context.name)
         self._name = context.name
         self._clock = context.clock
@@ -133,17 +136,23 @@ class FeedbackReceiver:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
         tls = self._config.tls
+        renewal = None if tls is None else TlsRenewal(tls, f"{self._setting}.tls")
         settings = Settings(
             host=self._address.host,
             port=self._address.port,
             tls=None if tls is None else server_context(tls, f"{self._setting}.tls"),
+            renewed_tls=None if renewal is None else renewal.context,
             worker_threads=1,
             limits=Limits(body_bytes=self._config.max_request_body_size, connections=256),
             name="feedback",
         )
         # On the worker thread: the ledger is a disk.
         self._consumer = consumer
-        route = Route(lambda request: self._answer(request, consumer), inline=lambda request: False)  # noqa: ARG005
+        route = Route(
+            lambda request: self._answer(request, consumer),
+            lambda request: False,  # noqa: ARG005 - a handler's signature
+            http_admission(self._gatekeeper),
+        )
         server = HttpServer({("POST", _PATH): route}, settings, self)
         try:
             server.start()
@@ -172,9 +181,6 @@ class FeedbackReceiver:
         self._accounts.refused("logs", reason, message)
 
     def _answer(self, request: Request, consumer: Consumer) -> Response:
-        if not self._is_authorized(request):
-            self._count(1, "unauthorized")
-            return _problem(401, "expected authorization: Bearer <token>", ("www-authenticate", "Bearer"))
         try:
             given = msgspec.json.decode(request.body)
             items = given if isinstance(given, list) else [given]
@@ -191,20 +197,17 @@ class FeedbackReceiver:
             return _problem(429, "too much feedback at once", ("retry-after", "1"))
         now = self._clock.unix_nano()
         pieces = [self._resolved(replace(cast("Evaluation", one), time_unix_nano=now)) for one in found]
-        return self._take(pieces, consumer)
+        return self._take(pieces, request.account, consumer)
 
-    def _is_authorized(self, request: Request) -> bool:
-        token = self._config.token
-        if token is None:
-            return True
-        given = request.headers.get("authorization", "")
-        return hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode())
+    def _pass_on(self, pieces: Sequence[_Piece], tenant: str, consumer: Consumer) -> None:
+        body = encode_evaluations((one.evaluation, one.service) for one in pieces)
+        consumer.consume("logs", self._gatekeeper.take(tenant, body, len(body)))
 
-    def _take(self, pieces: Sequence[_Piece], consumer: Consumer) -> Response:
+    def _take(self, pieces: Sequence[_Piece], tenant: str, consumer: Consumer) -> Response:
         fresh = [piece for piece in pieces if not self._known.has(piece.evaluation)]
         if fresh:
             try:
-                consumer.consume("logs", encode_evaluations((one.evaluation, one.service) for one in fresh))
+                self._pass_on(fresh, tenant, consumer)
             except RefusedError as error:
                 self._count(len(pieces), "refused")
                 return _problem(429, str(error), ("retry-after", str(math.ceil(error.retry_after_seconds))))
@@ -212,7 +215,7 @@ class FeedbackReceiver:
         for piece in pieces:
             is_fresh = self._known.add(piece.evaluation)
             if is_fresh and piece.target == "unknown" and not piece.evaluation.target.span_id:
-                self.pending.add(piece.evaluation)
+                self.pending.add(piece.evaluation, tenant)
             outcome: names.OtelLlmFeedbackOutcome = "accepted" if is_fresh else "duplicate"
             self._count(1, outcome, piece.target)
             answers.append({"id": piece.evaluation.id, "outcome": outcome, "target": piece.target})
@@ -234,13 +237,13 @@ class FeedbackReceiver:
         target = Target(row.trace_id, row.span_id, row.response_id or evaluation.target.response_id)
         return _Piece(replace(evaluation, target=target), "known", row.service or "")
 
-    def _resolve_late(self, evaluation: Evaluation) -> bool:
+    def _resolve_late(self, evaluation: Evaluation, tenant: str) -> bool:
         """Pass on again what came before its operation; whether it is settled."""
         piece = self._resolved(evaluation)
         if piece.target != "known" or self._consumer is None:
             return False
         try:
-            self._consumer.consume("logs", encode_evaluations([(piece.evaluation, piece.service)]))
+            self._pass_on([piece], tenant, self._consumer)
         except RefusedError:  # no room now: it is tried again
             return False
         self._known.add(piece.evaluation)

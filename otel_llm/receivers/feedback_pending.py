@@ -24,27 +24,27 @@ class Pending:
     Args:
         seconds: how long to look for a target.
         clock: for that.
-        retry: tries to pass one on in its context; whether it is settled. Called on the thread.
+        retry: tries to pass one of a tenant on in its context; whether it is settled. Called on the thread.
     """
 
-    def __init__(self, seconds: float, clock: Clock, retry: Callable[[Evaluation], bool]) -> None:
+    def __init__(self, seconds: float, clock: Clock, retry: Callable[[Evaluation, str], bool]) -> None:
         self._seconds = seconds
         self._clock = clock
         self._retry = retry
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, tuple[float, Evaluation]] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[float, Evaluation, str]] = OrderedDict()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, evaluation: Evaluation) -> None:
-        """Look for its target from now on; a later one of the same id takes its place."""
+    def add(self, evaluation: Evaluation, tenant: str) -> None:
+        """Look for its target from now on; a later one of the same id takes its place. The tenant may be empty."""
         if not self._seconds:
             return
         with self._lock:
-            self._waiting[evaluation.id] = (self._clock.monotonic() + self._seconds, evaluation)
+            self._waiting[evaluation.id] = (self._clock.monotonic() + self._seconds, evaluation, tenant)
             if len(self._waiting) > _MOST:
                 self._waiting.popitem(last=False)
 
@@ -56,7 +56,7 @@ class Pending:
         for key, entry in waiting:
             if self._stopped.is_set():
                 return
-            if now >= entry[0] or self._retry(entry[1]):
+            if now >= entry[0] or self._retry(*entry[1:]):
                 with self._lock:
                     if self._waiting.get(key) is entry:  # not replaced meanwhile
                         del self._waiting[key]

@@ -5,11 +5,13 @@ HTTP and gRPC ask the same questions in different places; this is the one place 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from otel_llm.codecs.stamp import stamp_resources
-from otel_llm.errors import OtelLlmError
+from otel_llm.errors import OtelLlmError, RefusedError
+from otel_llm.http.message import HttpError
 from otel_llm.receivers.auth import AuthConfig, Authenticator
 from otel_llm.receivers.quota import Quota
 
@@ -73,3 +75,24 @@ class Gatekeeper:
             return body
         self._quota.charge(tenant, sent_bytes)
         return stamp_resources(body, self._attribute, tenant)
+
+
+def http_admission(gatekeeper: Gatekeeper) -> Callable[[Mapping[str, str]], str]:
+    """`Route.admit` for a server's routes: refuses a sender before its body is read, and gives its tenant."""
+
+    def admit(headers: Mapping[str, str]) -> str:
+        try:
+            return gatekeeper.admit(headers.get("authorization"))
+        except UnauthorizedError as error:
+            challenge = (("www-authenticate", gatekeeper.challenge),)
+            raise HttpError(401, "unauthorized", str(error), challenge) from None
+        except RefusedError as error:
+            raise refused(error) from None
+
+    return admit
+
+
+def refused(error: RefusedError) -> HttpError:
+    """The answer 429, with the time to come back."""
+    seconds = max(1, math.ceil(error.retry_after_seconds))
+    return HttpError(429, error.reason, str(error), (("retry-after", str(seconds)),))

@@ -5,9 +5,7 @@ Source: OTLP specification 1.x, section OTLP/HTTP.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -22,7 +20,7 @@ from otel_llm.receivers import answers
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, given, parse_endpoint, server_context
-from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
+from otel_llm.receivers.gatekeeper import Gatekeeper, http_admission, refused
 from otel_llm.receivers.inflate import ACCEPTED, CODINGS, InflateLimitError, inflate
 from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import SIGNALS, Consumer, Signal
@@ -156,7 +154,7 @@ class OtlpHttpReceiver:
             routes["POST", path] = Route(
                 _Export(self._config, self._accounts, self._gatekeeper, self._cors, signal, consumer),
                 self._inline,
-                self._admit,
+                http_admission(self._gatekeeper),
             )
             if self._cors is not None:
                 routes["OPTIONS", path] = Route(self._cors.preflight)
@@ -164,16 +162,6 @@ class OtlpHttpReceiver:
 
     def _may_wait(self) -> bool:
         return bool(getattr(self._consumer, "may_wait", False))
-
-    def _admit(self, headers: Mapping[str, str]) -> str:
-        """Refuse a sender before its body is read."""
-        try:
-            return self._gatekeeper.admit(headers.get("authorization"))
-        except UnauthorizedError as error:
-            challenge = (("www-authenticate", self._gatekeeper.challenge),)
-            raise HttpError(401, "unauthorized", str(error), challenge) from None
-        except RefusedError as error:
-            raise _refused(error) from None
 
     def _inline(self, request: Request) -> bool:
         if self._may_wait():
@@ -225,7 +213,7 @@ class _Export:
         except MalformedError as error:
             raise _malformed(error) from error
         except RefusedError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         if content_type == _JSON:
             return Response(200, answers.success_json(self._signal, result), _JSON)
         body = answers.success(self._signal, result)
@@ -254,11 +242,6 @@ _ACCEPTED: Final = Response(200, b"", _PROTOBUF)
 
 def _malformed(error: MalformedError) -> HttpError:
     return HttpError(400, "malformed", str(error))
-
-
-def _refused(error: RefusedError) -> HttpError:
-    seconds = max(1, math.ceil(error.retry_after_seconds))
-    return HttpError(429, error.reason, str(error), (("retry-after", str(seconds)),))
 
 
 def _error_response(error: HttpError, content_type: str) -> Response:

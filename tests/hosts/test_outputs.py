@@ -29,9 +29,12 @@ def test_each_destination_is_behind_the_rewriters_that_do_not_call_it_raw() -> N
         name: Delivery(name, InMemoryExporter(), Config(sending_queue=QueueConfig()), Metrics())
         for name in ("vault", "team", "vendor", "other")
     }
-    offers = Outputs([mild, strict], deliveries).offers(Payload.of("traces", (b"x",), 1))
-    got = {delivery.name: payload.join() for fan_out, payload in offers for delivery in fan_out.takers(payload)}
-    assert got == {"vault": b"x", "team": b"xm", "vendor": b"xms", "other": b"xms"}
+    outputs = Outputs([mild, strict], {**deliveries, "routing": None})
+    got: dict[str, bytes] = {}
+    for fan_out, connectors, payload in outputs.routes(Payload.of("traces", (b"x",), 1)):
+        names = (*(delivery.name for delivery in fan_out.takers(payload)), *connectors)
+        got |= dict.fromkeys(names, payload.join())
+    assert got == {"vault": b"x", "team": b"xm", "vendor": b"xms", "other": b"xms", "routing": b"xms"}
     # Once for each way, not for each destination.
     assert (mild.rewritten, strict.rewritten) == (2, 1)
     for delivery in deliveries.values():

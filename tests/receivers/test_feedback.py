@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from otel_llm.codecs.evaluations import read_evaluations
 from otel_llm.components import Context
@@ -16,6 +17,7 @@ from otel_llm.ledger.row import row_of
 from otel_llm.ledger.store import Ledger
 from otel_llm.quality.results import Evaluation
 from otel_llm.receivers import feedback
+from otel_llm.receivers.auth import AuthConfig, KeyConfig
 from otel_llm.receivers.feedback_body import read_piece
 from otel_llm.signals import ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
@@ -30,12 +32,16 @@ class Taken:
     def __init__(self) -> None:
         self.evaluations: list[Evaluation] = []
         self.is_full = False
+        self.tenants: list[str] = []
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         assert signal == "logs"
         if self.is_full:
             raise RefusedError("no room", 3.0)
         self.evaluations += read_evaluations(body)[0]
+        for holder in ExportLogsServiceRequest.FromString(body).resource_logs:
+            found = {item.key: item.value.string_value for item in holder.resource.attributes}
+            self.tenants += [found["otel_llm.tenant.id"]] if "otel_llm.tenant.id" in found else []
         return ConsumeResult()
 
 
@@ -48,7 +54,7 @@ class Running:
     def send(self, body: object, **headers: str) -> tuple[int, dict[str, object]]:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         status, answer = post(self._port, "/v1/feedback", raw, {"content-type": "application/json", **headers})
-        return status, json.loads(answer)
+        return status, json.loads(answer) if answer.startswith(b"{") else {"error": answer.decode()}
 
     def counts(self) -> dict[tuple[str, ...], object]:
         family = next(one for one in self.metrics.collect() if one.definition.name == "otel_llm.feedback.results")
@@ -193,13 +199,15 @@ def test_no_room_in_delivery_is_429_and_the_result_is_not_taken_for_known() -> N
         assert it.send({"response_id": "a", "score": 1})[1]["results"][0]["outcome"] == "accepted"  # type: ignore[index] # JSON
 
 
-def test_without_the_token_nothing_is_taken() -> None:
-    with running(token="s3cret") as it:
+def test_without_a_key_nothing_is_taken() -> None:
+    auth = AuthConfig(keys=(KeyConfig(token="0123456789abcdef", tenant="acme"),))
+    with running(auth=auth) as it:
         body = {"response_id": "a", "score": 1}
         assert it.send(body)[0] == 401
         assert it.send(body, authorization="Bearer wrong")[0] == 401
-        assert it.send(body, authorization="Bearer s3cret")[0] == 200
-        assert it.counts() == {("unauthorized",): 2, ("accepted", "unchecked"): 1}
+        assert it.send(body, authorization="Bearer 0123456789abcdef")[0] == 200
+        assert it.counts() == {("accepted", "unchecked"): 1}
+        assert it.taken.tenants == ["acme"]
 
 
 JSON = st.recursive(

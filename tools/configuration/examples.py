@@ -30,7 +30,7 @@ receivers:
 receivers:
   feedback:
     endpoint: 0.0.0.0:4320
-    token: ${env:FEEDBACK_TOKEN}
+    auth: {keys: [{token: "${env:FEEDBACK_TOKEN}"}]}
     ledger: /var/lib/otel-llm/ledger.db   # that of the ledger exporter
 """,
     ("connector", "routing"): """\
