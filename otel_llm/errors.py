@@ -10,6 +10,7 @@
          ├─ RetryableError     may succeed later
          ├─ TooLargeError      may succeed when split
          └─ PermanentError     will not succeed
+             └─ RejectedError  for something in the payload; the rest of it may
 
 Start-up fails with these; running code turns them into counts, answers to the sender, and rate-limited log lines.
 """
@@ -99,3 +100,7 @@ class TooLargeError(ExportError):
 
 class PermanentError(ExportError):
     """The destination will never take this payload."""
+
+
+class RejectedError(PermanentError):
+    """The destination finds something in this payload wrong; what is right may pass without it."""

@@ -22,12 +22,15 @@ class Payload:
             protobuf messages merge by concatenation.
         items: spans, data points or log records in it.
         size_bytes: the sum of the buffers' lengths.
+        batch_id: what tells a batch on its way to a destination from every other; the same when it is sent again, also
+            after a restart when the queue is on disk. Empty as long as it is no batch.
     """
 
     signal: Signal
     buffers: tuple[Buffer, ...]
     items: int
     size_bytes: int
+    batch_id: str = ""
 
     @classmethod
     def of(cls, signal: Signal, buffers: tuple[Buffer, ...], items: int) -> Payload:
@@ -53,7 +56,10 @@ class ConsumeResult:
 
 
 class Consumer(Protocol):
-    """What a receiver hands requests to."""
+    """What a receiver hands requests to.
+
+    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop.
+    """
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         """Take one serialized, uncompressed OTLP request; thread-safe.

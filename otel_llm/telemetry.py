@@ -90,6 +90,12 @@ class Counter:
         with self._lock:
             return sum(self._values.values()) + (self._overflow or 0)
 
+    def after_fork_in_child(self) -> None:
+        """Begin at zero: what was counted before the fork is counted by the parent. For the only thread there is."""
+        self._lock = threading.Lock()
+        self._values.clear()
+        self._overflow = None
+
     def collect(self) -> Family:
         """All series as they are now."""
         with self._lock:
@@ -134,6 +140,12 @@ class Histogram:
             distribution.counts[bucket] += 1
             distribution.count += 1
             distribution.total += value
+
+    def after_fork_in_child(self) -> None:
+        """As that of a Counter."""
+        self._lock = threading.Lock()
+        self._values.clear()
+        self._overflow = None
 
     def collect(self) -> Family:
         """All series as they are now."""
@@ -231,6 +243,16 @@ class Metrics:
         with self._lock:
             if gauge in self._metrics:
                 self._metrics.remove(gauge)
+
+    def after_fork_in_child(self) -> None:
+        """Begin at zero in a child process, so that nothing is counted by two; gauges stay. Takes no lock.
+
+        Sums of parent and children are exact when each exports as a process of its own (`service.instance.id`).
+        """
+        self._lock = threading.Lock()
+        for metric in self._metrics:
+            if not isinstance(metric, Gauge):
+                metric.after_fork_in_child()
 
     def collect(self) -> Iterator[Family]:
         """Every metric as it is now, one family for each definition; attributes without a value are left out."""

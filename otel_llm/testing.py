@@ -31,7 +31,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as a
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otel_llm.delivery.split import count_items
-from otel_llm.errors import PermanentError, RetryableError, TooLargeError
+from otel_llm.errors import RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.signals import SIGNALS, Payload, Signal
 
@@ -134,14 +134,21 @@ class Destination:
     Args:
         max_body_bytes: larger requests are too large.
         default: the answer when no other is scripted.
+        refuses: tells which requests are a bad request for what is in them.
 
     Attributes:
         received: every request, in order, whatever was answered.
         default: may be changed at any time.
     """
 
-    def __init__(self, max_body_bytes: int | None = None, default: Answer = ACCEPT) -> None:
+    def __init__(
+        self,
+        max_body_bytes: int | None = None,
+        default: Answer = ACCEPT,
+        refuses: Callable[[Signal, bytes], bool] = lambda signal, body: False,  # noqa: ARG005 - takes everything
+    ) -> None:
         self.default = default
+        self._refuses = refuses
         self.received: list[Received] = []
         self._max_body_bytes = max_body_bytes
         self._script: deque[Answer] = deque()
@@ -158,6 +165,8 @@ class Destination:
         with self._changed:
             if self._max_body_bytes is not None and len(body) > self._max_body_bytes:
                 answer = TOO_LARGE
+            elif self._refuses(signal, body):
+                answer = Answer.bad_request("something in it is invalid")
             else:
                 answer = self._script.popleft() if self._script else self.default
             self.received.append(Received(signal, body, headers or {}, answer))
@@ -216,7 +225,7 @@ class InMemoryExporter:
         if answer.kind == "too_large":
             raise TooLargeError(answer.message)
         if answer.kind == "bad_request":
-            raise PermanentError(answer.message)
+            raise RejectedError(answer.message)
         raise RetryableError(answer.message or answer.kind, answer.retry_after_seconds)
 
     def shutdown(self) -> None:

@@ -186,6 +186,8 @@ OTEL_LLM_SAMPLING_ADJUSTED_COUNT: Final = "otel_llm.sampling.adjusted_count"
 OTEL_LLM_SAMPLING_DECISION: Final = "otel_llm.sampling.decision"
 OTEL_LLM_SAMPLING_OVERFLOW: Final = "otel_llm.sampling.overflow"
 OTEL_LLM_SAMPLING_RULE: Final = "otel_llm.sampling.rule"
+OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
+OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
@@ -382,6 +384,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_SAMPLING_DECISION: "string",
         OTEL_LLM_SAMPLING_OVERFLOW: "boolean",
         OTEL_LLM_SAMPLING_RULE: "string",
+        OTEL_LLM_SHORTENED_BYTES: "int",
+        OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SIGNAL: "string",
         OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
@@ -554,6 +558,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "retries_exhausted",
                 "permanent_error",
                 "too_large",
+                "parked",
                 "rejected",
                 "shutdown",
                 "corrupt",
@@ -924,6 +929,7 @@ OtelLlmDropReason: TypeAlias = Literal[
     "retries_exhausted",
     "permanent_error",
     "too_large",
+    "parked",
     "rejected",
     "shutdown",
     "corrupt",
@@ -941,6 +947,7 @@ class OtelLlmDropReasonValues:
     RETRIES_EXHAUSTED: Final = "retries_exhausted"
     PERMANENT_ERROR: Final = "permanent_error"
     TOO_LARGE: Final = "too_large"
+    PARKED: Final = "parked"
     REJECTED: Final = "rejected"
     SHUTDOWN: Final = "shutdown"
     CORRUPT: Final = "corrupt"

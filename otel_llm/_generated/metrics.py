@@ -485,6 +485,15 @@ OTEL_LLM_COST_USAGE: Final = Metric(
     ),
     required=frozenset({"otel_llm.cost.currency", "otel_llm.cost.meter", "gen_ai.operation.name"}),
 )
+OTEL_LLM_DELIVERY_DAMAGED_FILES: Final = Metric(
+    name="otel_llm.delivery.damaged_files",
+    instrument="updowncounter",
+    unit="{file}",
+    value_type="int",
+    description="Files of the queue on disk that were found damaged at the start; what was whole in them was delivered.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_DELIVERY_ITEMS_ACCEPTED: Final = Metric(
     name="otel_llm.delivery.items.accepted",
     instrument="counter",
@@ -512,12 +521,30 @@ OTEL_LLM_DELIVERY_ITEMS_EXPORTED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
+OTEL_LLM_DELIVERY_ITEMS_PARKED: Final = Metric(
+    name="otel_llm.delivery.items.parked",
+    instrument="updowncounter",
+    unit="{item}",
+    value_type="int",
+    description="Items that the backend refused for good and that are kept on disk.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_DELIVERY_ITEMS_QUEUED: Final = Metric(
     name="otel_llm.delivery.items.queued",
     instrument="updowncounter",
     unit="{item}",
     value_type="int",
     description="Items waiting or in flight.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
+OTEL_LLM_DELIVERY_ITEMS_SHORTENED: Final = Metric(
+    name="otel_llm.delivery.items.shortened",
+    instrument="counter",
+    unit="{item}",
+    value_type="int",
+    description="Items whose content was cut because the backend would not take them whole.",
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
@@ -790,10 +817,13 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,
         "otel_llm.cost.unpriced_calls": OTEL_LLM_COST_UNPRICED_CALLS,
         "otel_llm.cost.usage": OTEL_LLM_COST_USAGE,
+        "otel_llm.delivery.damaged_files": OTEL_LLM_DELIVERY_DAMAGED_FILES,
         "otel_llm.delivery.items.accepted": OTEL_LLM_DELIVERY_ITEMS_ACCEPTED,
         "otel_llm.delivery.items.dropped": OTEL_LLM_DELIVERY_ITEMS_DROPPED,
         "otel_llm.delivery.items.exported": OTEL_LLM_DELIVERY_ITEMS_EXPORTED,
+        "otel_llm.delivery.items.parked": OTEL_LLM_DELIVERY_ITEMS_PARKED,
         "otel_llm.delivery.items.queued": OTEL_LLM_DELIVERY_ITEMS_QUEUED,
+        "otel_llm.delivery.items.shortened": OTEL_LLM_DELIVERY_ITEMS_SHORTENED,
         "otel_llm.delivery.queue.capacity": OTEL_LLM_DELIVERY_QUEUE_CAPACITY,
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,

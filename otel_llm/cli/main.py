@@ -24,6 +24,8 @@ from otel_llm.errors import ConfigError
 _COMMANDS: Final = {
     "run": ("otel_llm.cli.run", "take telemetry in, normalise and price it, send it on"),
     "validate": ("otel_llm.cli.validate", "check a configuration and show what it would run"),
+    "status": ("otel_llm.cli.status", "show what a running gateway takes in, sends, holds and drops"),
+    "queue": ("otel_llm.cli.queue", "look into queues on disk, and at what destinations refused"),
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),

@@ -1,7 +1,8 @@
 """Take telemetry in, normalise and price it, send it on.
 
 SIGTERM and Ctrl-C stop it: what was accepted is delivered first, for at most service.shutdown_timeout_seconds; a second
-one stops it at once. SIGHUP reads the configuration again; one that has problems is refused and the old one goes on.
+one stops it at once, and says what was not delivered. SIGHUP reads the configuration again; one that has problems is
+refused and the old one goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import logging
 import os
 import signal
+import threading
 from queue import SimpleQueue
 from typing import Final
 
@@ -25,6 +27,8 @@ _logger = logging.getLogger(__name__)
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 _RELOAD: Final = getattr(signal, "SIGHUP", None)  # Windows has none
 _KILLED: Final = 130
+# What the thread that shuts down puts into the queue of signals when it is done.
+_DONE: Final = 0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +53,24 @@ def run(options: argparse.Namespace) -> int:
     while signals.get() == _RELOAD:
         _reload(gateway, options)
     _logger.info("stopping; what was accepted is delivered first")
-    for number in _STOP:
-        signal.signal(number, _stop_at_once)
-    gateway.shutdown()
+    return _shut_down(gateway, signals)
+
+
+def _shut_down(gateway: Gateway, signals: SimpleQueue[int]) -> int:
+    """Shut down on another thread, so that this one can take a second signal."""
+
+    def work() -> None:
+        try:
+            gateway.shutdown()
+        finally:
+            signals.put(_DONE)
+
+    threading.Thread(target=work, name="otel-llm-shutting-down", daemon=True).start()
+    while (number := signals.get()) != _DONE:
+        if number in _STOP:
+            gateway.abandon()
+            logging.shutdown()
+            os._exit(_KILLED)  # not sys.exit: that would wait for the threads that are to be stopped
     return 0
 
 
@@ -62,11 +81,6 @@ def _watch_signals() -> SimpleQueue[int]:
         if number is not None:
             signal.signal(number, lambda received, _: signals.put(received))
     return signals
-
-
-def _stop_at_once(number: int, frame: object) -> None:
-    del number, frame
-    os._exit(_KILLED)  # not sys.exit: that would wait for the threads that are to be stopped
 
 
 def _reload(gateway: Gateway, options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from otel_llm._generated import attributes as keys
 from otel_llm._generated import metrics as definitions
+from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm.clock import Clock
 from otel_llm.signals import SIGNALS, Signal
 from otel_llm.telemetry import Metrics
@@ -103,6 +104,13 @@ class Account:
         if closed_for is not None:
             self._dropped.add(items, self._name, signal, closed_for)
 
+    def recover(self, signal: Signal, items: int, lost: int) -> None:
+        """Items of an earlier process were found: they are accepted anew and wait; the lost ones are dropped."""
+        if items:
+            self.accept(signal, items)
+        if lost:
+            self.refuse_room(signal, lost, DropReason.CORRUPT)
+
     def export(self, signal: Signal, items: int) -> None:
         """Queued items have arrived."""
         with self._changed:
@@ -152,8 +160,12 @@ class Account:
             self._changed.notify_all()
         for signal, items in given_up.items():
             self._dropped.add(items, self._name, signal, reason)
-        self._metrics.remove(self._level)
+        self.retire()
         return sum(given_up.values())
+
+    def retire(self) -> None:
+        """Show no more what is queued: it is on disk and somebody else's. Idempotent."""
+        self._metrics.remove(self._level)
 
     def balance(self, signal: Signal | None = None) -> Balance:
         """The account of one signal, or of all together, at one instant."""

@@ -23,11 +23,38 @@ class BatchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How long an item may wait for others, in seconds. 0 sends at once."""
 
 
+class DiskConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A queue on disk: what was accepted is delivered also after a crash or a restart."""
+
+    directory: str
+    """Where queues are kept, one folder below it for each exporter. On a disk of this machine, not on a network share;
+    one process at a time uses a folder."""
+
+    size_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 1024 * MIB
+    """Most bytes on disk, reserved ones included. When they are used, `on_full` says what happens."""
+
+    sync: Literal["always", "interval", "never"] = "always"
+    """When the disk is told to keep what was written. `always`: before the sender is told OK; nothing acknowledged is
+    lost. `interval`: a crash of the process loses nothing, a loss of power what was accepted since the last sync.
+    `never`: as the system sees fit, usually within 30 seconds."""
+
+    sync_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    """How often to sync with `sync: interval`, in seconds."""
+
+    dead_letters_size_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * MIB
+    """Most bytes of what the destination refuses for good, kept beside `size_bytes`; see `otel-llm queue`. When they
+    are used, further such items are dropped."""
+
+
 class QueueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The queue in front of an exporter."""
 
     size_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 * MIB
-    """Most bytes that wait or are being sent. One larger request is taken when nothing else waits."""
+    """Most bytes that wait or are being sent in memory; with `disk`, more waits there. One larger request is taken when
+    nothing else waits."""
+
+    disk: DiskConfig | None = None
+    """Keep the queue on disk. Without it, it is in memory and lost with the process."""
 
     on_full: Literal["refuse", "drop"] = "refuse"
     """What happens when it is full: `refuse` tells the sender to try again later, for all exporters of the pipeline;

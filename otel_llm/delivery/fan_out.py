@@ -33,6 +33,11 @@ class FanOut:
         """
         offer_all([(self, payload)])
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether an offer may wait for a disk."""
+        return any(delivery.may_wait for delivery in self._deliveries)
+
     def takers(self, payload: Payload) -> Sequence[Delivery]:
         """The deliveries whose exporters take the payload's signal."""
         return [delivery for delivery in self._deliveries if payload.signal in delivery.signals]
@@ -44,17 +49,48 @@ def offer_all(offers: Iterable[tuple[FanOut, Payload]]) -> None:
     Raises:
         RefusedError: one delivery has no room and none has accepted anything.
     """
-    reserved: list[tuple[Delivery, Payload, bool]] = []
+    reserved: list[tuple[Delivery, Payload]] = []
+    full: list[tuple[Delivery, Payload]] = []
     try:
         for fan_out, offered in offers:
             if not offered.items:
                 continue
             payload = compact(offered)
             for delivery in fan_out.takers(payload):
-                reserved.append((delivery, payload, delivery.reserve(payload)))  # noqa: PERF401 - what was reserved counts when it raises
+                (reserved if delivery.reserve(payload) else full).append((delivery, payload))
     except RefusedError:
-        for delivery, payload, has_room in reserved:
-            delivery.cancel(payload, has_room=has_room)
+        _cancel(reserved)
         raise
-    for delivery, payload, has_room in reserved:
-        delivery.commit(payload, has_room=has_room)
+    _accept(reserved)
+    for delivery, payload in full:
+        delivery.drop_full(payload)
+
+
+def _accept(reserved: list[tuple[Delivery, Payload]]) -> None:
+    """First those on disk, all of them at the same time, for the disk may still say no; memory does not.
+
+    With several queues on disk, a disk that fails here may leave one with what the others refuse: it is delivered there
+    twice when the sender repeats it, and lost nowhere.
+    """
+    on_disk = [pair for pair in reserved if pair[0].is_durable]
+    in_memory = [pair for pair in reserved if not pair[0].is_durable]
+    tickets: list[tuple[Delivery, Payload, int]] = []
+    try:
+        for delivery, payload in on_disk:
+            tickets.append((delivery, payload, delivery.put(payload)))
+    except RefusedError:  # as many as there are tickets were put
+        _cancel([*on_disk[len(tickets) + 1 :], *in_memory])
+        raise
+    try:
+        for delivery, payload, ticket in tickets:
+            delivery.secure(payload, ticket)
+    except RefusedError:
+        _cancel(in_memory)
+        raise
+    for delivery, payload in in_memory:
+        delivery.put(payload)
+
+
+def _cancel(reserved: list[tuple[Delivery, Payload]]) -> None:
+    for delivery, payload in reserved:
+        delivery.cancel(payload)

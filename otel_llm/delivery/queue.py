@@ -6,6 +6,7 @@ put, so that a payload for several destinations finds room in all of them or is 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,18 +17,38 @@ from otel_llm.signals import Payload, Signal
 
 
 class Queue(Protocol):
-    """Where accepted payloads wait; thread-safe. Bytes count from the reservation until the batch is settled."""
+    """Where accepted payloads wait; thread-safe. Bytes count from the reservation until the batch is settled.
 
-    def reserve(self, size_bytes: int) -> bool:
+    Attributes:
+        is_durable: what was put and not settled is there again after a restart.
+        damaged_segments: how many damaged files it found at the start.
+    """
+
+    is_durable: bool
+    damaged_segments: int
+
+    def reserve(self, payload: Payload) -> bool:
         """Keep room free for one payload; false when there is none, or when the queue is closed."""
         ...
 
-    def cancel(self, size_bytes: int) -> None:
+    def cancel(self, payload: Payload) -> None:
         """Give back room that was reserved and is not needed."""
         ...
 
-    def put(self, payload: Payload) -> None:
-        """Take over a payload for which room was reserved. It is as safe as this queue makes it when this returns."""
+    def put(self, payload: Payload) -> int:
+        """Take over a payload for which room was reserved; returns a ticket for `secure`.
+
+        Raises:
+            RefusedError: it could not be written; its room is given back.
+        """
+        ...
+
+    def secure(self, signal: Signal, ticket: int) -> None:
+        """Return when the payload is as safe as this queue makes it; it is accepted then.
+
+        Raises:
+            RefusedError: it could not be made safe, and is not accepted.
+        """
         ...
 
     def take(self) -> Payload | None:
@@ -38,6 +59,10 @@ class Queue(Protocol):
         """A batch that was taken is exported or given up: its room is free."""
         ...
 
+    def leave(self) -> None:
+        """The thread that took will take no more; what it took and did not settle waits again."""
+        ...
+
     def flush(self) -> None:
         """Hand out what is there without waiting for more."""
         ...
@@ -46,8 +71,12 @@ class Queue(Protocol):
         """Reserve nothing more; hand out what is there, then None."""
         ...
 
-    def clear(self) -> None:
-        """Forget everything that waits."""
+    def release(self) -> bool:
+        """Give back what is held. What waits in memory is forgotten, what is on disk stays there. Idempotent.
+
+        Returns:
+            whether nobody else in this process uses the same queue.
+        """
         ...
 
     @property
@@ -66,6 +95,10 @@ class Queue(Protocol):
 
     def sizes(self) -> dict[Signal, int]:
         """Bytes waiting or taken and not settled, by signal."""
+        ...
+
+    def problem(self) -> str:
+        """What keeps it from taking more, beside its being full; empty when there is nothing."""
         ...
 
 
@@ -97,7 +130,7 @@ class _Line:
             return float("-inf")
         return self.payloads[0][0] + limits.flush_timeout_seconds
 
-    def pop_batch(self, limits: BatchConfig) -> Payload:
+    def pop_batch(self, limits: BatchConfig, batch_id: str) -> Payload:
         """As many payloads as fit into one batch, at least one."""
         parts = [self._pop()]
         size, items = parts[0].size_bytes, parts[0].items
@@ -110,9 +143,8 @@ class _Line:
             parts.append(self._pop())
         if not self.payloads:
             self.is_flushed = False
-        if len(parts) == 1:
-            return parts[0]
-        return Payload(self.signal, tuple(piece for part in parts for piece in part.buffers), items, size)
+        pieces = parts[0].buffers if len(parts) == 1 else tuple(piece for part in parts for piece in part.buffers)
+        return Payload(self.signal, pieces, items, size, batch_id)
 
     def _pop(self) -> Payload:
         payload = self.payloads.popleft()[1]
@@ -129,9 +161,20 @@ class MemoryQueue:
             forever.
         limits: when a batch is complete.
         monotonic: the clock.
+        accept: told the items of each payload that is taken over.
     """
 
-    def __init__(self, capacity_bytes: int, limits: BatchConfig, monotonic: Callable[[], float]) -> None:
+    is_durable = False
+    damaged_segments = 0
+
+    def __init__(
+        self,
+        capacity_bytes: int,
+        limits: BatchConfig,
+        monotonic: Callable[[], float],
+        accept: Callable[[Signal, int], None] = lambda signal, items: None,  # noqa: ARG005 - a stand-in
+    ) -> None:
+        self._accept = accept
         self._capacity = capacity_bytes
         self._limits = limits
         self._monotonic = monotonic
@@ -141,6 +184,8 @@ class MemoryQueue:
         self._held: dict[Signal, int] = {}
         self._total = 0
         self._closed = False
+        self._id = os.urandom(8).hex()
+        self._batches = 0
 
     @property
     def is_closed(self) -> bool:
@@ -162,27 +207,28 @@ class MemoryQueue:
         with self._changed:
             return dict(self._held)
 
-    def reserve(self, size_bytes: int) -> bool:
+    def reserve(self, payload: Payload) -> bool:
         """Keep room free for one payload."""
         with self._changed:
-            if self._closed or (self._total and self._total + size_bytes > self._capacity):
+            if self._closed or (self._total and self._total + payload.size_bytes > self._capacity):
                 return False
-            self._total += size_bytes
+            self._total += payload.size_bytes
             self._reserved += 1
         return True
 
-    def cancel(self, size_bytes: int) -> None:
+    def cancel(self, payload: Payload) -> None:
         """Give back room that was reserved."""
         with self._changed:
-            self._total -= size_bytes
+            self._total -= payload.size_bytes
             self._reserved -= 1
             if self._closed:
                 self._changed.notify_all()
 
-    def put(self, payload: Payload) -> None:
+    def put(self, payload: Payload) -> int:
         """Take over a payload for which room was reserved."""
         signal = payload.signal
         with self._changed:
+            self._accept(signal, payload.items)
             self._reserved -= 1
             self._held[signal] = self._held.get(signal, 0) + payload.size_bytes
             line = self._lines.get(signal)
@@ -193,6 +239,10 @@ class MemoryQueue:
             # Waking the worker for each payload would cost more than putting it.
             if was_empty or self._closed or (not was_full and line.is_full(self._limits)):
                 self._changed.notify_all()
+        return 0
+
+    def secure(self, signal: Signal, ticket: int) -> None:
+        """Nothing is safer than in memory here."""
 
     def take(self) -> Payload | None:
         """Wait for a batch; the signal whose first payload has waited longest comes first."""
@@ -202,7 +252,9 @@ class MemoryQueue:
                 now = self._monotonic()
                 ready = [line for line in waiting if self._closed or line.ready_at(self._limits) <= now]
                 if ready:
-                    return min(ready, key=lambda line: line.payloads[0][0]).pop_batch(self._limits)
+                    self._batches += 1
+                    line = min(ready, key=lambda line: line.payloads[0][0])
+                    return line.pop_batch(self._limits, f"{self._id}-{self._batches:x}")
                 if self._closed and not self._reserved:
                     return None
                 self._changed.wait(min((line.ready_at(self._limits) for line in waiting), default=now + 3600) - now)
@@ -212,6 +264,13 @@ class MemoryQueue:
         with self._changed:
             self._total -= batch.size_bytes
             self._held[batch.signal] -= batch.size_bytes
+
+    def leave(self) -> None:
+        """What was taken and not settled is the account's business: this memory ends with the process."""
+
+    def problem(self) -> str:
+        """Nothing but being full keeps memory from taking more."""
+        return ""
 
     def flush(self) -> None:
         """Hand out what is there without waiting for more."""
@@ -226,10 +285,11 @@ class MemoryQueue:
             self._closed = True
             self._changed.notify_all()
 
-    def clear(self) -> None:
+    def release(self) -> bool:
         """Forget everything that waits."""
         with self._changed:
             for line in self._lines.values():
                 self._total -= line.size_bytes
                 self._held[line.signal] -= line.size_bytes
             self._lines.clear()
+        return True

@@ -50,9 +50,15 @@ def split(payload: Payload) -> tuple[Payload, Payload] | None:
     # The payload's own count stays the truth of the accounts, even if it were wrong.
     first = min(items // 2, payload.items)
     return (
-        Payload.of(payload.signal, tuple(left), first),
-        Payload.of(payload.signal, tuple(right), payload.items - first),
+        _half(payload, left, first, "0"),
+        _half(payload, right, payload.items - first, "1"),
     )
+
+
+def _half(payload: Payload, buffers: list[Buffer], items: int, which: str) -> Payload:
+    """A half is told from the whole, and is cut in the same way whenever the whole is."""
+    batch_id = f"{payload.batch_id}/{which}" if payload.batch_id else ""
+    return Payload(payload.signal, tuple(buffers), items, sum(map(len, buffers)), batch_id)
 
 
 def _count(body: bytes, start: int, end: int, level: _Level) -> int:

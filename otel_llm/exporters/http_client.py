@@ -8,6 +8,7 @@ Source: RFC 9112.
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - the first look-up of a name imports it; a fork in that moment would leave a lock behind
 import socket
 import ssl
 import threading

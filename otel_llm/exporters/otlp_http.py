@@ -17,7 +17,7 @@ import msgspec
 from otel_llm import __version__
 from otel_llm.clock import Clock
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, PermanentError, RetryableError, TooLargeError
+from otel_llm.errors import ConfigError, PermanentError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.compression import gzip_pieces
 from otel_llm.exporters.exporter import ExportResult
@@ -28,6 +28,10 @@ from otel_llm.signals import SIGNALS, Buffer, Payload, Signal
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _TOO_LARGE = 413
+# What is sent is found wrong, and not who sends it or where to: what is right in it may pass without the rest.
+_REJECTED = frozenset({400, 422})
+# A request that is sent again has the id that it had before.
+_BATCH_ID = b"otel-llm-batch-id: "
 _PORTS = {"http": 80, "https": 443}
 # Set by us; a second one would be a contradiction.
 _OWN_HEADERS = frozenset({"host", "content-length", "content-type", "content-encoding", "transfer-encoding"})
@@ -98,6 +102,7 @@ class OtlpHttpExporter:
         Raises:
             RetryableError: no answer, or one of those that may be retried.
             TooLargeError: 413.
+            RejectedError: 400 and 422.
             PermanentError: any other refusal.
         """
         target = self._targets[payload.signal]
@@ -105,7 +110,8 @@ class OtlpHttpExporter:
         if self._is_compressed:
             packed = gzip_pieces(payload.buffers)
             encoding, size, body = b"content-encoding: gzip\r\n", len(packed), (packed,)
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (target.head, encoding, size)
+        mark = b"%b%b\r\n" % (_BATCH_ID, payload.batch_id.encode()) if payload.batch_id else b""
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (target.head, mark, encoding, size)
         answer = _post(target, head, body, min(timeout_seconds, self._timeout_seconds))
         return self._read(target, answer)
 
@@ -123,6 +129,8 @@ class OtlpHttpExporter:
             raise RetryableError(problem, _retry_after(answer.headers.get("retry-after"), self._clock))
         if answer.status == _TOO_LARGE:
             raise TooLargeError(problem)
+        if answer.status in _REJECTED:
+            raise RejectedError(problem)
         raise PermanentError(problem)
 
 

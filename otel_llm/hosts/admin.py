@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from otel_llm.codecs.metrics import prometheus_text
 from otel_llm.config.service import AdminConfig
+from otel_llm.delivery.status import HostStatus
 from otel_llm.http.message import HttpError, Request, Response, Route, admit_anybody
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
@@ -18,22 +21,27 @@ from otel_llm.telemetry import Metrics
 
 _SETTING: Final = "service.admin"
 _TEXT: Final = "text/plain; charset=utf-8"
+_JSON: Final = "application/json"
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def admin_server(config: AdminConfig, metrics: Metrics, not_ready: Callable[[], str | None]) -> HttpServer:
+def admin_server(
+    config: AdminConfig, metrics: Metrics, not_ready: Callable[[], str | None], status: Callable[[], HostStatus]
+) -> HttpServer:
     """A server, not started yet.
 
     | path | answer |
     |---|---|
     | `/healthz` | 200 while the process runs |
     | `/readyz` | 200 when it takes telemetry, else 503 with the reason |
+    | `/status` | the accounts of all exporters as JSON, for `otel-llm status` |
     | `/metrics` | everything it counts, in the Prometheus text format |
 
     Args:
         config: where to listen, and who may see metrics; its endpoint is not None.
         metrics: what to show.
         not_ready: why it takes no telemetry now, None when it does.
+        status: what the host says about itself.
 
     Raises:
         ConfigError: the endpoint is not host:port, or a file of keys or TLS cannot be used.
@@ -52,7 +60,11 @@ def admin_server(config: AdminConfig, metrics: Metrics, not_ready: Callable[[], 
     def show_metrics(request: Request) -> Response:  # noqa: ARG001 - as above
         return Response(200, prometheus_text(metrics.collect()), _PROMETHEUS)
 
+    def show_status(request: Request) -> Response:  # noqa: ARG001 - as above
+        return Response(200, msgspec.json.encode(status()) + b"\n", _JSON)
+
     routes = {
+        ("GET", "/status"): Route(show_status, lambda request: False, admit),  # noqa: ARG005 - locks may be waited for
         ("GET", "/healthz"): Route(healthz),
         ("GET", "/readyz"): Route(readyz),
         ("GET", "/metrics"): Route(show_metrics, lambda request: False, admit),  # noqa: ARG005 - rendering takes time

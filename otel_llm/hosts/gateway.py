@@ -22,6 +22,8 @@ from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.connectors import Connector
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.delivery.status import HostStatus
+from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
 from otel_llm.hosts.overload import MemoryGuard, Overload
@@ -50,6 +52,10 @@ class _Switch:
     def __init__(self, target: Consumer) -> None:
         self.target = target
 
+    @property
+    def may_wait(self) -> bool:
+        return bool(getattr(self.target, "may_wait", False))
+
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         return self.target.consume(signal, body)
 
@@ -61,7 +67,7 @@ class _Graph:
         ConfigError: with every problem that only making the components can show.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock, storage: Storage) -> None:
         self.settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -75,7 +81,7 @@ class _Graph:
             with _collecting(problems):
                 exporter = component.create_exporter(metrics, clock)
                 self.deliveries[component.id] = Delivery(
-                    component.id, exporter, component.delivery, metrics, clock=clock
+                    component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
                 )
         connectors: dict[str, Connector] = {}
         with _collecting(problems):
@@ -117,6 +123,7 @@ class _Graph:
             self._metrics,
             self._stages.offers,
             overload=self._overload,
+            may_wait=any(self._stages.may_wait(one) for several in by_signal.values() for one in several),
         )
 
     def start(self) -> None:
@@ -197,16 +204,18 @@ class Gateway:
     ) -> None:
         self._clock = clock or SystemClock()
         self._started_unix_nano = self._clock.unix_nano()
+        self._started = self._clock.monotonic()
         self._interval = metrics_interval_seconds
         self.metrics = Metrics()
-        self._graph = _Graph(settings, self.metrics, self._clock)
+        self._storage = Storage(self.metrics, self._clock)
+        self._graph = _Graph(settings, self.metrics, self._clock, self._storage)
         self._switches: dict[str, _Switch] = {}
         self._receivers: dict[str, tuple[Component, Receiver]] = {}
         self._admin: HttpServer | None = None
         self._not_ready: str | None = "starting"
         self._stopped = threading.Event()
         self._reporter: threading.Thread | None = None
-        self._retiring: list[threading.Thread] = []
+        self._retiring: list[tuple[threading.Thread, _Graph]] = []
 
     @property
     def settings(self) -> Settings:
@@ -248,7 +257,7 @@ class Gateway:
         endpoint = config.endpoint
         if endpoint is None:
             return None
-        admin = admin_server(config, self.metrics, lambda: self._not_ready)
+        admin = admin_server(config, self.metrics, lambda: self._not_ready, self.status)
         try:
             admin.start()
         except OSError as error:
@@ -283,7 +292,7 @@ class Gateway:
         old = self._graph
         config, former = settings.service.admin, old.settings.service.admin
         is_moving = config != former
-        new = _Graph(settings, self.metrics, self._clock)
+        new = _Graph(settings, self.metrics, self._clock, self._storage)
         new.start()
         self._graph = new
         admin = self._admin
@@ -312,7 +321,7 @@ class Gateway:
         seconds = graph.settings.service.shutdown_timeout_seconds
         retiring = threading.Thread(target=graph.shutdown, args=(seconds,), name="otel-llm-retiring", daemon=True)
         retiring.start()
-        self._retiring = [thread for thread in self._retiring if thread.is_alive()] + [retiring]
+        self._retiring = [one for one in self._retiring if one[0].is_alive()] + [(retiring, graph)]
 
     def _exchange_receivers(self, before: Iterable[Component], after: Iterable[Component]) -> None:
         wanted = {component.id: component for component in after}
@@ -331,9 +340,21 @@ class Gateway:
     def wait_retired(self, timeout_seconds: float) -> bool:
         """Wait until what earlier configurations had accepted is settled; whether it is."""
         end = self._clock.monotonic() + timeout_seconds
-        for thread in self._retiring:
+        for thread, _ in self._retiring:
             thread.join(max(0.0, end - self._clock.monotonic()))
-        return not any(thread.is_alive() for thread in self._retiring)
+        return not any(thread.is_alive() for thread, _ in self._retiring)
+
+    def status(self) -> HostStatus:
+        """What there is to say about it now."""
+        up = self._clock.monotonic() - self._started
+        exporters = [delivery.status() for delivery in self._graph.deliveries.values()]
+        return HostStatus(__version__, up, self._not_ready, exporters)
+
+    def abandon(self) -> None:
+        """Stop at once: what is queued is counted, said and, in memory, dropped; nothing more is sent. Idempotent."""
+        for graph in (self._graph, *(graph for _, graph in self._retiring)):
+            for delivery in graph.deliveries.values():
+                delivery.abandon()
 
     def shutdown(self, deadline_seconds: float | None = None) -> None:
         """Stop receiving, deliver what was accepted within the deadline, then stop. Idempotent.

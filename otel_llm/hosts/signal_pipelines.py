@@ -234,6 +234,7 @@ class ReceiverConsumer:
         metrics: where items are counted.
         offers: what a pipeline's result becomes behind it.
         overload: what to do when memory is short.
+        may_wait: whether consuming may wait for a disk.
     """
 
     def __init__(
@@ -244,11 +245,13 @@ class ReceiverConsumer:
         offers: Callable[[SignalPipeline, Payload], Iterable[tuple[FanOut, Payload]]],
         *,
         overload: Overload,
+        may_wait: bool = False,
     ) -> None:
         self._receiver = receiver
         self._overload = overload
         self._pipelines = pipelines
         self._offers = offers
+        self.may_wait = may_wait
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
         self._received = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_RECEIVED, keys)
         self._accepted = metrics.counter(definitions.OTEL_LLM_RECEIVER_ITEMS_ACCEPTED, keys)

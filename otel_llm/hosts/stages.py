@@ -107,6 +107,19 @@ class Stages:
                 for id_ in ids:
                     yield from self._pass_on(self._pipelines[id_], part)
 
+    def may_wait(self, pipeline: SignalPipeline) -> bool:
+        """Whether accepting what a pipeline makes may wait for a disk, its own or one behind a connector."""
+        behind = [
+            self._pipelines[one.id]
+            for settings in self._settings.pipelines
+            if settings.id == pipeline.name
+            for connector in settings.exporters
+            if isinstance(self._connectors.get(connector.id), Splitter)
+            for one in self._settings.pipelines
+            if connector in one.receivers
+        ]
+        return pipeline.fan_out.may_wait or any(map(self.may_wait, behind))
+
     def _pass_on(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
         if payload.items:
             yield from self.offers(pipeline, pipeline.pass_on(payload).payload)

@@ -15,6 +15,7 @@ from typing import Annotated, BinaryIO, Final, Literal
 
 import msgspec
 
+from otel_llm._generated.attributes import OtelLlmRefusalReason
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.receivers.accounts import Accounts
@@ -57,6 +58,9 @@ class FileReceiver:
         self._config = config
         self._accounts = accounts
         self._setting = setting
+        # Records of the file that is read now, and those of all files that were bad.
+        self._records = 0
+        self._bad = 0
         self._stop = threading.Event()
         self._finished = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,19 +101,44 @@ class FileReceiver:
                 data = b"" if file is None else file.read(_READ_BYTES)
                 if data:
                     for record in splitter.feed(data):
+                        self._records += 1
                         self._take(record, consumer)
                 elif self._config.follow:
                     file = self._next_file(file, splitter, consumer)
                 else:
-                    self._take(splitter.end(), consumer)
-                    if not self._stop.is_set():
-                        self._finished.set()
+                    self._take_last(splitter, consumer)
+                    self._end()
                     return
         except OSError as error:
             _LOGGER.warning("%s: stopped reading %s: %s", self._setting, self._config.path, error.strerror)
         finally:
             if file is not None:
                 file.close()
+
+    def _take_last(self, splitter: Splitter, consumer: Consumer) -> None:
+        """What is left at the end of a file."""
+        rest = splitter.end()
+        if rest:
+            self._records += 1
+            self._take(rest, consumer)
+
+    def _end(self) -> None:
+        if not self._stop.is_set():
+            path, unit = self._config.path, self._unit
+            _LOGGER.info("%s: read %s to its end: %d %ss, %d bad", self._setting, path, self._records, unit, self._bad)
+            self._finished.set()
+
+    @property
+    def _unit(self) -> str:
+        return "line" if self._config.format == "json" else "record"
+
+    def _refuse(self, signal: Signal | None, reason: OtelLlmRefusalReason, message: str) -> None:
+        """Count a bad record and say where it is."""
+        self._bad += 1
+        where = f"{self._config.path}, {self._unit} {self._records}"
+        if self._config.start_at == "end":
+            where += " after the start"
+        self._accounts.refused(signal, reason, f"{where}: {message}")
 
     def _next_file(self, file: BinaryIO | None, splitter: Splitter, consumer: Consumer) -> BinaryIO | None:
         """At the end of the file: wait for more of it, or go on with the file that has taken its place."""
@@ -125,19 +154,20 @@ class FileReceiver:
         if (now.st_ino, now.st_dev) != (here.st_ino, here.st_dev):
             if here.st_size > file.tell():
                 return file
-            self._take(splitter.end(), consumer)
+            self._take_last(splitter, consumer)
             file.close()
+            self._records = 0
             return path.open("rb")
         if now.st_size < file.tell():
             splitter.end()
             file.seek(0)
+            self._records = 0
         return file
 
     def _take(self, record: bytes | None, consumer: Consumer) -> None:
         """Hand a record on; count it when it is bad; wait when there is no room."""
         if record is None:
-            message = f"a record is longer than {self._config.max_record_size} bytes"
-            self._accounts.refused(self._config.signal, "too_large", message)
+            self._refuse(self._config.signal, "too_large", f"it is longer than {self._config.max_record_size} bytes")
         elif record.strip() or (record and self._config.format == "proto"):
             start = time.perf_counter()
             signal = self._config.signal
@@ -145,7 +175,7 @@ class FileReceiver:
                 signal, body = self._decode(record)
                 self._offer(signal, body, consumer)
             except MalformedError as error:
-                self._accounts.refused(signal, "malformed", str(error))
+                self._refuse(signal, "malformed", str(error))
             self._accounts.answered(signal, time.perf_counter() - start, len(record))
 
     def _decode(self, record: bytes) -> tuple[Signal, bytes]:

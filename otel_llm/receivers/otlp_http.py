@@ -35,6 +35,8 @@ _SIGNAL_OF_PATH: Final[dict[str, Signal]] = {f"/v1/{signal}": signal for signal 
 # JSON takes about 100 us per KB to convert, and a compressed body may be a thousand times larger than it looks.
 _INLINE_JSON_BYTES: Final = 16 * 1024
 _INLINE_COMPRESSED_BYTES: Final = 4 * 1024
+# Requests that wait for a disk at the same time share its sync, so there are some more than there are processors.
+_WAITING_THREADS: Final = 16
 _MEBIBYTE: Final = 1024 * 1024
 
 
@@ -77,10 +79,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     write_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """How long a client may leave answers unread."""
     worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
-    """Threads for requests that are large or compressed."""
+    """Threads for requests that are large or compressed. With a queue on disk that is synced before the answer, all
+    requests go to them, and there are 16 at least."""
     inline_body_size: Annotated[int, msgspec.Meta(ge=0)] = _MEBIBYTE
-    """Bytes up to which an uncompressed protobuf body is processed at once, without a worker thread. 0 when processing
-    may wait, as for a disk."""
+    """Bytes up to which an uncompressed protobuf body is processed at once, without a worker thread."""
     reuse_port: bool = False
     """Let several processes listen on the same port."""
 
@@ -96,6 +98,7 @@ class OtlpHttpReceiver:
         self._cors = None if config.cors is None else _Cors(config.cors)
         self._gatekeeper = Gatekeeper(given(config.auth), f"{setting}.auth")
         self._server: HttpServer | None = None
+        self._consumer: Consumer | None = None
         self._stopping = False
 
     @property
@@ -112,13 +115,14 @@ class OtlpHttpReceiver:
         """
         config, tls = self._config, given(self._config.tls)
         renewal = None if tls is None else TlsRenewal(tls, f"{self._setting}.tls")
+        self._consumer = consumer
         settings = Settings(
             host=self._address.host,
             port=self._address.port,
             tls=None if tls is None else server_context(tls, f"{self._setting}.tls"),
             renewed_tls=None if renewal is None else renewal.context,
             reuse_port=config.reuse_port,
-            worker_threads=config.worker_threads,
+            worker_threads=max(config.worker_threads, _WAITING_THREADS) if self._may_wait() else config.worker_threads,
             limits=_limits(config),
             name="otlp-http",
         )
@@ -158,6 +162,9 @@ class OtlpHttpReceiver:
                 routes["OPTIONS", path] = Route(self._cors.preflight)
         return routes
 
+    def _may_wait(self) -> bool:
+        return bool(getattr(self._consumer, "may_wait", False))
+
     def _admit(self, headers: Mapping[str, str]) -> str:
         """Refuse a sender before its body is read."""
         try:
@@ -169,6 +176,8 @@ class OtlpHttpReceiver:
             raise _refused(error) from None
 
     def _inline(self, request: Request) -> bool:
+        if self._may_wait():
+            return False
         size_bytes = len(request.body)
         headers = request.headers
         if headers.get("content-encoding"):

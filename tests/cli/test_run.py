@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,10 @@ from typing import IO
 
 import pytest
 
+from otel_llm.testing import unused_port
+from tests.delivery.requests import traces
+
+THREE_SPANS = traces(1, 3).SerializeToString()
 CONFIGURATION = """\
 receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:0"}}}}
 exporters: {file: {path: FOLDER/out.jsonl}}
@@ -99,6 +104,30 @@ def test_it_runs_until_a_signal_and_ends_with_0(gateway: Gateway, port: int, num
     assert status_of(port, "/readyz") == 200
     assert gateway.stop(number) == 0
     gateway.wait_for("stopping")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes on POSIX only")
+def test_a_second_signal_stops_it_at_once_and_says_what_was_not_delivered(file: Path):
+    otlp = unused_port()
+    dead = f"otlp_http: {{endpoint: 'http://127.0.0.1:{unused_port()}'}}"
+    text = file.read_text().replace("127.0.0.1:0", f"127.0.0.1:{otlp}").replace("[file]", "[otlp_http]")
+    file.write_text(re.sub(r"file: {path: [^}]*}", dead, text))
+    running = Gateway(file)
+    try:
+        running.wait_for("running the configuration of")
+        connection = HTTPConnection("127.0.0.1", otlp, timeout=10)
+        connection.request("POST", "/v1/traces", THREE_SPANS, {"content-type": "application/x-protobuf"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        running.process.send_signal(signal.SIGTERM)
+        running.wait_for("stopping")
+        assert running.stop() == 130
+        assert "3 items were not delivered before" in running.wait_for("told to stop at once")
+    finally:
+        running.process.kill()
+        running.process.wait(30)
+        assert running.process.stderr is not None
+        running.process.stderr.close()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import ssl
@@ -14,15 +15,16 @@ import pytest
 
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context
-from otel_llm.delivery.config import BatchConfig, Config, QueueConfig, RetryConfig
+from otel_llm.delivery.config import BatchConfig, Config, DiskConfig, QueueConfig, RetryConfig
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.exporters import otlp_grpc, otlp_http
 from otel_llm.exporters.exporter import Exporter
 from otel_llm.exporters.tls import TlsConfig
+from otel_llm.signals import Payload
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import HANG, Answer, Destination, OtlpGrpcSink, OtlpHttpSink, unused_port
 from tests.certificates import make_certificates
-from tests.delivery.requests import numbers, payload
+from tests.delivery.requests import numbers, payload, traces
 
 MIB = 1024 * 1024
 
@@ -68,14 +70,18 @@ def dead(kind: str, folder: Path) -> Iterator[Exporter]:
 KINDS = ["refused", "black hole", "black hole grpc", "untrusted", "hangs", "503", "429"]
 
 
+@pytest.mark.parametrize("queue", ["memory", "disk"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_acceptance_31_a_dead_destination_holds_up_neither_flush_nor_exit_and_floods_no_log(
-    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kind: str, queue: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     retry = RetryConfig(initial_interval_seconds=0.01, max_interval_seconds=0.02)
     with dead(kind, tmp_path) as exporter:
-        delivery = Delivery("test", exporter, Config(retry_on_failure=retry), Metrics())
+        # Not synced: the bounds below are the destination's and not the disk's.
+        disk = DiskConfig(directory=str(tmp_path / "queue"), sync="never") if queue == "disk" else None
+        config = Config(sending_queue=QueueConfig(disk=disk), retry_on_failure=retry)
+        delivery = Delivery("test", exporter, config, Metrics())
         delivery.start()
         start = time.monotonic()
         for number in range(1, 1001):
@@ -92,7 +98,8 @@ def test_acceptance_31_a_dead_destination_holds_up_neither_flush_nor_exit_and_fl
     assert offered - start < 1.0  # 1 ms for each, whatever the destination does
     balance = delivery.balance()
     assert balance.is_balanced
-    assert dict(balance.dropped) == {"shutdown": 1000}
+    assert dict(balance.dropped) == ({} if disk else {"shutdown": 1000})
+    assert balance.queued == (1000 if disk else 0)
 
 
 def test_acceptance_31_delivery_goes_on_when_the_destination_comes_back() -> None:
@@ -129,3 +136,28 @@ def test_acceptance_29_511_spans_arrive_beside_one_of_5_mb(protocol: str, max_si
     assert dict(delivery.balance().dropped) == {"too_large": 1}
     refused = [request for request in destination.received if request.answer.kind == "too_large"]
     assert len(refused) <= 10  # log2(512) + 1
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_acceptance_29_a_span_with_5_mb_of_content_arrives_cut_and_marked(protocol: str) -> None:
+    make: Callable[[str], Exporter] = http if protocol == "http" else grpc
+    big = traces(301, 1)
+    content = big.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="gen_ai.input.messages")
+    content.value.string_value = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "x" * 5 * MIB}]}])
+    destination = Destination(max_body_bytes=4 * MIB if protocol == "http" else None)
+    metrics = Metrics()
+    with OtlpHttpSink(destination) if protocol == "http" else OtlpGrpcSink(destination) as sink:
+        delivery = Delivery("test", make(sink.endpoint), Config(), metrics)
+        delivery.start()
+        delivery.offer(payload(1, 300, size=100))
+        delivery.offer(Payload.of("traces", (big.SerializeToString(),), 1))
+        delivery.offer(payload(302, 211, size=100))
+        assert delivery.force_flush(20)
+        delivery.shutdown(5)
+    arrived = [number for request in destination.accepted for number in numbers("traces", request.body)]
+    assert sorted(arrived) == list(range(1, 513))
+    (cut,) = [request.body for request in destination.accepted if b"otel_llm.shortened.keys" in request.body]
+    assert numbers("traces", cut) == [301]
+    assert delivery.balance().exported == 512
+    shortened = [f for f in metrics.collect() if f.definition.name == "otel_llm.delivery.items.shortened"]
+    assert [series.value for series in shortened[0].series] == [1]

@@ -113,11 +113,11 @@ def test_retrying_ends_when_its_time_is_over() -> None:
 def test_what_a_destination_refuses_for_good_is_dropped_and_the_next_batch_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    destination = Destination()
-    destination.will(Answer.bad_request("no such project"))
+    destination = Destination(default=Answer.bad_request("no such project"))
     with running(destination) as delivery:
         delivery.offer(payload(1, 4))
         assert delivery.force_flush(5)
+        destination.default = Answer()
         delivery.offer(payload(5, 2))
         assert delivery.force_flush(5)
         balance = delivery.balance()
@@ -205,6 +205,59 @@ def test_a_full_queue_drops_when_told_to_and_says_so(caplog: pytest.LogCaptureFi
         destination.default = Answer()
         destination.release()
     assert caplog.text.count("sending_queue is full") == 1
+
+
+def test_one_bad_span_does_not_sink_its_batch() -> None:
+    destination = Destination(refuses=lambda signal, body: 300 in numbers(signal, body))
+    with running(destination) as delivery:
+        delivery.offer(payload(1, 512))
+        assert delivery.force_flush(5)
+        assert delivery.balance().dropped == {"permanent_error": 1}
+    assert arrived(destination) == [number for number in range(1, 513) if number != 300]
+    assert len(destination.received) <= 2 * 9 + 1
+
+
+def test_a_destination_that_finds_everything_bad_is_not_asked_about_every_span() -> None:
+    destination = Destination(default=Answer.bad_request())
+    with running(destination) as delivery:
+        delivery.offer(payload(1, 4096))
+        assert delivery.force_flush(5)
+        assert delivery.balance().dropped == {"permanent_error": 4096}
+    assert len(destination.received) < 200
+
+
+def test_the_breaker_leaves_a_failing_destination_alone_between_batches() -> None:
+    destination = Destination(default=Answer.throttled(30))
+    retry = RetryConfig(initial_interval_seconds=0.001, max_interval_seconds=0.002, max_elapsed_seconds=0)
+    delivery = Delivery("test", InMemoryExporter(destination), config(retry=retry, max_size_bytes=1024), Metrics())
+    for number in range(1, 21):
+        delivery.offer(payload(number, 1, size=900))
+    delivery.start()
+    assert not delivery.force_flush(0.2)
+    delivery.shutdown(0.1)
+    assert len(destination.received) == 1
+    assert delivery.balance().dropped == {"retries_exhausted": 1, "shutdown": 19}
+
+
+def test_a_request_that_is_sent_again_has_the_id_that_it_had() -> None:
+    ids: list[str] = []
+
+    class Remembers(InMemoryExporter):
+        def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:
+            ids.append(payload.batch_id)
+            return super().export(payload, timeout_seconds)
+
+    destination = Destination()
+    destination.will(Answer.unavailable(), TOO_LARGE, Answer.unavailable())
+    delivery = Delivery("test", Remembers(destination), config(), Metrics())
+    delivery.start()
+    delivery.offer(payload(1, 4))
+    assert delivery.force_flush(5)
+    delivery.offer(payload(5, 1))
+    delivery.shutdown(5)
+    whole = ids[0]
+    assert ids[:5] == [whole, whole, f"{whole}/0", f"{whole}/0", f"{whole}/1"]
+    assert ids[5] not in ids[:5]
 
 
 def test_shutdown_delivers_what_was_accepted() -> None:

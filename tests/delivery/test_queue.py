@@ -22,7 +22,7 @@ class Fixture:
         self.queue = MemoryQueue(capacity, config, self.clock.monotonic)
 
     def put(self, payload: Payload) -> None:
-        assert self.queue.reserve(payload.size_bytes)
+        assert self.queue.reserve(payload)
         self.queue.put(payload)
 
     def take(self) -> Payload:
@@ -85,26 +85,26 @@ def test_room_is_held_until_the_batch_is_settled() -> None:
     fixture = Fixture(capacity=4096)
     fixture.put(some(4000))
     batch = fixture.take()
-    assert not fixture.queue.reserve(1000)
+    assert not fixture.queue.reserve(some(1000))
     assert fixture.queue.sizes() == {"traces": 4000}
     fixture.queue.settle(batch)
-    assert fixture.queue.reserve(1000)
-    fixture.queue.cancel(1000)
+    assert fixture.queue.reserve(some(1000))
+    fixture.queue.cancel(some(1000))
     assert fixture.queue.size_bytes() == 0
 
 
 def test_a_payload_larger_than_the_queue_is_taken_when_nothing_else_is_there() -> None:
     fixture = Fixture(capacity=1024)
     fixture.put(some(5000))
-    assert not fixture.queue.reserve(1)
+    assert not fixture.queue.reserve(some(1))
 
 
 def test_closing_hands_out_what_is_there_and_then_nothing() -> None:
     fixture = Fixture()
     fixture.put(some(10))
-    assert fixture.queue.reserve(20)
+    assert fixture.queue.reserve(some(20))
     fixture.queue.close()
-    assert not fixture.queue.reserve(1)
+    assert not fixture.queue.reserve(some(1))
     assert fixture.take().size_bytes == 10
     fixture.queue.put(some(20))  # its room was reserved before
     assert fixture.take().size_bytes == 20

@@ -85,6 +85,16 @@ def test_bad_lines_are_counted_and_skipped(start: Start, tmp_path: Path, metrics
     assert refusals(metrics)[("too_large",)] == 1
 
 
+def test_a_bad_line_is_named_and_the_end_of_the_file_said(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    (tmp_path / "in").write_text(line("first") + "\n" + "not json\n" + line("last"))
+    assert start(RecordingConsumer()).wait(DEADLINE_SECONDS)
+    assert f"{tmp_path / 'in'}, line 3: the line is not a JSON object" in caplog.text
+    assert f"receivers.file: read {tmp_path / 'in'} to its end: 4 lines, 1 bad" in caplog.text
+
+
 def test_length_prefixed_protobuf_is_read(start: Start, tmp_path: Path, metrics: Metrics) -> None:
     records = [b"one", b"", b"x" * 2000, b"three" * 100]
     data = b"".join(len(record).to_bytes(4, "big") + record for record in records)

@@ -1,0 +1,116 @@
+"""What a queue on disk costs a gateway: sustained throughput beside the queue in memory, from sender to destination.
+
+    python -m benchmarks.queue [--seconds 4] [--rounds 5] [--folder DIRECTORY]
+
+One gateway for each kind of queue, the same requests of 512 spans from the same sender over loopback HTTP, in turns,
+on to a sink in another process; a round ends when the queue is empty. Spans per second of wall time and CPU
+microseconds per span of the gateway, median of the rounds, and the ratio to the queue in memory in the same run.
+`--folder` says which disk is measured. What must not be concluded: how a disk behaves whose sync takes milliseconds;
+the first line says what it takes here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.payloads import request
+from benchmarks.processes import cpu_seconds, free_port, peak_memory_mb, process, send
+
+SPANS = 512
+CONFIG = """
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}}}
+processors: {{normalize: , cost: {{existing: replace}}}}
+exporters:
+  otlp_http:
+    endpoint: "http://127.0.0.1:{sink}"
+    compression: none
+    sending_queue: {queue}
+service:
+  admin: {{endpoint: "127.0.0.1:{admin}"}}
+  telemetry: {{logs: {{level: error}}}}
+  pipelines: {{traces: {{receivers: [otlp], processors: [normalize, cost], exporters: [otlp_http]}}}}
+"""
+
+
+def queues(folder: Path) -> dict[str, str]:
+    disk = "{{disk: {{directory: {}, sync: {}}}}}"
+    names = ("always", "interval", "never")
+    return {"memory": "{}"} | {name: disk.format(folder / name, name) for name in names}
+
+
+def queued(admin: int) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("otel_llm_delivery_items_queued"))
+
+
+def measure(port: int, admin: int, pid: int, body: bytes, seconds: float) -> tuple[float, float]:
+    """Spans per second until all is delivered, and CPU microseconds per span."""
+    before, start = cpu_seconds(pid), time.perf_counter()
+    load = send(port, body, seconds)
+    while queued(admin):
+        time.sleep(0.01)
+    spans = load.ok * SPANS
+    return spans / (time.perf_counter() - start), (cpu_seconds(pid) - before) / spans * 1e6
+
+
+def sync_us(folder: Path) -> float:
+    """Median microseconds of a write of 256 KiB and its fdatasync, on the same disk."""
+    times = []
+    with (folder / "probe").open("wb") as file:
+        for _ in range(50):
+            start = time.perf_counter()
+            file.write(bytes(262_144))
+            file.flush()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--payloads", nargs="*", default=["mix", "genai"])
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        sink = free_port()
+        stack.enter_context(process([sys.executable, "-m", "benchmarks.processes", str(sink)], sink))
+        servers = {}
+        for name, queue in queues(folder).items():
+            port, admin = free_port(), free_port()
+            config = folder / f"{name}.yaml"
+            config.write_text(CONFIG.format(port=port, sink=sink, admin=admin, queue=queue))
+            command = [sys.executable, "-m", "otel_llm.cli.main", "run", "--config", str(config)]
+            servers[name] = (port, admin, stack.enter_context(process(command, port)))
+        print(f"a write of 256 KiB and its sync take {sync_us(folder):.0f} us here")
+        print(f"{'payload':9}{'queue':10}{'spans/s':>11}{'of memory':>11}{'us CPU/span':>13}{'peak MB':>9}")
+        for kind in options.payloads:
+            body = request(kind)
+            rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+            for port, admin, pid in servers.values():
+                measure(port, admin, pid, body, 0.5)
+            for _ in range(options.rounds):
+                for name, (port, admin, pid) in servers.items():
+                    rounds[name].append(measure(port, admin, pid, body, options.seconds))
+            base = statistics.median(one[0] for one in rounds["memory"])
+            for name, (_, _, pid) in servers.items():
+                rate, cpu = (statistics.median(one[i] for one in rounds[name]) for i in (0, 1))
+                print(
+                    f"{kind:9}{name:10}{rate:11,.0f}{rate / base:11.2f}{cpu:13.2f}{peak_memory_mb(pid):9.0f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""`otel-llm status` of a running gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from otel_llm.cli.main import main
+from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
+from tests.delivery.requests import traces
+from tests.hosts.running import SIMPLE, http_port, post, running
+
+
+def test_status_shows_accounts_that_balance_and_a_destination_that_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    destination = Destination(default=Answer.throttled(3600))
+    text = SIMPLE.replace("shutdown_timeout_seconds: 5", "shutdown_timeout_seconds: 0")
+    with OtlpHttpSink(destination) as sink, running(text.format(sink=sink.endpoint), tmp_path) as gateway:
+        assert post(http_port(gateway), "/v1/traces", traces(1, 3).SerializeToString())[0] == 200
+        destination.wait_for(lambda: bool(destination.received))
+        while gateway.delivery("otlp_http").status().failing_seconds is None:
+            pass
+        endpoint = f"127.0.0.1:{gateway.admin_port}"
+        assert main(["status", "--endpoint", endpoint]) == 0
+        shown = capsys.readouterr().out
+        assert main(["status", "--endpoint", endpoint, "--json"]) == 0
+        (exporter,) = json.loads(capsys.readouterr().out)["exporters"]
+    assert "FAILING for 0 s, again in 59 min" in shown or "FAILING for 0 s, again in 1 h" in shown
+    assert "answered 429: slow down" in shown
+    assert exporter["signals"]["traces"] == {"accepted": 3, "exported": 0, "queued": 3, "dropped": {}}
+
+
+def test_status_says_when_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--endpoint", f"127.0.0.1:{unused_port()}"]) == 1
+    assert "no status from 127.0.0.1" in capsys.readouterr().err

@@ -1,0 +1,439 @@
+"""A delivery whose queue is on disk: crashes, full disks, restarts, reloads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from otel_llm.clock import SystemClock
+from otel_llm.delivery.config import BatchConfig, Config, DiskConfig, QueueConfig, RetryConfig
+from otel_llm.delivery.delivery import Delivery
+from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.segment import Segment, segment_files
+from otel_llm.delivery.storage import Storage
+from otel_llm.errors import ConfigError, RefusedError
+from otel_llm.telemetry import Metrics
+from otel_llm.testing import HANG, Answer, Destination, InMemoryExporter
+from tests.delivery.requests import numbers, payload
+
+FAST = RetryConfig(initial_interval_seconds=0.001, max_interval_seconds=0.002)
+MIB = 1024 * 1024
+
+
+def config(  # noqa: PLR0913 - what tests vary
+    folder: Path,
+    *,
+    sync: str = "always",
+    memory: int = MIB,
+    disk: int = 16 * MIB,
+    batch: int = 100_000,
+    dead: int = MIB,
+    on_full: str = "refuse",
+) -> Config:
+    on_disk = DiskConfig(
+        directory=str(folder),
+        size_bytes=disk,
+        sync=sync,  # type: ignore[arg-type]
+        sync_interval_seconds=0.01,
+        dead_letters_size_bytes=dead,
+    )
+    limits = BatchConfig(max_size_bytes=batch, flush_timeout_seconds=0.01)
+    queue = QueueConfig(size_bytes=memory, disk=on_disk, batch=limits, on_full=on_full)  # type: ignore[arg-type]
+    return Config(sending_queue=queue, retry_on_failure=FAST)
+
+
+def delivery(destination: Destination, settings: Config, metrics: Metrics | None = None) -> Delivery:
+    return Delivery("test/1", InMemoryExporter(destination), settings, metrics or Metrics())
+
+
+@contextmanager
+def running(destination: Destination, settings: Config, seconds: float = 5) -> Iterator[Delivery]:
+    made = delivery(destination, settings)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.shutdown(seconds)
+        assert made.balance().is_balanced
+
+
+def offer_until_refused(made: Delivery, first: int, size: int) -> tuple[int, str]:
+    """How many spans were taken, and what the refusal said."""
+    taken = 0
+    while True:
+        try:
+            made.offer(payload(first + taken, 1, size=size))
+        except RefusedError as error:
+            return taken, str(error)
+        taken += 1
+
+
+def arrived(destination: Destination) -> list[int]:
+    return [number for request in destination.accepted for number in numbers(request.signal, request.body)]
+
+
+@pytest.mark.parametrize("sync", ["always", "interval", "never"])
+def test_what_is_offered_arrives_in_order_and_leaves_nothing_on_disk(tmp_path: Path, sync: str) -> None:
+    destination = Destination()
+    with running(destination, config(tmp_path, sync=sync)) as made:
+        for number in range(1, 301):
+            made.offer(payload(number, 1))
+        made.offer(payload(1, 2, signal="logs"))
+        assert made.force_flush(5)
+        assert made.balance().accepted == made.balance().exported == 302
+    assert [number for number in arrived(destination) if number > 2] == list(range(3, 301))
+    assert segment_files(tmp_path / "test%2F1" / "traces") == []
+
+
+@pytest.mark.parametrize("memory", [1024, MIB], ids=["from disk", "from memory"])
+def test_what_was_not_delivered_is_delivered_by_the_next_process(tmp_path: Path, memory: int) -> None:
+    dead = Destination(default=Answer.unavailable())
+    with running(dead, config(tmp_path, memory=memory), 0.05) as made:
+        for number in range(1, 501):
+            made.offer(payload(number, 1))
+    assert made.balance().queued == 500
+    destination = Destination()
+    with running(destination, config(tmp_path, memory=memory)) as made:
+        assert made.force_flush(5)
+        assert made.balance().accepted == 500
+    assert arrived(destination) == list(range(1, 501))
+
+
+def test_a_batch_that_was_on_its_way_is_sent_again_as_the_same_batch(tmp_path: Path) -> None:
+    ids: list[tuple[str, bytes]] = []
+
+    class Remembers(InMemoryExporter):
+        def export(self, payload, timeout_seconds):
+            ids.append((payload.batch_id, payload.join()))
+            return super().export(payload, timeout_seconds)
+
+    dead = Destination(default=Answer.unavailable())
+    made = Delivery("test/1", Remembers(dead), config(tmp_path, batch=2000), Metrics())
+    for number in range(1, 101):
+        made.offer(payload(number, 1))
+    made.start()
+    dead.wait_for(lambda: len(dead.received) > 1)
+    made.shutdown(0)
+    first = ids[-1]
+    ids.clear()
+    made = Delivery("test/1", Remembers(Destination()), config(tmp_path, batch=50_000), Metrics())
+    made.offer(payload(101, 1))
+    made.start()
+    assert made.force_flush(5)
+    made.shutdown(5)
+    assert ids[0] == first
+    assert len({id_ for id_, _ in ids}) == len(ids)
+
+
+def test_memory_holds_no_more_than_its_limit_while_disk_holds_the_rest(tmp_path: Path) -> None:
+    destination = Destination(default=HANG)
+    with running(destination, config(tmp_path, memory=50_000, batch=20_000), 0) as made:
+        for number in range(1, 401):
+            made.offer(payload(number, 1, size=1000))
+        shelf = made._queue.shelf  # type: ignore[attr-defined]
+        with shelf.changed:
+            assert shelf.cached_bytes() <= 50_000 + 20_000
+        destination.default = Answer()
+        destination.release()
+        assert made.force_flush(5)
+    assert arrived(destination) == list(range(1, 401))
+
+
+def test_a_full_quota_refuses_until_there_is_room_again(tmp_path: Path) -> None:
+    destination = Destination(default=HANG)
+    with running(destination, config(tmp_path, disk=MIB)) as made:
+        taken, said = offer_until_refused(made, 1, 10_000)
+        assert "is full" in said
+        on_disk = sum(path.stat().st_size for path in tmp_path.rglob("*.log"))
+        assert 0.8 * MIB < on_disk <= MIB
+        destination.default = Answer()
+        destination.release()
+        assert made.force_flush(5)
+        made.offer(payload(taken + 1, 1, size=10_000))
+    assert arrived(destination) == list(range(1, taken + 2))
+
+
+def test_a_full_quota_drops_when_told_to(tmp_path: Path) -> None:
+    destination = Destination(default=HANG)
+    with running(destination, config(tmp_path, disk=MIB, on_full="drop"), 0) as made:
+        for number in range(1, 200):
+            made.offer(payload(number, 1, size=10_000))
+        balance = made.balance()
+    assert balance.dropped["queue_full"] > 50
+    assert balance.accepted == 199
+
+
+def test_a_full_disk_refuses_loses_nothing_and_is_over_when_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource = pytest.importorskip("resource")
+    destination = Destination()
+    made = delivery(destination, config(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made.offer(payload(1, 1, size=10_000))
+    accepted = 1
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may grow: as on a disk that is full
+    try:
+        more, said = offer_until_refused(made, accepted + 1, 100_000)
+        accepted += more
+        assert "cannot be written: File too large" in said
+        assert made.balance().accepted == accepted
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    made.offer(payload(accepted + 1, 1, size=100_000))
+    made.start()
+    made.shutdown(5)
+    assert sorted(arrived(destination)) == list(range(1, accepted + 2))
+    assert caplog.text.count("senders are told to wait") == 1
+
+
+class FailingSync:
+    """Lets the sync of the queue fail as a broken disk would, the first so many times."""
+
+    def __init__(self, made: Delivery, times: int) -> None:
+        self._line = made._queue.shelf.lines["traces"]  # type: ignore[attr-defined]
+        self._sync = self._line.log.sync
+        self.left = times
+        self._line.log.sync = self  # a seam of the test: there is no disk that fails on demand
+
+    def __call__(self, segment: Segment) -> None:
+        if self.left:
+            self.left -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._sync(segment)
+
+
+def test_what_the_disk_will_not_keep_is_refused_and_never_delivered(tmp_path: Path) -> None:
+    destination = Destination()
+    made = delivery(destination, config(tmp_path))
+    made.offer(payload(1, 1))
+    FailingSync(made, 1)
+    with pytest.raises(RefusedError, match="cannot be synced"):
+        made.offer(payload(2, 1))
+    made.offer(payload(3, 1))
+    assert made.balance().accepted == 2
+    made.start()
+    made.shutdown(5)
+    assert arrived(destination) == [1, 3]
+
+
+def test_a_fan_out_with_a_failing_disk_accepts_nothing_in_memory(tmp_path: Path) -> None:
+    destination = Destination()
+    on_disk = delivery(Destination(), config(tmp_path))
+    in_memory = Delivery("memory", InMemoryExporter(destination), Config(), Metrics())
+    both = FanOut([in_memory, on_disk])
+    both.offer(payload(1, 1))
+    FailingSync(on_disk, 1)
+    with pytest.raises(RefusedError, match="cannot be synced"):
+        both.offer(payload(2, 1))
+    both.offer(payload(3, 1))
+    for made in (in_memory, on_disk):
+        made.start()
+        made.shutdown(5)
+    assert arrived(destination) == [1, 3]
+    assert in_memory._queue.size_bytes() == 0
+
+
+def test_senders_that_wait_at_the_same_time_share_a_sync(tmp_path: Path) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    line = made._queue.shelf.lines["traces"]  # type: ignore[attr-defined]
+    syncs: list[int] = []
+    entered, go_on = threading.Event(), threading.Event()
+    real = line.log.sync
+
+    def slow(segment: Segment) -> None:
+        syncs.append(line.log.next_sequence)
+        entered.set()
+        go_on.wait(5)
+        real(segment)
+
+    line.log.sync = slow
+    threads = [threading.Thread(target=made.offer, args=(payload(number, 1),)) for number in range(1, 21)]
+    threads[0].start()
+    entered.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    end = time.monotonic() + 5
+    while line.log.next_sequence < 21 and time.monotonic() < end:
+        go_on.wait(0.001)
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert syncs == [2, 21]
+    assert made.balance().accepted == 20
+    made.shutdown(0)
+
+
+def test_nothing_is_delivered_before_the_disk_has_it(tmp_path: Path) -> None:
+    destination = Destination()
+    with running(destination, config(tmp_path)) as made:
+        line = made._queue.shelf.lines["traces"]  # type: ignore[attr-defined]
+        go_on = threading.Event()
+        real = line.log.sync
+
+        def slow(segment: Segment) -> None:
+            go_on.wait(5)
+            real(segment)
+
+        line.log.sync = slow
+        sender = threading.Thread(target=made.offer, args=(payload(1, 1),))
+        sender.start()
+        assert made.force_flush(0.1)  # nothing was accepted yet
+        assert destination.received == []
+        assert made.balance().accepted == 0
+        go_on.set()
+        sender.join(5)
+        assert made.force_flush(5)
+    assert arrived(destination) == [1]
+
+
+def test_what_the_destination_refuses_for_good_is_parked_and_the_rest_arrives(tmp_path: Path) -> None:
+    destination = picky(17, 400)
+    with running(destination, config(tmp_path)) as made:
+        made.offer(payload(1, 512))
+        assert made.force_flush(5)
+        assert made.balance().dropped == {"parked": 2}
+        letters = made._queue.shelf.dead_letters  # type: ignore[attr-defined]
+        assert letters.items() == 2
+    assert sorted(arrived(destination)) == [number for number in range(1, 513) if number not in (17, 400)]
+    assert len(destination.received) < 50
+
+
+def picky(*bad: int) -> Destination:
+    """Answers 400 to a request that holds one of the bad numbers, and does not say which."""
+    return Destination(refuses=lambda signal, body: not set(bad).isdisjoint(numbers(signal, body)))
+
+
+def test_dead_letters_are_dropped_when_there_is_no_room_for_them(tmp_path: Path) -> None:
+    destination = picky(3)
+    with running(destination, config(tmp_path, dead=0)) as made:
+        made.offer(payload(1, 8))
+        assert made.force_flush(5)
+        assert made.balance().dropped == {"permanent_error": 1}
+
+
+def test_a_corrupt_record_is_dropped_with_its_reason_and_the_rest_arrives(tmp_path: Path) -> None:
+    dead = Destination(default=Answer.unavailable())
+    with running(dead, config(tmp_path, memory=1024), 0) as made:
+        for number in range(1, 101):
+            made.offer(payload(number, 1))
+    (segment,) = segment_files(tmp_path / "test%2F1" / "traces")
+    data = bytearray(segment.read_bytes())
+    at = data.index((50).to_bytes(8, "big"), 300)
+    data[at] ^= 1
+    segment.write_bytes(data)
+    destination = Destination()
+    with running(destination, config(tmp_path)) as made:
+        assert made.force_flush(5)
+        assert made.balance().dropped == {"corrupt": 1}
+        assert made.balance().accepted == 100
+    assert len(arrived(destination)) == 99
+
+
+def test_a_second_process_is_told_that_the_queue_is_in_use(tmp_path: Path) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    script = f"""
+from otel_llm.clock import SystemClock
+from otel_llm.delivery.config import DiskConfig, QueueConfig
+from otel_llm.delivery.storage import Storage
+from otel_llm.telemetry import Metrics
+Storage(Metrics(), SystemClock()).open("test/1", QueueConfig(), DiskConfig(directory={str(tmp_path)!r}))
+"""
+    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    made.shutdown(0)
+    assert "exporters.test/1.sending_queue.disk.directory" in other.stderr
+    assert "is used by another process" in other.stderr
+
+
+def test_a_directory_that_cannot_be_used_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"disk\.directory: cannot use"):
+        delivery(Destination(), config(tmp_path / "file"))
+
+
+def test_after_a_reload_the_new_delivery_goes_on_where_the_old_one_left(tmp_path: Path) -> None:
+    metrics, clock = Metrics(), SystemClock()
+    storage = Storage(metrics, clock)
+    old_destination, new_destination = Destination(default=Answer.unavailable()), Destination()
+    old = Delivery("x", InMemoryExporter(old_destination), config(tmp_path), metrics, storage=storage)
+    old.start()
+    for number in range(1, 51):
+        old.offer(payload(number, 1))
+    old_destination.wait_for(lambda: bool(old_destination.received))
+    new = Delivery("x", InMemoryExporter(new_destination), config(tmp_path), metrics, storage=storage)
+    new.start()
+    new.offer(payload(51, 1))
+    old.shutdown(0.1)
+    assert new.force_flush(5)
+    assert arrived(new_destination) == list(range(1, 52))
+    assert arrived(old_destination) == []
+    balance = new.balance()
+    assert (balance.accepted, balance.exported, balance.queued) == (51, 51, 0)
+    new.shutdown(5)
+    assert storage._shelves == {}
+
+
+def test_clock_jumps_drop_and_hold_up_nothing(tmp_path: Path) -> None:
+    class Jumping(SystemClock):
+        jump = 0
+
+        def unix_nano(self) -> int:
+            self.jump = -self.jump or 10**18
+            return max(super().unix_nano() + self.jump, 0)
+
+    destination = Destination()
+    made = Delivery("test", InMemoryExporter(destination), config(tmp_path), Metrics(), clock=Jumping())
+    made.start()
+    for number in range(1, 51):
+        made.offer(payload(number, 1))
+    assert made.force_flush(5)
+    made.shutdown(5)
+    assert arrived(destination) == list(range(1, 51))
+
+
+def test_acceptance_30_the_account_balances_at_every_instant_with_the_queue_on_disk(tmp_path: Path) -> None:
+    destination = picky(50, 1033, 2070)
+    stop = threading.Event()
+    wrong: list[object] = []
+    refused = [0] * 4
+    with running(destination, config(tmp_path, disk=2 * MIB, memory=20_000, batch=5000), 20) as made:
+
+        def watch() -> None:
+            while not stop.is_set():
+                balance = made.balance()
+                if not balance.is_balanced or balance.queued < 0:
+                    wrong.append(balance)
+
+        def send(sender: int) -> None:
+            for number in range(100):
+                try:
+                    made.offer(payload(sender * 1000 + number * 3 + 1, 3, size=20 if number % 7 else 3_500))
+                except RefusedError:
+                    refused[sender] += 3
+                if number % 10 == 0:
+                    destination.will(Answer.unavailable(), Answer.throttled(0.001))
+
+        threads = [threading.Thread(target=send, args=(sender,)) for sender in range(4)]
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert made.force_flush(20)
+        stop.set()
+        watcher.join()
+        balance = made.balance()
+    assert not wrong
+    assert balance.queued == 0
+    assert balance.accepted + sum(refused) == 1200
+    assert balance.exported == destination.items == 1197

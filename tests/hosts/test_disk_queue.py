@@ -1,0 +1,70 @@
+"""A gateway whose queue is on disk: restarts and reloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from otel_llm.hosts.gateway import Gateway
+from otel_llm.testing import Answer, Destination, OtlpHttpSink
+from tests.delivery.requests import numbers, traces
+from tests.hosts.running import SIMPLE, get, http_port, post, running, settings
+
+
+def on_disk(sink: str, folder: Path) -> str:
+    """As SIMPLE, with a queue on disk, impatient retries and a short shutdown."""
+    queue = f"sending_queue: {{disk: {{directory: {folder / 'queue'}}}, batch: {{flush_timeout_seconds: 0}}}}"
+    retry = "retry_on_failure: {initial_interval_seconds: 0.01, max_interval_seconds: 0.02}"
+    text = SIMPLE.format(sink=sink).replace(
+        "sending_queue: {batch: {flush_timeout_seconds: 0}}", f"{queue}\n    {retry}"
+    )
+    return text.replace("shutdown_timeout_seconds: 5", "shutdown_timeout_seconds: 0.2")
+
+
+def send(gateway: Gateway, first: int, count: int) -> None:
+    assert post(http_port(gateway), "/v1/traces", traces(first, count).SerializeToString())[0] == 200
+
+
+def arrived(destination: Destination) -> list[int]:
+    return [number for r in destination.accepted if r.signal == "traces" for number in numbers(r.signal, r.body)]
+
+
+def test_a_restart_delivers_what_the_gateway_before_could_not(tmp_path: Path) -> None:
+    destination = Destination(default=Answer.unavailable())
+    with OtlpHttpSink(destination) as sink:
+        text = on_disk(sink.endpoint, tmp_path)
+        with running(text, tmp_path) as gateway:
+            send(gateway, 1, 10)
+            send(gateway, 11, 10)
+        assert gateway.delivery("otlp_http").balance("traces").queued == 20
+        destination.default = Answer()
+        with running(text, tmp_path) as gateway:
+            send(gateway, 21, 10)
+            assert gateway.delivery("otlp_http").force_flush(5)
+    assert arrived(destination) == list(range(1, 31))
+
+
+def test_a_reload_while_the_destination_is_down_drops_nothing(tmp_path: Path) -> None:
+    destination = Destination(default=Answer.unavailable())
+    with OtlpHttpSink(destination) as sink:
+        text = on_disk(sink.endpoint, tmp_path)
+        with running(text, tmp_path) as gateway:
+            send(gateway, 1, 10)
+            gateway.reload(settings(text.replace("0.01", "0.02"), tmp_path))
+            send(gateway, 11, 10)
+            destination.default = Answer()
+            gateway.reload(settings(text, tmp_path))
+            send(gateway, 21, 10)
+            assert gateway.wait_retired(5)
+            assert gateway.delivery("otlp_http").force_flush(5)
+            balance = gateway.delivery("otlp_http").balance("traces")
+            metrics = get(gateway.admin_port, "/metrics")[1]
+    assert sorted(set(arrived(destination))) == list(range(1, 31))
+    assert (balance.accepted, balance.exported, dict(balance.dropped)) == (30, 30, {})
+    assert 'otel_llm_delivery_items_queued{otel_llm_component_name="otlp_http",otel_llm_signal="traces"} 0' in metrics
+
+
+def test_status_shows_where_a_queue_is(tmp_path: Path) -> None:
+    with OtlpHttpSink() as sink, running(on_disk(sink.endpoint, tmp_path), tmp_path) as gateway:
+        status, text = get(gateway.admin_port, "/status")
+    assert status == 200
+    assert '"queue":"disk"' in text
