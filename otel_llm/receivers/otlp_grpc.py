@@ -7,8 +7,9 @@ Source: OTLP specification 1.x, section OTLP/gRPC.
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Final
@@ -33,6 +34,7 @@ from otel_llm.receivers.endpoint import (
 )
 from otel_llm.receivers.gatekeeper import Gatekeeper, UnauthorizedError
 from otel_llm.receivers.grpc_log import hush_grpc
+from otel_llm.receivers.slow_calls import SlowCalls
 from otel_llm.receivers.tls_renewal import TlsRenewal
 from otel_llm.signals import Consumer, Signal
 from otel_llm.telemetry import Metrics
@@ -45,6 +47,8 @@ _SIGNAL_OF_SERVICE: Final[dict[str, Signal]] = {
 _SIGNAL_OF_METHOD: Final = {f"/{service}/Export": signal for service, signal in _SIGNAL_OF_SERVICE.items()}
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _MEBIBYTE: Final = 1024 * 1024
+# Threads that wait for messages. Each may hold one of the largest size, so there are not many more than workers.
+_RECEIVING_THREADS: Final = 16
 _HANDSHAKE_MILLISECONDS: Final = 10_000
 # As for the head of an HTTP request.
 _METADATA_BYTES: Final = 32 * 1024
@@ -75,7 +79,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_connection_age_grace_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long calls in progress may go on after that."""
     worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
-    """Calls that are processed at the same time."""
+    """Calls that are processed at the same time. Messages of at least 16 can arrive at the same time."""
+    read_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    """How long a message may take to arrive when its call has begun; 2 seconds when nobody else can send meanwhile."""
     reuse_port: bool = False
     """Let several processes listen on the same port."""
 
@@ -92,6 +98,9 @@ class OtlpGrpcReceiver:
         self._port = self._address.port
         self._server: grpc.Server | None = None
         self._pool: ThreadPoolExecutor | None = None
+        threads = max(config.worker_threads, _RECEIVING_THREADS)
+        self._slow_calls = SlowCalls(config.read_timeout_seconds, threads, time.monotonic)
+        self._threads = threads
 
     @property
     def endpoint(self) -> str:
@@ -105,10 +114,8 @@ class OtlpGrpcReceiver:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
         hush_grpc()
-        pool = ThreadPoolExecutor(self._config.worker_threads, thread_name_prefix="otlp-grpc")
-        server = grpc.server(
-            pool, handlers=[_Services(consumer, self._accounts, self._gatekeeper)], options=_options(self._config)
-        )
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="otlp-grpc")
+        server = grpc.server(pool, handlers=[self._services(consumer)], options=_options(self._config))
         target = str(self._address) if self._address.host else f"[::]:{self._address.port}"
         tls = given(self._config.tls)
         credentials = None if tls is None else _credentials(tls, f"{self._setting}.tls")
@@ -121,8 +128,14 @@ class OtlpGrpcReceiver:
             why = "the address is taken or not ours, or certificate and key do not fit" if tls else "taken or not ours"
             raise cannot_listen(self._address, f"{self._setting}.endpoint", why) from error
         server.start()
+        self._slow_calls.start()
         keep_large_blocks()
         self._port, self._server, self._pool = port, server, pool
+
+    def _services(self, consumer: Consumer) -> _Services:
+        return _Services(
+            consumer, self._accounts, self._gatekeeper, self._slow_calls, workers=self._config.worker_threads
+        )
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Finish the calls in progress.
@@ -132,6 +145,7 @@ class OtlpGrpcReceiver:
         """
         server, pool = self._server, self._pool
         self._server = self._pool = None
+        self._slow_calls.stop()
         if server is not None and pool is not None:
             server.stop(deadline_seconds).wait(deadline_seconds + 1.0)
             pool.shutdown(wait=False, cancel_futures=True)
@@ -140,14 +154,18 @@ class OtlpGrpcReceiver:
 class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
     """The three services, without serializers: bytes in, bytes out.
 
-    A sender is let in or not when its call begins. One that is not gets a handler that takes a stream and never reads
-    it, so that nothing of its message is received beyond gRPC's window.
+    A sender is let in or not when its call begins. To gRPC the calls are streams, of which we read one message at most:
+    so one that is not let in is not read at all, beyond gRPC's window, and one that is slow is known before it is read.
     """
 
-    def __init__(self, consumer: Consumer, accounts: Accounts, gatekeeper: Gatekeeper) -> None:
+    def __init__(
+        self, consumer: Consumer, accounts: Accounts, gatekeeper: Gatekeeper, slow_calls: SlowCalls, *, workers: int
+    ) -> None:
         self._consumer = consumer
         self._accounts = accounts
         self._gatekeeper = gatekeeper
+        self._slow_calls = slow_calls
+        self._working = threading.BoundedSemaphore(workers)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of a call, None for a method that nobody has."""
@@ -164,10 +182,26 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no typ
             self._accounts.refused(signal, error.reason, str(error))
             status, code = grpc.StatusCode.RESOURCE_EXHAUSTED, answers.RESOURCE_EXHAUSTED
             return _refusing(status, code, str(error), error.retry_after_seconds)
-        return grpc.unary_unary_rpc_method_handler(partial(self._export, signal, tenant))
+        return grpc.stream_unary_rpc_method_handler(partial(self._receive, signal, tenant))
+
+    def _receive(self, signal: Signal, tenant: str, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        """The Export call of a signal: wait for its message, then for a turn."""
+        self._slow_calls.begin(context)
+        try:
+            request = next(requests, None)
+        except grpc.RpcError:  # cancelled, by the client or for its slowness
+            self._accounts.refused(signal, "timeout", "the message did not come, or the client went away before it did")
+            raise
+        finally:
+            self._slow_calls.end(context)
+        if request is None:
+            message = "the call has no message"
+            self._accounts.refused(signal, "malformed", message)
+            return _fail(context, grpc.StatusCode.INVALID_ARGUMENT, answers.INVALID_ARGUMENT, message, None)
+        with self._working:
+            return self._export(signal, tenant, request, context)
 
     def _export(self, signal: Signal, tenant: str, request: bytes, context: grpc.ServicerContext) -> bytes:
-        """The Export call of a signal."""
         start = time.perf_counter()
         accounts = self._accounts
         try:

@@ -13,7 +13,7 @@ from otel_llm.components import KINDS, ComponentType, Kind, aliases
 from otel_llm.config.defaults import DEFAULT_CONFIGURATION, VARIABLES
 from otel_llm.config.fields import field_docs
 from otel_llm.config.service import ServiceConfig
-from otel_llm.config.types import choices, describe, members, struct_member
+from otel_llm.config.types import choices, describe, item_type, members, struct_member
 from otel_llm.delivery.config import Config as DeliveryConfig
 from otel_llm.signals import SIGNALS
 from tools.configuration.examples import EXAMPLES
@@ -119,7 +119,7 @@ def _rows(struct: type[msgspec.Struct], prefix: str) -> Iterator[str]:
     for field in msgspec.structs.fields(struct):
         path = f"{prefix}{field.encode_name}"
         below = struct_member(field.type)
-        entries = _entries(field.type)
+        entries, items = _entries(field.type), _items(field.type)
         default = "" if below is not None and not field.required else _default(field)
         cells = [f"`{path}`", _type(field.type), _unit(field.encode_name), default, docs.get(field.name, "")]
         yield f"| {' | '.join(map(_escape, cells))} |"
@@ -127,6 +127,8 @@ def _rows(struct: type[msgspec.Struct], prefix: str) -> Iterator[str]:
             yield from _rows(below, f"{path}.")
         elif entries is not None:
             yield from _rows(entries, f"{path}.<id>.")
+        elif items is not None:
+            yield from _rows(items, f"{path}[].")
 
 
 def _entries(wanted: object) -> type[msgspec.Struct] | None:
@@ -136,6 +138,12 @@ def _entries(wanted: object) -> type[msgspec.Struct] | None:
         if arguments and getattr(member, "__origin__", None) is dict:
             return struct_member(arguments[1])
     return None
+
+
+def _items(wanted: object) -> type[msgspec.Struct] | None:
+    """The struct of a list's items, when it has one."""
+    found = item_type(wanted)
+    return None if found is None else struct_member(found[1])
 
 
 def _type(wanted: object) -> str:
