@@ -3,8 +3,9 @@
     python -m benchmarks.in_app
 
 10,000 spans of 2 KB, each ended on the caller's thread; microseconds of wall time at the end of a span, median and 99th
-percentile, beside the SDK's BatchSpanProcessor with its OTLP exporter and the same healthy destination. Acceptance 31
-wants the 99th percentiles with a dead destination less than 1 ms above that with a healthy one.
+percentile, the least of seven rounds in turns, beside the SDK's BatchSpanProcessor with its OTLP exporter and a healthy
+destination. Acceptance 31 wants the 99th percentiles with a dead destination less than 1 ms above that with a healthy
+one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from otel_llm.telemetry import Metrics
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
 
 SPANS = 10_000
+ROUNDS = 7
+KINDS = ("healthy", "refused", "black hole", "503", "429")
 CONTENT = "x" * 2000
 
 
@@ -80,13 +83,15 @@ def destination(kind: str) -> Iterator[str]:
 def main() -> None:
     logging.disable(logging.CRITICAL)
     print(f"{'destination':14}{'delivery':24}{'median us':>10}{'p99 us':>10}")
-    for kind in ("healthy", "refused", "black hole", "503", "429"):
-        with destination(kind) as endpoint:
-            median, slow = measure(ours(endpoint))
-        print(f"{kind:14}{'otel_llm':24}{median:10.0f}{slow:10.0f}", flush=True)
-    with destination("healthy") as endpoint:
-        median, slow = measure(theirs(endpoint))
-    print(f"{'healthy':14}{'BatchSpanProcessor':24}{median:10.0f}{slow:10.0f}")
+    rows = [(kind, "otel_llm", ours) for kind in KINDS] + [("healthy", "BatchSpanProcessor", theirs)]
+    found: list[list[tuple[float, float]]] = [[] for _ in rows]
+    for _ in range(ROUNDS):
+        for row, (kind, _name, make) in enumerate(rows):
+            with destination(kind) as endpoint:
+                found[row].append(measure(make(endpoint)))
+    for (kind, name, _make), figures in zip(rows, found, strict=True):
+        median, slow = (min(one[index] for one in figures) for index in (0, 1))
+        print(f"{kind:14}{name:24}{median:10.0f}{slow:10.0f}", flush=True)
 
 
 if __name__ == "__main__":

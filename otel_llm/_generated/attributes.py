@@ -161,6 +161,7 @@ OTEL_LLM_EVALUATION_EVALUATOR_ID: Final = "otel_llm.evaluation.evaluator.id"
 OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: Final = "otel_llm.evaluation.evaluator.source"
 OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.version"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
+OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
 OTEL_LLM_POLICY_EXEMPTION_ID: Final = "otel_llm.policy.exemption.id"
@@ -189,6 +190,8 @@ OTEL_LLM_SAMPLING_RULE: Final = "otel_llm.sampling.rule"
 OTEL_LLM_SHORTENED_BYTES: Final = "otel_llm.shortened.bytes"
 OTEL_LLM_SHORTENED_KEYS: Final = "otel_llm.shortened.keys"
 OTEL_LLM_SIGNAL: Final = "otel_llm.signal"
+OTEL_LLM_SPAN_NAME: Final = "otel_llm.span.name"
+OTEL_LLM_SPAN_PARENT_ID: Final = "otel_llm.span.parent_id"
 OTEL_LLM_TENANT_ID: Final = "otel_llm.tenant.id"
 OTEL_LLM_USAGE_AUDIO_SECONDS: Final = "otel_llm.usage.audio_seconds"
 OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: Final = "otel_llm.usage.cache_write_1h.input_tokens"
@@ -359,6 +362,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: "string",
         OTEL_LLM_EVALUATION_EVALUATOR_VERSION: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
+        OTEL_LLM_INTERRUPTED: "boolean",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
         OTEL_LLM_POLICY_EXEMPTION_ID: "string",
@@ -387,6 +391,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_SHORTENED_BYTES: "int",
         OTEL_LLM_SHORTENED_KEYS: "string[]",
         OTEL_LLM_SIGNAL: "string",
+        OTEL_LLM_SPAN_NAME: "string",
+        OTEL_LLM_SPAN_PARENT_ID: "string",
         OTEL_LLM_TENANT_ID: "string",
         OTEL_LLM_USAGE_AUDIO_SECONDS: "double",
         OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "int",

@@ -13,6 +13,7 @@ GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS: Final = "gen_ai.client.inference.oper
 GEN_AI_CLIENT_OPERATION_EXCEPTION: Final = "gen_ai.client.operation.exception"
 GEN_AI_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
 OTEL_LLM_POLICY_FINDING: Final = "otel_llm.policy.finding"
+OTEL_LLM_SPAN_STARTED: Final = "otel_llm.span.started"
 
 # Severity number the conventions advise; absent where they advise none.
 SEVERITY_NUMBERS: Final[Mapping[str, int]] = MappingProxyType(

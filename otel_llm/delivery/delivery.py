@@ -42,6 +42,8 @@ _logger = logging.getLogger(__name__)
 _ABORT_SECONDS = 0.05
 # With `on_full: drop`, what matters less finds the queue full from here on.
 _ORDINARY_PART = 0.9
+# How long a delivery goes on when another one waits for its queue: enough for an answer that is on its way.
+_HANDOVER_SECONDS = 1.0
 # A defect must not turn the worker into a busy loop.
 _PAUSE_AFTER_DEFECT_SECONDS = 0.5
 
@@ -262,12 +264,15 @@ class Delivery:
         """Take nothing more and deliver what was accepted within the deadline. Idempotent.
 
         What is not delivered by then is dropped, and counted as such, when the queue is in memory; on disk it is kept
-        for the next process. Returns by the deadline and 0.1 s, whatever the destination does.
+        for the next process, or after a reload for the delivery that takes its place, which does not wait for long.
+        Returns by the deadline and 0.1 s, whatever the destination does.
         """
         self._queue.close()
         with self._lifecycle:
             if self._stopping.is_asked:
                 return
+            if self._queue.has_successor:
+                deadline_seconds = min(deadline_seconds, _HANDOVER_SECONDS)
             self._stopping.ask(deadline_seconds)
             worker = self._worker
         if worker is not None:

@@ -161,6 +161,12 @@ class DiskQueue:
         return self._closed
 
     @property
+    def has_successor(self) -> bool:
+        """Whether a newer queue of the same shelf waits to take."""
+        with self._changed:
+            return self._is_released or self.shelf.users[-1] is not self
+
+    @property
     def capacity_bytes(self) -> int:
         """Most bytes it may take on disk."""
         return self._capacity

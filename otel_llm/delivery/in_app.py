@@ -67,6 +67,8 @@ class AppDelivery:
         self._is_shut_down = False
         self._exit_deadline: float | None = None
         self._has_warned = False
+        self._before_exit: list[Callable[[], None]] = []
+        self._after_fork: list[Callable[[], None]] = []
         _living.add(self)
         _watch_process(on_sigterm=on_sigterm)
 
@@ -126,8 +128,18 @@ class AppDelivery:
             self._exit_deadline = now + self._exit_seconds
         return max(self._exit_deadline - now, 0.0)
 
+    def before_exit(self, call: Callable[[], None]) -> None:
+        """Have something called when the process ends, before what was offered is delivered for the last time."""
+        self._before_exit.append(call)
+
+    def after_fork(self, call: Callable[[], None]) -> None:
+        """Have something called in each child process, as its only thread."""
+        self._after_fork.append(call)
+
     def flush_at_exit(self) -> None:
         """The process ends: deliver within the budget. Others may still offer on their own way out."""
+        for call in self._before_exit:
+            call()
         delivery = self._delivery
         if delivery is None or self._is_shut_down:
             return
@@ -148,6 +160,8 @@ class AppDelivery:
         inherited, self._delivery = self._delivery, None
         if inherited is not None:
             inherited.unregister()
+        for call in self._after_fork:
+            call()
 
 
 def _watch_pools(one: AppDelivery) -> None:

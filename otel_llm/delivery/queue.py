@@ -85,6 +85,11 @@ class Queue(Protocol):
         ...
 
     @property
+    def has_successor(self) -> bool:
+        """Whether a newer delivery waits to go on with what this one leaves."""
+        ...
+
+    @property
     def capacity_bytes(self) -> int:
         """Most bytes it may hold."""
         ...
@@ -165,6 +170,7 @@ class MemoryQueue:
     """
 
     is_durable = False
+    has_successor = False
     damaged_segments = 0
 
     def __init__(

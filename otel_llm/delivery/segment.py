@@ -154,6 +154,15 @@ class Segment:
         """What each of its records begins with."""
         return self.id[:MAGIC_BYTES]
 
+    def holds_anything(self) -> bool:
+        """Whether there is something else behind the header than the zeros of reserved room."""
+        offset = HEADER_BYTES
+        while data := os.pread(self.file, 1024 * 1024, offset):
+            if data.strip(b"\0"):
+                return True
+            offset += len(data)
+        return False
+
     @property
     def free_bytes(self) -> int:
         """Room for further records."""

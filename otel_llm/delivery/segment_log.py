@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +80,8 @@ class SegmentLog:
         self._segment_bytes = segment_bytes
         self._sync = sync
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if sync:
+            _keep_folder(folder)
         self._cursor = CursorFile(folder / _CURSOR)
         self.id = self._cursor.id
         self._segments: list[Segment] = []
@@ -129,7 +130,7 @@ class SegmentLog:
         except (OSError, ValueError) as error:
             quarantine(path, f"it cannot be read ({type(error).__name__})")
             return None
-        if not segment.records and not segment.is_whole and _holds_anything(segment):
+        if not segment.records and not segment.is_whole and segment.holds_anything():
             segment.damaged_bytes = segment.allocated
         return segment
 
@@ -383,11 +384,8 @@ class SegmentLog:
         self._cursor.close()
 
 
-def _holds_anything(segment: Segment) -> bool:
-    """Whether a segment without a record holds something else than the zeros of reserved room."""
-    offset = HEADER_BYTES
-    while data := os.pread(segment.file, 1024 * 1024, offset):
-        if data.strip(b"\0"):
-            return True
-        offset += len(data)
-    return False
+def _keep_folder(folder: Path) -> None:
+    """See to it that a folder that may be new survives the loss of power: its exporter's and the directory as well."""
+    for parent in list(folder.parents)[:3]:
+        with contextlib.suppress(OSError):  # it may not be ours to read, and then it is not new either
+            sync_folder(parent)

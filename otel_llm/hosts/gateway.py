@@ -80,9 +80,13 @@ class _Graph:
         for component in settings.exporters:
             with _collecting(problems):
                 exporter = component.create_exporter(metrics, clock)
-                self.deliveries[component.id] = Delivery(
-                    component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
-                )
+                try:
+                    self.deliveries[component.id] = Delivery(
+                        component.id, exporter, component.delivery, metrics, clock=clock, storage=storage
+                    )
+                except ConfigError:
+                    exporter.shutdown()
+                    raise
         connectors: dict[str, Connector] = {}
         with _collecting(problems):
             connectors = make_connectors(settings, metrics, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def test_inspect_works_while_a_process_uses_the_queue_and_changes_nothing(
     settings: Config, file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     made = deliver(settings, Destination(), 1)
+    while made._queue.sizes():  # the worker notes what it has settled just after it was counted
+        threading.Event().wait(0.001)
     before = sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     assert main(["queue", "inspect", "--directory", str(tmp_path / "queues"), "--json"]) == 0
     assert {one["is_in_use"] for one in lines(capsys)} == {True}

@@ -39,6 +39,13 @@ class App:
     def call(self, number: int) -> None:
         assert self.delivery.offer(payload(number, 1))
 
+    def counted(self) -> dict[str, float]:
+        """What this process says it accepted and exported."""
+        families = {family.definition.name: family for family in self.metrics.collect()}
+        names = ("accepted", "exported")
+        series = {name: families[f"otel_llm.delivery.items.{name}"].series for name in names}
+        return {name: sum(one.value for one in found) for name, found in series.items()}
+
 
 app: App
 
@@ -67,7 +74,9 @@ def fork_children(count: int) -> None:
             code = 1
             try:
                 child(number)
-                code = 0 if app.delivery.force_flush(10) else 3
+                code = 3
+                if app.delivery.force_flush(10):
+                    code = 0 if app.counted() == {"accepted": 3, "exported": 3} else 4  # nothing of the parent's
             finally:
                 os._exit(code)
         _, status = os.waitpid(pid, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from otel_llm.hosts.gateway import Gateway
-from otel_llm.testing import Answer, Destination, OtlpHttpSink
+from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
 from tests.delivery.requests import numbers, traces
 from tests.hosts.running import SIMPLE, get, http_port, post, running, settings
 
@@ -61,6 +61,19 @@ def test_a_reload_while_the_destination_is_down_drops_nothing(tmp_path: Path) ->
     assert sorted(set(arrived(destination))) == list(range(1, 31))
     assert (balance.accepted, balance.exported, dict(balance.dropped)) == (30, 30, {})
     assert 'otel_llm_delivery_items_queued{otel_llm_component_name="otlp_http",otel_llm_signal="traces"} 0' in metrics
+
+
+def test_a_reload_mends_an_endpoint_without_waiting_for_the_one_that_is_dead(tmp_path: Path) -> None:
+    with OtlpHttpSink() as sink:
+        dead = on_disk(f"http://127.0.0.1:{unused_port()}", tmp_path).replace(
+            "timeout_seconds: 0.2", "timeout_seconds: 60"
+        )
+        with running(dead, tmp_path) as gateway:
+            send(gateway, 1, 10)
+            gateway.reload(settings(on_disk(sink.endpoint, tmp_path), tmp_path))
+            sink.destination.wait_for(lambda: sink.destination.items >= 10)
+            assert gateway.wait_retired(10)
+    assert arrived(sink.destination) == list(range(1, 11))
 
 
 def test_status_shows_where_a_queue_is(tmp_path: Path) -> None:
