@@ -2,7 +2,7 @@
 
 The laws of this module:
 - A span that is worth keeping is kept, however late or early it comes and however little room there is.
-- What it holds is bounded in bytes; when that is not enough it decides early, and then it refuses. It never loses.
+- What it holds is bounded in bytes; when that is not enough it decides early, and then it refuses. It gives up nothing.
 - What was sampled out is known: each kept span says how many it stands for.
 Metrics and ledger stand before it, so they never notice it; the configuration is refused otherwise.
 Held spans are in memory: a crash loses those of traces that were not decided on.
@@ -16,9 +16,8 @@ import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -27,17 +26,15 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmComponentTypeValues as ComponentType
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm._generated.attributes import OtelLlmErrorSiteValues as ErrorSite
-from otel_llm._generated.attributes import OtelLlmSamplingDecision, OtelLlmSamplingRule
-from otel_llm.codecs.annotate import Annotation, annotate
 from otel_llm.codecs.regroup import read_layout, split_items
 from otel_llm.codecs.span_facts import SpanFacts, read_facts
 from otel_llm.components import Context
 from otel_llm.connectors import Emit
-from otel_llm.connectors.threshold import adjusted_count, randomness, threshold_in, threshold_of, with_threshold
+from otel_llm.connectors.decision import Decision, Part, annotated, part_of
+from otel_llm.connectors.threshold import randomness, threshold_of
 from otel_llm.connectors.trace_rules import Rules, Summary
 from otel_llm.errors import MalformedError, PermanentError, RefusedError, RetryableError
 from otel_llm.exporters.exporter import ExportResult
-from otel_llm.operation import AttributeValue
 from otel_llm.signals import Payload, Signal
 from otel_llm.telemetry import LogLimiter
 
@@ -83,35 +80,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Decisions that are remembered for spans that come late, some 300 bytes each."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    """What becomes of a trace.
-
-    Attributes:
-        rule: what decided.
-        threshold: of the probability it was kept with; 0 when a rule keeps it, None when it is not kept.
-        is_overflow: it was too large to wait for the rest.
-    """
-
-    rule: OtelLlmSamplingRule
-    threshold: int | None
-    is_overflow: bool
-
-
-class _Part(NamedTuple):
-    """Spans of one request that belong to one trace.
-
-    Attributes:
-        body: a request of them alone.
-        items: how many.
-        is_plain: nothing is said about them when a rule keeps them: no root, and not sampled before.
-    """
-
-    body: bytes
-    items: int
-    is_plain: bool
-
-
 class _Trace:
     """A trace that is not decided on."""
 
@@ -120,7 +88,7 @@ class _Trace:
     def __init__(self, deadline: float, trace_state: bytes) -> None:
         self.deadline = deadline
         self.trace_state = trace_state
-        self.parts: list[_Part] = []
+        self.parts: list[Part] = []
         self.spans = 0
         self.size_bytes = 0
         self.summary = Summary()
@@ -140,7 +108,7 @@ class TailSampling:
         self._lock = threading.Lock()
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()
         self._deadlines: list[tuple[float, bytes]] = []
-        self._decided: OrderedDict[bytes, _Decision] = OrderedDict()
+        self._decided: OrderedDict[bytes, Decision] = OrderedDict()
         self._leaving: deque[Payload] = deque()
         self._held_bytes = 0
         self._held_spans = 0
@@ -251,7 +219,7 @@ class TailSampling:
             self._wait(trace_id, trace, self._config.decision_wait_seconds)
         for one in facts:
             trace.summary.add(one, self._rules)
-        trace.parts.append(_part(part, facts))
+        trace.parts.append(part_of(part, facts))
         trace.spans += part.items
         trace.size_bytes += part.size_bytes + _PART_BYTES
         self._held_bytes += part.size_bytes + _PART_BYTES
@@ -283,20 +251,20 @@ class TailSampling:
         rule = trace.summary.rule(self._rules)
         kept = rule is not None or randomness(trace_id, trace.trace_state) >= self._threshold
         threshold = None if not kept else 0 if rule is not None else self._threshold
-        decision = _Decision(rule or "probability", threshold, self._is_full(trace))
+        decision = Decision(rule or "probability", threshold, self._is_full(trace))
         self._remember(trace_id, decision)
-        self._counted_traces.add(1, self._name, _word(decision), decision.rule)
-        self._counted_spans.add(trace.spans, self._name, _word(decision), decision.rule)
+        self._counted_traces.add(1, self._name, decision.word, decision.rule)
+        self._counted_spans.add(trace.spans, self._name, decision.word, decision.rule)
         if kept:
             for part in trace.parts:
-                self._leave(_annotated(part, decision))
+                self._leave(annotated(part, decision))
 
-    def _remember(self, trace_id: bytes, decision: _Decision) -> None:
+    def _remember(self, trace_id: bytes, decision: Decision) -> None:
         self._decided[trace_id] = decision
         if len(self._decided) > self._config.remembered_traces:
             self._decided.popitem(last=False)
 
-    def _follow(self, trace_id: bytes, decision: _Decision, part: Payload, facts: list[SpanFacts]) -> None:
+    def _follow(self, trace_id: bytes, decision: Decision, part: Payload, facts: list[SpanFacts]) -> None:
         """Late spans share the fate of their trace, unless they are worth keeping themselves."""
         if decision.threshold is None:
             late = Summary()
@@ -304,11 +272,11 @@ class TailSampling:
                 late.add(one, self._rules)
             rule = late.rule(self._rules)
             if rule is not None:
-                decision = _Decision(rule, 0, decision.is_overflow)
+                decision = Decision(rule, 0, decision.is_overflow)
                 self._remember(trace_id, decision)
-        self._counted_spans.add(part.items, self._name, _word(decision), decision.rule)
+        self._counted_spans.add(part.items, self._name, decision.word, decision.rule)
         if decision.threshold is not None:
-            self._leave(_annotated(_part(part, facts), decision))
+            self._leave(annotated(part_of(part, facts), decision))
 
     def _leave(self, part: Payload) -> None:
         self._leaving.append(part)
@@ -356,54 +324,6 @@ class TailSampling:
             self._log.warning("shutdown", "connector %s: %d kept spans found no room; dropped", self._name, lost)
         for gauge in self._gauges:
             self._metrics.remove(gauge)
-
-
-def _part(part: Payload, facts: list[SpanFacts]) -> _Part:
-    is_plain = not any(one.is_root or one.trace_state for one in facts)
-    return _Part(part.join(), part.items, is_plain)
-
-
-def _annotated(part: _Part, decision: _Decision) -> Payload:
-    """Kept spans with what is said about them."""
-    if part.is_plain and not decision.threshold:
-        return Payload("traces", (part.body,), part.items, len(part.body))
-    layout = read_layout(part.body)
-    # Most spans of a trace get the same.
-    usual = {is_root: _annotation(is_root, b"", decision) for is_root in (False, True)}
-    annotations: list[Annotation | None] = []
-    for _, start, end in layout.items():
-        facts = read_facts(part.body, start, end)
-        if facts is None:
-            annotations.append(None)
-        elif facts.trace_state:
-            annotations.append(_annotation(facts.is_root, facts.trace_state, decision))
-        else:
-            annotations.append(usual[facts.is_root])
-    if not any(annotations):
-        return Payload("traces", (part.body,), part.items, len(part.body))
-    return annotate(layout, annotations)
-
-
-def _word(decision: _Decision) -> OtelLlmSamplingDecision:
-    return "sampled_out" if decision.threshold is None else "kept"
-
-
-def _annotation(is_root: bool, trace_state: bytes, decision: _Decision) -> Annotation | None:  # noqa: FBT001 - a fact
-    if decision.threshold is None:
-        return None
-    attributes: dict[str, AttributeValue] = {}
-    if is_root:
-        attributes[names.OTEL_LLM_SAMPLING_RULE] = decision.rule
-        if decision.is_overflow:
-            attributes[names.OTEL_LLM_SAMPLING_OVERFLOW] = True
-    before = threshold_in(trace_state)
-    threshold = max(before, decision.threshold)
-    if threshold:
-        attributes[names.OTEL_LLM_SAMPLING_ADJUSTED_COUNT] = adjusted_count(threshold)
-    if not attributes:
-        return None
-    changed = with_threshold(trace_state, threshold) if threshold > before else None
-    return Annotation(attributes, changed, has_trace_state=bool(trace_state))
 
 
 def _rules(config: Config) -> Rules:

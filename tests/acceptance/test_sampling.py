@@ -23,7 +23,7 @@ receivers:
   otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}
 processors: {{normalize: , cost: , metrics: }}
 connectors:
-  tail_sampling: {{sampling_percentage: {percent}, max_trace_spans: 2000, decision_wait_seconds: 0.2}}
+  tail_sampling: {{sampling_percentage: {percent}, max_trace_spans: 2000, decision_wait_seconds: {wait}}}
 exporters:
   otlp_http: {{endpoint: {sink}, compression: none, sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}}}
   ledger: {{path: {folder}/ledger.db}}
@@ -59,7 +59,7 @@ def test_18_money_is_exact_whatever_is_kept_and_what_is_kept_extrapolates(tmp_pa
     what each span stands for, is the whole cost within 5 %."""
     rng = random.Random(18)
     with OtlpHttpSink() as sink:
-        text = CONFIG.format(percent=25, sink=sink.endpoint, folder=tmp_path, port=0, admin=0)
+        text = CONFIG.format(percent=25, wait=0.2, sink=sink.endpoint, folder=tmp_path, port=0, admin=0)
         with running(text, tmp_path) as gateway:
             for number in range(40):
                 specs = [_call(number * 100 + call, rng.getrandbits(128)) for call in range(100)]
@@ -96,7 +96,7 @@ def _number(attributes: dict[str, AttributeValue], key: str) -> float:
 
 def test_18_what_would_count_only_what_was_kept_is_refused_at_the_start(tmp_path: Path) -> None:
     """Given metrics or a ledger behind the sampling, then the configuration says that they stand in the wrong place."""
-    text = CONFIG.format(percent=5, sink="http://127.0.0.1:1", folder=tmp_path, port=0, admin=0)
+    text = CONFIG.format(percent=5, wait=0.2, sink="http://127.0.0.1:1", folder=tmp_path, port=0, admin=0)
     wrong = text.replace(
         "receivers: [tail_sampling], exporters: [otlp_http]",
         "receivers: [tail_sampling], processors: [metrics], exporters: [otlp_http, ledger]",
@@ -141,7 +141,7 @@ def test_37_a_trace_of_50000_spans_is_bounded_decided_once_and_its_cost_is_exact
     decision is made once and later spans follow it, the cost is exact, and the root is marked."""
     port, admin = unused_port(), unused_port()
     with OtlpHttpSink() as sink:
-        text = CONFIG.format(percent=100, sink=sink.endpoint, folder=tmp_path, port=port, admin=admin)
+        text = CONFIG.format(percent=100, wait=60, sink=sink.endpoint, folder=tmp_path, port=port, admin=admin)
         with process(text, tmp_path) as gateway:
             eventually(lambda: is_ready(admin))
             highest = 0

@@ -21,8 +21,13 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["otel_llm"], enable_loader_override=False):
+    from otel_llm.codecs.annotate import Annotation, annotate
     from otel_llm.codecs.json import to_protobuf
+    from otel_llm.codecs.lookup import find_attributes, find_trace_id
+    from otel_llm.codecs.mending import mend
     from otel_llm.codecs.regroup import read_holders, read_layout, split_holders, split_items
+    from otel_llm.codecs.span_facts import read_facts
+    from otel_llm.codecs.stamp import stamp_resources
     from otel_llm.codecs.wire import decode_traces
     from otel_llm.codecs.wire_logs import count_metrics, decode_logs
     from otel_llm.dialects import Normalizer
@@ -33,6 +38,8 @@ with atheris.instrument_imports(include=["otel_llm"], enable_loader_override=Fal
     from otel_llm.receivers.inflate import InflateLimitError, inflate
     from otel_llm.receivers.records import Splitter
     from otel_llm.signals import SIGNALS, Payload
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tests.spans import SpanSpec, chat, request
 
@@ -102,6 +109,21 @@ def _items(part: Payload) -> int:
     return len(read_layout(part.join()).items())
 
 
+def _edge(data: bytes) -> None:
+    """Stamps, look-ups, facts, annotations and mending, on whatever looks like a request."""
+    stamped = stamp_resources(data, "tenant.id", "acme")
+    assert stamp_resources(stamped, "tenant.id", "acme") == stamped
+    layout = read_layout(stamped)
+    for _, start, end in layout.items():
+        read_facts(stamped, start, end)
+        find_trace_id(stamped, start, end, 74)
+        with contextlib.suppress(MalformedError):
+            find_attributes(stamped, start, end, 74, {b"gen_ai": "gen_ai", b"http.route": "http.route"})
+    annotation = Annotation({"added": 1.5, "http.route": "x"}, b"ot=th:8")
+    assert annotate(layout, [annotation] * len(layout.items())).items == len(layout.items())
+    mend(data, ExportLogsServiceRequest.DESCRIPTOR)
+
+
 def _json(data: bytes) -> None:
     for signal in SIGNALS:
         try:
@@ -120,7 +142,7 @@ def _records(data: bytes) -> None:
 
 
 TARGETS: tuple[Callable[[bytes], None], ...] = (
-    _head, _chunked, _inflate, _traces, _logs, _metrics, _regroup, _json, _records
+    _head, _chunked, _inflate, _traces, _logs, _metrics, _regroup, _json, _records, _edge
 )  # fmt: skip
 
 
@@ -145,6 +167,7 @@ def write_seeds(folder: Path) -> None:
         _logs: [traces],
         _metrics: [traces],
         _regroup: [traces],
+        _edge: [traces],
         _json: [json],
         _records: [b"{}\n{}\n", b"\0\0\0\x02ab"],
     }
