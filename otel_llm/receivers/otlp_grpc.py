@@ -49,6 +49,8 @@ _DETAILS_KEY: Final = "grpc-status-details-bin"
 _MEBIBYTE: Final = 1024 * 1024
 # Threads that wait for messages. Each may hold one of the largest size, so there are not many more than workers.
 _RECEIVING_THREADS: Final = 16
+# Calls that wait for a thread or have one; what is beyond is refused by gRPC. Each costs some 25 KB.
+_MOST_CALLS: Final = 1024
 _HANDSHAKE_MILLISECONDS: Final = 10_000
 # As for the head of an HTTP request.
 _METADATA_BYTES: Final = 32 * 1024
@@ -115,7 +117,12 @@ class OtlpGrpcReceiver:
         """
         hush_grpc()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="otlp-grpc")
-        server = grpc.server(pool, handlers=[self._services(consumer)], options=_options(self._config))
+        server = grpc.server(
+            pool,
+            handlers=[self._services(consumer)],
+            options=_options(self._config),
+            maximum_concurrent_rpcs=_MOST_CALLS,
+        )
         target = str(self._address) if self._address.host else f"[::]:{self._address.port}"
         tls = given(self._config.tls)
         credentials = None if tls is None else _credentials(tls, f"{self._setting}.tls")
