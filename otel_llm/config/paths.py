@@ -17,7 +17,7 @@ _SQLITE: Final = b"SQLite format 3\0"
 
 
 def path_problems(settings: Settings) -> Iterator[str]:
-    """A line for each `path` of a file or ledger that could not be used."""
+    """A line for each file, ledger or folder of a queue that could not be used."""
     for receiver in settings.receivers:
         path = _path(receiver, "file")
         if path is not None and not getattr(receiver.config, "follow", False) and not os.access(path, os.R_OK):
@@ -29,6 +29,10 @@ def path_problems(settings: Settings) -> Iterator[str]:
             problem = _not_a_ledger(path)
         if problem is not None:
             yield f"{exporter.path}.path: {problem}"
+        disk = exporter.delivery.sending_queue.disk
+        problem = None if disk is None else _cannot_write(Path(disk.directory).expanduser() / "queue")
+        if problem is not None:
+            yield f"{exporter.path}.sending_queue.disk.directory: {problem}"
 
 
 def _path(component: Component, type_: str) -> Path | None:

@@ -21,6 +21,7 @@ from otel_llm._generated.attributes import OtelLlmComponentTypeValues as Compone
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm._generated.attributes import OtelLlmErrorSiteValues as ErrorSite
 from otel_llm.clock import Clock, SystemClock
+from otel_llm.codecs.triage import keep_important
 from otel_llm.delivery.account import Account, Balance
 from otel_llm.delivery.compact import compact
 from otel_llm.delivery.config import Config
@@ -39,6 +40,8 @@ _logger = logging.getLogger(__name__)
 
 # How long a worker may take to notice that its exporter was shut down under it.
 _ABORT_SECONDS = 0.05
+# With `on_full: drop`, what matters less finds the queue full from here on.
+_ORDINARY_PART = 0.9
 # How long a delivery goes on when another one waits for its queue: enough for an answer that is on its way.
 _HANDOVER_SECONDS = 1.0
 # A defect must not turn the worker into a busy loop.
@@ -158,32 +161,38 @@ class Delivery:
         """
         if payload.items:
             payload = compact(payload)
-            if self.reserve(payload):
-                self.secure(payload, self.put(payload))
-            else:
-                self.drop_full(payload)
+            taken = self.reserve(payload)
+            if taken is not None:
+                self.secure(taken, self.put(taken))
+            self.drop_full(payload.signal, payload.items - (0 if taken is None else taken.items))
 
-    def reserve(self, payload: Payload) -> bool:
+    def reserve(self, payload: Payload) -> Payload | None:
         """Keep room free for a payload; to be followed by `put` and `secure`, or by `cancel`.
 
         Returns:
-            whether there is room; false only with `on_full: drop`.
+            what there is room for: the payload, and with `on_full: drop` perhaps what matters most of it, or None.
 
         Raises:
             RefusedError: as for `offer`.
         """
-        if self._queue.reserve(payload):
-            return True
+        if (not self._drop_when_full or self._is_roomy(payload)) and self._queue.reserve(payload):
+            return payload
         if self._queue.is_closed:
             raise RefusedError(f"exporter {self.name} is shutting down")
         if self._drop_when_full:
-            return False
+            kept = compact(keep_important(payload))
+            return kept if kept.items and self._queue.reserve(kept) else None
         if self._queue.problem():
             raise RefusedError(f"sending_queue of exporter {self.name} cannot be written: {self._queue.problem()}")
         raise RefusedError(
             f"sending_queue of exporter {self.name} is full: {self._queue.size_bytes()} of "
             f"{self._queue.capacity_bytes} bytes; the destination takes less than is sent"
         )
+
+    def _is_roomy(self, payload: Payload) -> bool:
+        """Whether a payload fits without the last of the room, which is for what matters most: see codecs/triage.py."""
+        size = self._queue.size_bytes()
+        return not size or size + payload.size_bytes <= _ORDINARY_PART * self._queue.capacity_bytes
 
     def cancel(self, payload: Payload) -> None:
         """Undo a `reserve`."""
@@ -210,14 +219,16 @@ class Delivery:
         """Whether what it accepted survives the process."""
         return self._queue.is_durable
 
-    def drop_full(self, payload: Payload) -> None:
-        """Accept and drop a payload for which there is no room, as `on_full: drop` has it."""
-        self._account.refuse_room(payload.signal, payload.items, DropReason.QUEUE_FULL)
+    def drop_full(self, signal: Signal, items: int) -> None:
+        """Accept and drop items for which there is no room, as `on_full: drop` has it."""
+        if not items:
+            return
+        self._account.refuse_room(signal, items, DropReason.QUEUE_FULL)
         self._log.warning(
             DropReason.QUEUE_FULL,
             "exporter %s: sending_queue is full; dropped %d items (on_full: drop)",
             self.name,
-            payload.items,
+            items,
         )
 
     def _park(self, payload: Payload, note: str) -> bool:

@@ -50,20 +50,23 @@ def offer_all(offers: Iterable[tuple[FanOut, Payload]]) -> None:
         RefusedError: one delivery has no room and none has accepted anything.
     """
     reserved: list[tuple[Delivery, Payload]] = []
-    full: list[tuple[Delivery, Payload]] = []
+    offered_to: list[tuple[Delivery, Payload, int]] = []
     try:
         for fan_out, offered in offers:
             if not offered.items:
                 continue
             payload = compact(offered)
             for delivery in fan_out.takers(payload):
-                (reserved if delivery.reserve(payload) else full).append((delivery, payload))
+                taken = delivery.reserve(payload)
+                if taken is not None:
+                    reserved.append((delivery, taken))
+                offered_to.append((delivery, payload, 0 if taken is None else taken.items))
     except RefusedError:
         _cancel(reserved)
         raise
     _accept(reserved)
-    for delivery, payload in full:
-        delivery.drop_full(payload)
+    for delivery, payload, items in offered_to:
+        delivery.drop_full(payload.signal, payload.items - items)
 
 
 def _accept(reserved: list[tuple[Delivery, Payload]]) -> None:

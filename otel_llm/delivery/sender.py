@@ -182,10 +182,11 @@ class Sender:
         start = self._clock.monotonic()
         while True:
             self._pause()
+            was_asked = self._stopping.is_asked
             try:
                 result = self._attempts.export(self._exporter, part, self._attempt_seconds())
             except RetryableError as error:
-                if not self._may_retry(error, start):
+                if not self._may_retry(error, start, was_asked=was_asked):
                     self._drop(part, DropReason.RETRIES_EXHAUSTED, error)
                     return ()
             except TooLargeError as error:
@@ -240,12 +241,20 @@ class Sender:
             self.trouble = None
             self._backoff.reset()
 
-    def _may_retry(self, error: RetryableError, start: float) -> bool:
-        """Note when the destination may be tried again; false when the part has had its time."""
+    def _may_retry(self, error: RetryableError, start: float, *, was_asked: bool) -> bool:
+        """Note when the destination may be tried again; false when the part has had its time.
+
+        An attempt during which stopping was asked for (`was_asked` is from before it) is followed by another at once,
+        unless the destination wants to be left alone.
+        """
         now = self._clock.monotonic()
+        is_its_wish = error.retry_after_seconds is not None
         delay = self._backoff.next(error.retry_after_seconds)
+        if self._stopping.is_asked and not was_asked and not is_its_wish:
+            self._backoff.reset()
+            delay = 0.0
         since = now if self.trouble is None else self.trouble.since
-        self.trouble = Trouble(since, str(error), now + delay, error.retry_after_seconds is not None)
+        self.trouble = Trouble(since, str(error), now + delay, is_its_wish)
         if self._max_elapsed is not None and now + delay - start > self._max_elapsed:
             return False
         self._log.warning("retry", "exporter %s: %s; the items are kept and sent again", self._name, error)
@@ -259,12 +268,12 @@ class Sender:
         trouble = self.trouble
         if trouble is None:
             return
-        was_asked = self._stopping.is_asked
-        self._wait(trouble.retry_at)
-        if self._stopping.is_asked and not was_asked:
+        if trouble.is_its_wish or self._stopping.is_asked:
+            self._wait(trouble.retry_at)
+            self._wait(trouble.retry_at)  # the first ends when stopping is asked for
+            return
+        if self._stopping.wait_until_asked(trouble.retry_at - self._clock.monotonic()):
             self._backoff.reset()
-            if trouble.is_its_wish:
-                self._wait(trouble.retry_at)
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until stopping is asked for; gives up at once when there is not so much time."""

@@ -46,6 +46,10 @@ class Stopping:
         """Time until the deadline, never negative; infinite when nobody asked to stop."""
         return max(self._deadline - self._clock.monotonic(), 0.0)
 
+    def wait_until_asked(self, seconds: float) -> bool:
+        """Wait; ends as soon as stopping is asked for, at once when it was asked for before. Whether it was."""
+        return self._asked.wait(max(seconds, 0.0))
+
     def wait(self, seconds: float) -> None:
         """Wait; ends early when stopping is asked for, or when it was asked for before and the deadline has come."""
         event = self._over if self._asked.is_set() else self._asked

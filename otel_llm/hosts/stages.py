@@ -101,16 +101,17 @@ class Stages:
                         yield from self._pass_on(self._pipelines[id_], part)
 
     def may_wait(self, pipeline: SignalPipeline) -> bool:
-        """Whether offering what a pipeline gives may wait for a disk, there or behind a connector."""
-        if pipeline.outputs.may_wait:
-            return True
-        (exporters,) = (one.exporters for one in self._settings.pipelines if one.id == pipeline.name)
-        splitters = {one.id for one in exporters if isinstance(self._connectors.get(one.id), Splitter)}
-        return any(
-            self.may_wait(self._pipelines[one.id])
+        """Whether accepting what a pipeline makes may wait for a disk, its own or one behind a connector."""
+        behind = [
+            self._pipelines[one.id]
+            for settings in self._settings.pipelines
+            if settings.id == pipeline.name
+            for connector in settings.exporters
+            if isinstance(self._connectors.get(connector.id), Splitter)
             for one in self._settings.pipelines
-            if any(receiver.id in splitters for receiver in one.receivers)
-        )
+            if connector in one.receivers
+        ]
+        return pipeline.outputs.may_wait or any(map(self.may_wait, behind))
 
     def _pass_on(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
         if payload.items:

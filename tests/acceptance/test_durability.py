@@ -96,8 +96,9 @@ class Compressed(Stopping):
         super().__init__(clock)
         self._application = application
 
-    def wait(self, seconds: float) -> None:
+    def wait_until_asked(self, seconds: float) -> bool:
         self._application.live(seconds)
+        return False
 
 
 def shelf_account(queue: DiskQueue) -> Account:

@@ -121,13 +121,16 @@ def test_files_that_could_not_be_written_are_shown_and_none_is_made(file: Path, 
     paths = {"file": folder, "file/b": folder / "notes.txt" / "x", "ledger": folder / "notes.txt"}
     exporters = "".join(f"  {id_}: {{path: {path}}}\n" for id_, path in paths.items())
     text = SMALL.replace("exporters:\n", f"exporters:\n{exporters}  ledger/new: {{path: {folder}/a/b/new.db}}\n", 1)
-    file.write_text(text.replace("exporters: [otlp_http]", "exporters: [file, file/b, ledger, ledger/new]"))
+    queue = f"sending_queue: {{disk: {{directory: {folder}/notes.txt/q}}}}"
+    text = text.replace("endpoint: https://otlp.example.com", f"endpoint: https://e\n    {queue}")
+    file.write_text(text.replace("exporters: [otlp_http]", "exporters: [otlp_http, file, file/b, ledger, ledger/new]"))
     before = sorted(folder.rglob("*"))
     assert main(["validate", "--config", str(file)]) == 1
     problems = capsys.readouterr().err
     assert f"exporters.file.path: {folder} is a folder; give a file in it" in problems
     assert f"exporters.file/b.path: {folder}/notes.txt is a file, so" in problems
     assert f"exporters.ledger.path: {folder}/notes.txt is no SQLite file" in problems
+    assert f"exporters.otlp_http.sending_queue.disk.directory: {folder}/notes.txt is a file, so" in problems
     assert "ledger/new.path" not in problems
     assert sorted(folder.rglob("*")) == before
 

@@ -21,7 +21,9 @@ MIB = 1024 * 1024
 
 def app(destination: Destination, size_bytes: int = MIB) -> tuple[TracerProvider, AppDelivery]:
     metrics = Metrics()
-    queue = QueueConfig(size_bytes=size_bytes, on_full="drop", batch=BatchConfig(flush_timeout_seconds=0.01))
+    # The destination keeps a copy of what it was sent, which is not the app's.
+    batch = BatchConfig(max_size_bytes=150_000, flush_timeout_seconds=0.01)
+    queue = QueueConfig(size_bytes=size_bytes, on_full="drop", batch=batch)
     delivery = AppDelivery(
         lambda: Delivery("app", InMemoryExporter(destination), Config(sending_queue=queue), metrics),
         metrics,
