@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 from otel_llm._generated import attributes as names
 from otel_llm._generated import events
 from otel_llm.admission import Admission
+from otel_llm.errors import DeniedError
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
@@ -34,6 +35,8 @@ from otel_llm.operation import AttributeValue
 SUPPRESS_HTTP: Final = "suppress_http_instrumentation"
 SUPPRESS_ALL: Final = "suppress_instrumentation"
 # Where the call that is under way stands in its context.
+# Set where what is called below is a part of the call that is under way: admitted and reported already.
+HIDDEN: Final = context.create_key("otel_llm.hidden")
 CALL: Final = context.create_key("otel_llm.call")
 
 
@@ -110,6 +113,8 @@ class Engine:
         Raises:
             DeniedError: an admission stopped it; its span has ended.
         """
+        if context.get_value(HIDDEN):
+            return None
         call = self.boundary.run(f"{server.provider}.{endpoint.name}.begin", self._call, endpoint, server, body, stream)
         if call is None:
             return None
@@ -122,6 +127,16 @@ class Engine:
             call.failed(denied)
             raise denied
         return call
+
+    def not_asked(self) -> None:
+        """A step of ours failed before admissions could be asked about a call.
+
+        Raises:
+            DeniedError: one of them fails closed.
+        """
+        for admission in self.admissions:
+            if admission.on_error == "deny":
+                raise DeniedError(f"{admission.name} could not be asked, and fails closed", "admission_failed")
 
     def _call(self, endpoint: Endpoint, server: Server, body: Body, stream: bool) -> Call | None:  # noqa: FBT001 - private
         if context.get_value(SUPPRESS_ALL):

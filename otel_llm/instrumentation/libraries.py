@@ -51,11 +51,16 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
             ("mistralai.azure.client.sdk", "mistralai.gcp.client.sdk", "mistralai.sdk"),
         ),
         "ollama": Row(_TABLES + "ollama", "ollama._client"),
-        "multiprocessing": Row(
-            "otel_llm.instrumentation.processes", "multiprocessing.process", ("concurrent.futures.process",)
-        ),
-        "threading": Row("otel_llm.instrumentation.threads", "threading"),
         "together": Row(_TABLES + "together", "together._base_client"),
     }
 )
 """By import name."""
+COMPANIONS: Final[Mapping[str, Row]] = MappingProxyType(
+    {
+        "multiprocessing": Row(
+            "otel_llm.instrumentation.processes", "multiprocessing.process", ("concurrent.futures.process",)
+        ),
+        "threading": Row("otel_llm.instrumentation.threads", "threading"),
+    }
+)
+"""What every process imports: hooked once one of the others is, so that no other process is any slower."""
