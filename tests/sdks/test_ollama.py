@@ -9,8 +9,6 @@ import pytest
 ollama = pytest.importorskip("ollama", reason="ollama is not installed; see tests/sdks/README.md")
 from ollama import chat as imported_before_the_hook  # noqa: E402
 
-from otel_llm.admission import ALLOW, Decision  # noqa: E402
-from otel_llm.errors import DeniedError  # noqa: E402
 from tests.instrumentation.recording import CONTENT  # noqa: E402
 from tests.sdks.answers import Answer, lines  # noqa: E402
 
@@ -144,50 +142,3 @@ def test_the_span_is_current_while_the_request_goes_out_and_not_while_the_app_re
     for _ in answer if stream else ():
         assert context.get_current() == before
     assert seen == [(hooked.span().context.span_id, {})]
-
-
-class Redacting:
-    """An admission that changes what is said."""
-
-    name = "redact"
-    on_error = "deny"
-
-    def admit(self, operation):
-        messages = [
-            {**message, "parts": [{**part, "content": "[gone]"} for part in message["parts"]]}
-            for message in operation.input_messages
-        ]
-        operation.set("gen_ai.input.messages", messages)
-        return ALLOW
-
-
-class Denying:
-    name = "deny"
-    on_error = "deny"
-
-    def admit(self, _):
-        return Decision("deny", "not_allowed")
-
-
-class Failing:
-    name = "failing"
-    on_error = "deny"
-
-    def admit(self, _):
-        raise RuntimeError("no")
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_admission_changes_what_goes_over_the_wire(recording, client, server, stream):
-    server.answers["/api/chat"] = lines(piece("a"), piece("", **LAST)) if stream else Answer(piece("Paris", **LAST))
-    with recording.hooked("ollama", admissions=[Redacting()]):
-        answer = client.chat("llama3", MESSAGES, stream=stream)
-        list(answer) if stream else None
-    assert [one["content"] for one in server.asked[0].json["messages"]] == ["Be terse.", "[gone]"]
-
-
-@pytest.mark.parametrize("admission", [Denying(), Failing()])
-def test_a_denied_call_is_not_made(recording, client, server, admission):
-    with recording.hooked("ollama", admissions=[admission]), pytest.raises(DeniedError):
-        client.chat("llama3", MESSAGES)
-    assert server.asked == []
