@@ -14,10 +14,12 @@ import msgspec
 from opentelemetry import baggage, context, trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import SpanKind
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import events
+from otel_llm._generated import metrics as definitions
 from otel_llm.admission import Admission
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
@@ -81,6 +83,7 @@ class Engine:
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
         self.calibration = Calibration()
+        self._reports_to: Outlet | None = None
         self._outlets = outlets
 
     def redact_with(self, redact: Redact) -> None:
@@ -129,7 +132,20 @@ class Engine:
         if stream:
             attributes[names.GEN_AI_REQUEST_STREAM] = True
         attributes.update(run("ambient", self.ambient) or EMPTY)
-        return Call(self, self._outlets.current(), endpoint, server, body=body, attributes=attributes)
+        outlet = self._outlets.current()
+        if outlet is not self._reports_to:
+            self._reports_to = outlet
+            run("report", self._report_to, outlet)
+        return Call(self, outlet, endpoint, server, body=body, attributes=attributes)
+
+    def _report_to(self, outlet: Outlet) -> None:
+        """Show our failures among the app's metrics."""
+        errors = definitions.OTEL_LLM_INSTRUMENTATION_ERRORS
+        outlet.meter.create_observable_counter(errors.name, [self._observe_errors], errors.unit, errors.description)
+
+    def _observe_errors(self, _: CallbackOptions) -> list[Observation]:
+        found = ((one.value, dict(one.attributes)) for one in self.boundary.errors())
+        return [Observation(int(value), attributes) for value, attributes in found if isinstance(value, int | float)]
 
     def _start(self, call: Call) -> None:
         attributes = call.attributes

@@ -11,7 +11,7 @@ from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import Logger, LoggerProvider
-from opentelemetry.metrics import MeterProvider
+from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
 from otel_llm import __version__
@@ -29,11 +29,12 @@ class Outlet:
         loggers: makes the logger.
     """
 
-    __slots__ = ("instruments", "logger", "tracer")
+    __slots__ = ("instruments", "logger", "meter", "tracer")
 
     def __init__(self, tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider) -> None:
         self.tracer: Tracer = tracers.get_tracer(SCOPE, __version__)
-        self.instruments = Instruments(meters.get_meter(SCOPE, __version__))
+        self.meter: Meter = meters.get_meter(SCOPE, __version__)
+        self.instruments = Instruments(self.meter)
         self.logger: Logger = loggers.get_logger(SCOPE, __version__)
 
 
