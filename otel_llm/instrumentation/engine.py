@@ -21,6 +21,7 @@ from otel_llm._generated import attributes as names
 from otel_llm._generated import events
 from otel_llm._generated import metrics as definitions
 from otel_llm.admission import Admission
+from otel_llm.errors import DeniedError
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.calibration import Calibration
@@ -109,22 +110,34 @@ class Engine:
         Raises:
             DeniedError: an admission stopped it; its span has ended.
         """
+        is_suppressed = bool(context.get_value(SUPPRESS_ALL))
+        if is_suppressed and not self.admissions:
+            return None
         call = self.boundary.run(f"{server.provider}.{endpoint.name}.begin", self._call, endpoint, server, body, stream)
         if call is None:
+            self.not_asked()
             return None
         denied = None
         if self.admissions:
             denied = admit(self, call)
-        if span:
+        if span and not is_suppressed:
             self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
         if denied is not None:
             call.failed(denied)
             raise denied
         return call
 
+    def not_asked(self) -> None:
+        """A step of ours failed before admissions could be asked about a call.
+
+        Raises:
+            DeniedError: one of them fails closed.
+        """
+        for admission in self.admissions:
+            if admission.on_error == "deny":
+                raise DeniedError(f"{admission.name} could not be asked, and fails closed", "admission_failed")
+
     def _call(self, endpoint: Endpoint, server: Server, body: Body, stream: bool) -> Call | None:  # noqa: FBT001 - private
-        if context.get_value(SUPPRESS_ALL):
-            return None
         run = self.boundary.run
         attributes: Attributes = {names.GEN_AI_OPERATION_NAME: endpoint.operation, **server.attributes}
         attributes.update(endpoint.constant)

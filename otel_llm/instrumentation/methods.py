@@ -124,13 +124,21 @@ class _Hook:
         run = self._engine.boundary.run
         found = run(f"{self._method.path}.request", self._find, args, kwargs)
         if found is None:
+            self._engine.not_asked()
             return None
         server, body, is_stream = found
         call = self._engine.begin(self._method.endpoint, server, body, stream=is_stream)
         if call is None:
             return None
-        if call.body is not body and self._method.with_body is not None:
-            args, kwargs = self._method.with_body(args, kwargs, call.body)
+        if call.body is not body:
+            with_body = self._method.with_body
+            changed = (
+                None if with_body is None else run(f"{self._method.path}.body", with_body, args, kwargs, call.body)
+            )
+            if changed is None:
+                self._engine.not_asked()
+            else:
+                args, kwargs = changed
         token = None if call.context is None else run("attach", context.attach, call.context)
         return call, args, kwargs, token
 
