@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from opentelemetry import context
 
 from otel_llm.instrumentation.call import Call
-from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.engine import CALL, Engine
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
@@ -37,6 +37,8 @@ class Method:
         server: who answers, from the same instance and keyword arguments.
         stream: whether the answer is a stream, from the keyword arguments.
         watch_stream: puts a watch into a streamed answer.
+        nests: whether it is a call of its own also below another method of the library; False where methods call each
+            other to do their work.
         with_body: the arguments and keyword arguments with another body, as an admission changed it; None when that
             cannot be.
     """
@@ -48,6 +50,7 @@ class Method:
     server: Callable[[Any, dict[str, Any]], Server]
     stream: Callable[[dict[str, Any]], bool] = lambda _: False
     watch_stream: WatchStream | None = None
+    nests: bool = False
     with_body: Callable[[tuple[Any, ...], dict[str, Any], Body], tuple[tuple[Any, ...], dict[str, Any]]] | None = None
 
 
@@ -127,6 +130,9 @@ class _Hook:
             self._engine.not_asked()
             return None
         server, body, is_stream = found
+        outer = context.get_value(CALL)
+        if isinstance(outer, Call) and outer.server.provider == server.provider and not self._method.nests:
+            return None
         call = self._engine.begin(self._method.endpoint, server, body, stream=is_stream)
         if call is None:
             return None
