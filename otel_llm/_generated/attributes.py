@@ -166,10 +166,7 @@ OTEL_LLM_EVALUATION_EVALUATOR_VERSION: Final = "otel_llm.evaluation.evaluator.ve
 OTEL_LLM_EVALUATION_ID: Final = "otel_llm.evaluation.id"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEATURE_NAME: Final = "otel_llm.feature.name"
-OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
-OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
-OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
 OTEL_LLM_OWNER_NAME: Final = "otel_llm.owner.name"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
@@ -371,10 +368,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EVALUATION_ID: "string",
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEATURE_NAME: "string",
-        OTEL_LLM_INSTRUMENTATION_LIBRARY: "string",
-        OTEL_LLM_INSTRUMENTATION_METHOD: "string",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
-        OTEL_LLM_INSTRUMENTATION_STATUS: "string",
         OTEL_LLM_OWNER_NAME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
@@ -584,9 +578,6 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_ERROR_SITE: frozenset({"pipeline", "instrumentation", "worker"}),
         OTEL_LLM_EVALUATION_EVALUATOR_SOURCE: frozenset({"code", "model", "human"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
-        OTEL_LLM_INSTRUMENTATION_STATUS: frozenset(
-            {"instrumented", "native", "other", "waiting", "missing", "disabled", "not_installed", "removed"}
-        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_TARGET_TYPE: frozenset({"input", "output"}),
@@ -988,31 +979,6 @@ class OtelLlmExportOutcomeValues:
     RETRYABLE: Final = "retryable"
     PERMANENT: Final = "permanent"
     TOO_LARGE: Final = "too_large"
-
-
-OtelLlmInstrumentationStatus: TypeAlias = Literal[
-    "instrumented",
-    "native",
-    "other",
-    "waiting",
-    "missing",
-    "disabled",
-    "not_installed",
-    "removed",
-]
-
-
-class OtelLlmInstrumentationStatusValues:
-    """Listed values of otel_llm.instrumentation.status; others may occur."""
-
-    INSTRUMENTED: Final = "instrumented"
-    NATIVE: Final = "native"
-    OTHER: Final = "other"
-    WAITING: Final = "waiting"
-    MISSING: Final = "missing"
-    DISABLED: Final = "disabled"
-    NOT_INSTALLED: Final = "not_installed"
-    REMOVED: Final = "removed"
 
 
 OtelLlmPolicyActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]

@@ -5,6 +5,7 @@ A hook calls `begin` before the SDK's own method and tells the Call how it ended
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -13,10 +14,12 @@ import msgspec
 from opentelemetry import baggage, context, trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import SpanKind
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import events
+from otel_llm._generated import metrics as definitions
 from otel_llm.admission import Admission
 from otel_llm.errors import DeniedError
 from otel_llm.instrumentation import ambient
@@ -34,9 +37,9 @@ from otel_llm.operation import AttributeValue
 # The keys by which OpenTelemetry's instrumentations of HTTP clients, and all of them, are asked to keep quiet.
 SUPPRESS_HTTP: Final = "suppress_http_instrumentation"
 SUPPRESS_ALL: Final = "suppress_instrumentation"
-# Where the call that is under way stands in its context.
 # Set where what is called below is a part of the call that is under way: admitted and reported already.
 HIDDEN: Final = context.create_key("otel_llm.hidden")
+# Where the call that is under way stands in its context.
 CALL: Final = context.create_key("otel_llm.call")
 
 
@@ -84,6 +87,7 @@ class Engine:
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
         self.calibration = Calibration()
+        self._reports_to: Outlet | None = None
         self._outlets = outlets
 
     def outlet(self) -> Outlet:
@@ -115,13 +119,17 @@ class Engine:
         """
         if context.get_value(HIDDEN):
             return None
+        is_suppressed = bool(context.get_value(SUPPRESS_ALL))
+        if is_suppressed and not self.admissions:
+            return None
         call = self.boundary.run(f"{server.provider}.{endpoint.name}.begin", self._call, endpoint, server, body, stream)
         if call is None:
+            self.not_asked()
             return None
         denied = None
         if self.admissions:
             denied = admit(self, call)
-        if span:
+        if span and not is_suppressed:
             self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
         if denied is not None:
             call.failed(denied)
@@ -139,8 +147,6 @@ class Engine:
                 raise DeniedError(f"{admission.name} could not be asked, and fails closed", "admission_failed")
 
     def _call(self, endpoint: Endpoint, server: Server, body: Body, stream: bool) -> Call | None:  # noqa: FBT001 - private
-        if context.get_value(SUPPRESS_ALL):
-            return None
         run = self.boundary.run
         attributes: Attributes = {names.GEN_AI_OPERATION_NAME: endpoint.operation, **server.attributes}
         attributes.update(endpoint.constant)
@@ -148,7 +154,20 @@ class Engine:
         if stream:
             attributes[names.GEN_AI_REQUEST_STREAM] = True
         attributes.update(run("ambient", self.ambient) or EMPTY)
-        return Call(self, self._outlets.current(), endpoint, server, body=body, attributes=attributes)
+        outlet = self._outlets.current()
+        if outlet is not self._reports_to:
+            self._reports_to = outlet
+            run("report", self._report_to, outlet)
+        return Call(self, outlet, endpoint, server, body=body, attributes=attributes)
+
+    def _report_to(self, outlet: Outlet) -> None:
+        """Show our failures among the app's metrics."""
+        errors = definitions.OTEL_LLM_INSTRUMENTATION_ERRORS
+        outlet.meter.create_observable_counter(errors.name, [self._observe_errors], errors.unit, errors.description)
+
+    def _observe_errors(self, _: CallbackOptions) -> list[Observation]:
+        found = ((one.value, dict(one.attributes)) for one in self.boundary.errors())
+        return [Observation(int(value), attributes) for value, attributes in found if isinstance(value, int | float)]
 
     def _start(self, call: Call) -> None:
         attributes = call.attributes
@@ -219,6 +238,8 @@ class Engine:
         self._emit(call, events.GEN_AI_CLIENT_OPERATION_EXCEPTION, said)
 
     def _emit(self, call: Call, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        if not _HAS_EVENTS:
+            return
         call.outlet.logger.emit(
             LogRecord(
                 timestamp=time.time_ns(),
@@ -236,6 +257,8 @@ def _capture(settings: Settings, redact: Redact | None) -> Capture | None:
     return Capture((redact or placeholder) if settings.capture == "redacted" else None, settings.content_limit_bytes)
 
 
+# Log records had no event name before opentelemetry-api 1.35 or so; without one they are no events.
+_HAS_EVENTS: Final = "event_name" in inspect.signature(LogRecord).parameters
 _EXCEPTION_KEYS: Final = (
     names.GEN_AI_OPERATION_NAME,
     names.GEN_AI_PROVIDER_NAME,

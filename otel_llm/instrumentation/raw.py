@@ -35,13 +35,30 @@ def watch_raw(call: Call, response: Any, boundary: Boundary) -> bool:  # noqa: A
     make = call.endpoint.accumulator
     is_stream = response.headers.get("content-type", "").startswith(_STREAMS) and make is not None
     reader = _Events(Watch(call, make(call.is_content_captured), boundary)) if is_stream and make else _Whole(call)
+    _tee(response, reader, boundary)
+    return True
+
+
+def watch_bytes(reference: weakref.ref[Any], boundary: Boundary, watch: Watch) -> bool:
+    """See the rest of a stream in the bytes of its response; whether there is a response left.
+
+    Older helpers of Anthropic's SDK make a stream, take its response, and drop it.
+    """
+    response = reference()
+    if response is None:
+        return False
+    _tee(response, _Events(watch), boundary)
+    return True
+
+
+def _tee(response: Any, reader: _Events | _Whole, boundary: Boundary) -> None:  # noqa: ANN401 - an httpx response
+    is_async = _is_async(response)
     tee = _Tee(response, reader, boundary)
-    if hasattr(response, "aiter_bytes") and _is_async(response):
+    if is_async:
         response.aiter_bytes = tee.aiter_bytes
     else:
         response.iter_bytes = tee.iter_bytes
-    on_close(response, reader, tee, is_async=_is_async(response))
-    return True
+    on_close(response, reader, tee, is_async=is_async)
 
 
 def _is_async(response: Any) -> bool:  # noqa: ANN401 - an httpx response

@@ -25,9 +25,14 @@ class Watch(Pace):
         call: the call it answers.
         accumulator: collects its chunks.
         boundary: what catches the accumulator's failures.
+
+    Attributes:
+        add: takes a chunk; None when nothing more is to be known.
+        hides: whether a chunk that brings usage alone is kept from the app.
+        hand_over: lets somebody else watch a stream that was dropped unread; whether somebody does.
     """
 
-    __slots__ = ("_accumulator", "_boundary", "_call", "add", "hides")
+    __slots__ = ("_accumulator", "_boundary", "_call", "add", "hand_over", "hides")
 
     def __init__(self, call: Call, accumulator: Accumulator, boundary: Boundary) -> None:
         super().__init__()
@@ -36,6 +41,7 @@ class Watch(Pace):
         self._boundary = boundary
         self.add: Callable[[Any], None] | None = accumulator.add
         self.hides = call.hides_usage_chunk
+        self.hand_over: Callable[[Watch], bool] | None = None
 
     def seen(self, chunk: Any) -> None:  # noqa: ANN401 - a chunk of any SDK
         """A chunk came, where no iterator of ours can stand between the SDK and the app."""
@@ -56,9 +62,12 @@ class Watch(Pace):
         self.add = None
         self._boundary.failed(f"{self._call.server.provider}.{self._call.endpoint.name}.chunk", error)
 
-    def closing(self, close: Callable[[], None]) -> None:
-        """Close what nobody reads any more."""
-        self._boundary.run("stream.close", close)
+    def dropped(self) -> None:
+        """The stream is garbage. One that nobody has read may have been given up for another on the same response."""
+        hand_over = self.hand_over
+        self.hand_over = None
+        if self.chunks or hand_over is None or not self._boundary.run("stream.hand_over", hand_over, self):
+            self.end("dropped")
 
     def end(self, how: StreamEnd, error: BaseException | None = None) -> None:
         """It is over. Only the first of several ends counts."""
@@ -77,14 +86,12 @@ class WatchedIterator:
     Args:
         chunks: the SDK's iterator.
         watch: what is to know of them.
-        close: closes what the chunks are read from, for streams that are dropped.
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_close", "_next", "_watch")
+    __slots__ = ("__weakref__", "_chunks", "_next", "_watch")
 
-    def __init__(self, chunks: Iterator[Any], watch: Watch, close: Callable[[], None] | None = None) -> None:
+    def __init__(self, chunks: Iterator[Any], watch: Watch) -> None:
         self._chunks = chunks
-        self._close = close
         self._next = chunks.__next__
         self._watch = watch
 
@@ -119,9 +126,7 @@ class WatchedIterator:
         return getattr(self._chunks, name)
 
     def __del__(self) -> None:
-        self._watch.end("dropped")
-        if self._close is not None:
-            self._watch.closing(self._close)
+        self._watch.dropped()
 
 
 class WatchedAsyncIterator:
@@ -165,4 +170,4 @@ class WatchedAsyncIterator:
         return getattr(self._chunks, name)
 
     def __del__(self) -> None:
-        self._watch.end("dropped")
+        self._watch.dropped()

@@ -324,3 +324,44 @@ def test_usage_is_asked_for_only_where_it_is_wanted_and_known_and_its_chunk_is_n
     first, second = recording.spans
     assert first.attributes.get("gen_ai.usage.input_tokens") == (11 if is_asked else None)
     assert second.attributes["gen_ai.usage.input_tokens"] == 11
+
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-opus-4-8",
+    "content": [{"type": "text", "text": "Hello"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 10, "output_tokens": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "provider", "host"),
+    [
+        (
+            lambda http: anthropic.AnthropicVertex(
+                region="us-east5", project_id="p", access_token="t", http_client=http, open_telemetry=False
+            ),
+            "gcp.vertex_ai",
+            "us-east5-aiplatform.googleapis.com",
+        ),
+        (
+            lambda http: anthropic.AnthropicBedrock(
+                aws_region="us-east-1", api_key="k", http_client=http, open_telemetry=False
+            ),
+            "aws.bedrock",
+            "bedrock-runtime.us-east-1.amazonaws.com",
+        ),
+    ],
+)
+def test_anthropics_clients_for_clouds_are_traced_as_the_cloud(recording, make, provider, host):
+    http_client = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=MESSAGE)))
+    with recording.hooked("anthropic"), make(http_client) as client:
+        asked = [{"role": "user", "content": "hi"}]
+        client.messages.create(model="claude-opus-4-8", max_tokens=5, messages=asked)
+    found = recording.attributes()
+    assert (found["gen_ai.provider.name"], found["server.address"]) == (provider, host)
+    assert (found["gen_ai.request.model"], found["gen_ai.usage.input_tokens"]) == ("claude-opus-4-8", 10)
