@@ -790,21 +790,6 @@ OTEL_LLM_INSTRUMENTATION_ERRORS: Final = Metric(
     attributes=("otel_llm.instrumentation.site", "error.type"),
     required=frozenset({"otel_llm.instrumentation.site", "error.type"}),
 )
-OTEL_LLM_INSTRUMENTATION_HOOKS: Final = Metric(
-    name="otel_llm.instrumentation.hooks",
-    instrument="gauge",
-    unit="{hook}",
-    value_type="int",
-    description="Hooks, and what became of them.",
-    attributes=(
-        "otel_llm.instrumentation.library",
-        "otel_llm.instrumentation.method",
-        "otel_llm.instrumentation.status",
-    ),
-    required=frozenset(
-        {"otel_llm.instrumentation.library", "otel_llm.instrumentation.method", "otel_llm.instrumentation.status"}
-    ),
-)
 OTEL_LLM_INSTRUMENTATION_RETRIES: Final = Metric(
     name="otel_llm.instrumentation.retries",
     instrument="counter",
@@ -1247,7 +1232,6 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.exporter.items.rejected": OTEL_LLM_EXPORTER_ITEMS_REJECTED,
         "otel_llm.feedback.results": OTEL_LLM_FEEDBACK_RESULTS,
         "otel_llm.instrumentation.errors": OTEL_LLM_INSTRUMENTATION_ERRORS,
-        "otel_llm.instrumentation.hooks": OTEL_LLM_INSTRUMENTATION_HOOKS,
         "otel_llm.instrumentation.retries": OTEL_LLM_INSTRUMENTATION_RETRIES,
         "otel_llm.internal_errors": OTEL_LLM_INTERNAL_ERRORS,
         "otel_llm.judge.agreement": OTEL_LLM_JUDGE_AGREEMENT,

@@ -11,6 +11,7 @@ from opentelemetry import trace
 from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
 from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.libraries import COMPANIONS
 from otel_llm.instrumentation.loader import Choice, Loader
 from otel_llm.instrumentation.outlet import Outlets
 from otel_llm.instrumentation.settings import settings_from
@@ -29,7 +30,7 @@ class Instrumentation:
         self._lender = Lender(os.environ, self._end_pending)
         self._outlets = Outlets(self._lender.lend)
         self.engine = Engine(self._outlets, settings_from(os.environ))
-        self.loader = Loader(self.engine)
+        self.loader = Loader(self.engine, companions=COMPANIONS)
 
     @property
     def choices(self) -> tuple[Choice, ...]:

@@ -16,7 +16,7 @@ from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import ERROR_TYPE, OTEL_LLM_INSTRUMENTATION_SITE
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.errors import DeniedError
-from otel_llm.telemetry import LogLimiter, Metrics
+from otel_llm.telemetry import LogLimiter, Metrics, Series
 
 _logger = logging.getLogger(__name__)
 _PASSES: Final = (KeyboardInterrupt, SystemExit, DeniedError)
@@ -45,6 +45,10 @@ class Boundary:
     def failures(self) -> int:
         """How many steps have failed."""
         return int(self._failed.total())
+
+    def errors(self) -> tuple[Series, ...]:
+        """The failures so far, by site and type."""
+        return self._failed.collect().series
 
     def run(self, site: str, step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """What the step returns; None when it raises.

@@ -14,11 +14,14 @@ import msgspec
 from opentelemetry import baggage, context, trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import SpanKind
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import events
+from otel_llm._generated import metrics as definitions
 from otel_llm.admission import Admission
+from otel_llm.errors import DeniedError
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
@@ -34,6 +37,8 @@ from otel_llm.operation import AttributeValue
 # The keys by which OpenTelemetry's instrumentations of HTTP clients, and all of them, are asked to keep quiet.
 SUPPRESS_HTTP: Final = "suppress_http_instrumentation"
 SUPPRESS_ALL: Final = "suppress_instrumentation"
+# Set where what is called below is a part of the call that is under way: admitted and reported already.
+HIDDEN: Final = context.create_key("otel_llm.hidden")
 # Where the call that is under way stands in its context.
 CALL: Final = context.create_key("otel_llm.call")
 
@@ -82,6 +87,7 @@ class Engine:
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
         self.calibration = Calibration()
+        self._reports_to: Outlet | None = None
         self._outlets = outlets
 
     def outlet(self) -> Outlet:
@@ -111,22 +117,36 @@ class Engine:
         Raises:
             DeniedError: an admission stopped it; its span has ended.
         """
+        if context.get_value(HIDDEN):
+            return None
+        is_suppressed = bool(context.get_value(SUPPRESS_ALL))
+        if is_suppressed and not self.admissions:
+            return None
         call = self.boundary.run(f"{server.provider}.{endpoint.name}.begin", self._call, endpoint, server, body, stream)
         if call is None:
+            self.not_asked()
             return None
         denied = None
         if self.admissions:
             denied = admit(self, call)
-        if span:
+        if span and not is_suppressed:
             self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
         if denied is not None:
             call.failed(denied)
             raise denied
         return call
 
+    def not_asked(self) -> None:
+        """A step of ours failed before admissions could be asked about a call.
+
+        Raises:
+            DeniedError: one of them fails closed.
+        """
+        for admission in self.admissions:
+            if admission.on_error == "deny":
+                raise DeniedError(f"{admission.name} could not be asked, and fails closed", "admission_failed")
+
     def _call(self, endpoint: Endpoint, server: Server, body: Body, stream: bool) -> Call | None:  # noqa: FBT001 - private
-        if context.get_value(SUPPRESS_ALL):
-            return None
         run = self.boundary.run
         attributes: Attributes = {names.GEN_AI_OPERATION_NAME: endpoint.operation, **server.attributes}
         attributes.update(endpoint.constant)
@@ -134,7 +154,20 @@ class Engine:
         if stream:
             attributes[names.GEN_AI_REQUEST_STREAM] = True
         attributes.update(run("ambient", self.ambient) or EMPTY)
-        return Call(self, self._outlets.current(), endpoint, server, body=body, attributes=attributes)
+        outlet = self._outlets.current()
+        if outlet is not self._reports_to:
+            self._reports_to = outlet
+            run("report", self._report_to, outlet)
+        return Call(self, outlet, endpoint, server, body=body, attributes=attributes)
+
+    def _report_to(self, outlet: Outlet) -> None:
+        """Show our failures among the app's metrics."""
+        errors = definitions.OTEL_LLM_INSTRUMENTATION_ERRORS
+        outlet.meter.create_observable_counter(errors.name, [self._observe_errors], errors.unit, errors.description)
+
+    def _observe_errors(self, _: CallbackOptions) -> list[Observation]:
+        found = ((one.value, dict(one.attributes)) for one in self.boundary.errors())
+        return [Observation(int(value), attributes) for value, attributes in found if isinstance(value, int | float)]
 
     def _start(self, call: Call) -> None:
         attributes = call.attributes

@@ -15,14 +15,12 @@ class Row:
     Attributes:
         table: our module that has its `LIBRARY`.
         watch: the module of the library whose import makes it time to put the hooks in.
-        calls_models: whether a process that imports it is one to instrument; False for what carries context only.
         more: further such modules, of other versions or parts of it.
     """
 
     table: str
     watch: str
     more: tuple[str, ...] = ()
-    calls_models: bool = True
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
@@ -53,14 +51,16 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
             ("mistralai.azure.client.sdk", "mistralai.gcp.client.sdk", "mistralai.sdk"),
         ),
         "ollama": Row(_TABLES + "ollama", "ollama._client"),
-        "multiprocessing": Row(
-            "otel_llm.instrumentation.processes",
-            "multiprocessing.process",
-            ("concurrent.futures.process",),
-            calls_models=False,
-        ),
-        "threading": Row("otel_llm.instrumentation.threads", "threading", calls_models=False),
         "together": Row(_TABLES + "together", "together._base_client"),
     }
 )
 """By import name."""
+COMPANIONS: Final[Mapping[str, Row]] = MappingProxyType(
+    {
+        "multiprocessing": Row(
+            "otel_llm.instrumentation.processes", "multiprocessing.process", ("concurrent.futures.process",)
+        ),
+        "threading": Row("otel_llm.instrumentation.threads", "threading"),
+    }
+)
+"""What every process imports: hooked once one of the others is, so that no other process is any slower."""

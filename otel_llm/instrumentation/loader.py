@@ -74,18 +74,23 @@ class Loader:
         engine: what makes telemetry.
         libraries: what to instrument.
         environment: the app's.
+        companions: what to instrument as well once one of the libraries is.
     """
 
     engine: Engine
     libraries: Mapping[str, Row] = field(default_factory=lambda: LIBRARIES)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    companions: Mapping[str, Row] = field(default_factory=dict)
     _patches: dict[str, Patches] = field(default_factory=dict)
     _choices: dict[str, Choice] = field(default_factory=dict)
     _watch: ImportWatch = field(default_factory=ImportWatch)
 
     def load(self) -> None:
         """Put the hooks in: now for what is imported, later for what will be. Doing it twice does it once."""
-        for name, row in self.libraries.items():
+        self._load(self.libraries)
+
+    def _load(self, rows: Mapping[str, Row]) -> None:
+        for name, row in rows.items():
             if name in self._choices:
                 continue
             if self.engine.settings.disabled & {"otel_llm", f"otel_llm.{name}"}:
@@ -100,6 +105,8 @@ class Loader:
     def _imported(self, name: str, row: Row, module: ModuleType) -> None:
         choice = self.engine.boundary.run(f"{name}.load", self._hook, name, row, module)
         self._choose(choice or Choice(name, "missing", "its hooks could not be put in; see the log"))
+        if name not in self.companions:
+            self._load(self.companions)
 
     def _hook(self, name: str, row: Row, module: ModuleType) -> Choice:
         library: Library = importlib.import_module(row.table).LIBRARY

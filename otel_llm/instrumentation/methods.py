@@ -12,13 +12,13 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from opentelemetry import context
 
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
-from otel_llm.instrumentation.engine import SUPPRESS_ALL, Engine
+from otel_llm.instrumentation.engine import HIDDEN, Engine
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
 from otel_llm.instrumentation.relay import relayed, relayed_async
@@ -45,6 +45,10 @@ class Request:
     server: Server
     body: Body
     stream: bool = False
+
+
+# A call that asks no model anything.
+_LEFT_ALONE: Final = Request(Endpoint("", ""), Server("", {}), {})
 
 
 def _the_arguments(body: Body) -> Mapping[str, Any]:
@@ -237,21 +241,28 @@ class _Hook:
         run = self._engine.boundary.run
         request = run(f"{self._method.path}.request", self._find, args, kwargs)
         if request is None:
+            self._engine.not_asked()
+            return None
+        if request is _LEFT_ALONE:
             return None
         call = self._engine.begin(request.endpoint, request.server, request.body, stream=request.stream)
         if call is None:
             return None
         if call.body is not request.body:
             instance, rest = (args[:1], args[1:]) if self._is_method else ((), args)
-            rest, kwargs = self._parameters.replaced(rest, kwargs, self._method.with_body(call.body))
-            args = (*instance, *rest)
+            changes = run(f"{self._method.path}.body", self._method.with_body, call.body)
+            if changes is None:
+                self._engine.not_asked()
+            else:
+                rest, kwargs = self._parameters.replaced(rest, kwargs, changes)
+                args = (*instance, *rest)
         if self._method.hides and call.context is not None:
-            call.context = context.set_value(SUPPRESS_ALL, True, call.context)  # noqa: FBT003 - OpenTelemetry's signature
+            call.context = context.set_value(HIDDEN, True, call.context)  # noqa: FBT003 - OpenTelemetry's signature
         return _Begun(call, args, kwargs)
 
-    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         instance, rest = (args[0], args[1:]) if self._is_method else (None, args)
-        return self._method.find(instance, self._parameters.named(rest, kwargs))
+        return self._method.find(instance, self._parameters.named(rest, kwargs)) or _LEFT_ALONE
 
     def _attach(self, call: Call) -> Any:  # noqa: ANN401 - OpenTelemetry's token
         return None if call.context is None else self._engine.boundary.run("attach", context.attach, call.context)

@@ -11,7 +11,7 @@ from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import Logger, LoggerProvider
-from opentelemetry.metrics import MeterProvider
+from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
 from otel_llm import __version__
@@ -30,14 +30,14 @@ class Outlet:
         loggers: makes the logger.
     """
 
-    __slots__ = ("instruments", "logger", "loggers", "meters", "steps", "tracer", "tracers")
+    __slots__ = ("instruments", "logger", "loggers", "meter", "meters", "steps", "tracer", "tracers")
 
     def __init__(self, tracers: TracerProvider, meters: MeterProvider, loggers: LoggerProvider) -> None:
         self.tracers, self.meters, self.loggers = tracers, meters, loggers  # for emitters of others
         self.tracer: Tracer = tracers.get_tracer(SCOPE, __version__)
-        meter = meters.get_meter(SCOPE, __version__)
-        self.instruments = Instruments(meter)
-        self.steps = StepInstruments(meter)
+        self.meter: Meter = meters.get_meter(SCOPE, __version__)
+        self.instruments = Instruments(self.meter)
+        self.steps = StepInstruments(self.meter)
         self.logger: Logger = loggers.get_logger(SCOPE, __version__)
 
 

@@ -28,6 +28,8 @@ from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
 _NOTHING: Final[Mapping[str, object]] = {}
+# What `_find` answers for a request that is none of a model.
+_NO_OPERATION: Final[tuple[Endpoint, Server, Body]] = (Endpoint("", ""), Server("", {}), {})
 _RAW: Final = "x-stainless-raw-response"
 _HTTPS: Final = 443
 _HTTP: Final = 80
@@ -208,6 +210,9 @@ class Hook:
         options = args[1] if len(args) > 1 else kwargs.get("options")
         found = self._engine.boundary.run(f"{self._library.name}.request", self._find, client, options)
         if found is None:
+            self._engine.not_asked()
+            return None
+        if found is _NO_OPERATION:
             return None
         endpoint, server, body = found
         own_span = self._engine.boundary.run(f"{self._library.name}.native", self._library.traces_itself, client)
@@ -220,14 +225,19 @@ class Hook:
             )
             if asking is not None:
                 call.body, call.hides_usage_chunk = asking, True
-        changed = call.body is not body
-        return Exchange(self._engine, call, _changed(options, call.body) if changed else options)
+        if call.body is not body:
+            changed = self._engine.boundary.run(f"{self._library.name}.body", _changed, options, call.body)
+            if changed is None:
+                self._engine.not_asked()
+            else:
+                options = changed
+        return Exchange(self._engine, call, options)
 
-    def _find(self, client: Any, options: Any) -> tuple[Endpoint, Server, Body] | None:  # noqa: ANN401 - the SDK's objects
-        """What is called, who is called, and with what; None for what is left alone."""
+    def _find(self, client: Any, options: Any) -> tuple[Endpoint, Server, Body]:  # noqa: ANN401 - the SDK's objects
+        """What is called, who is called, and with what; _NO_OPERATION for what is left alone."""
         endpoint = self._library.endpoint(options.method, options.url)
         if endpoint is None:
-            return None
+            return _NO_OPERATION
         body = options.json_data
         extra = getattr(options, "extra_json", None)
         if not isinstance(body, Mapping):  # a GET

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otel_llm.admission import Admission
 from otel_llm.instrumentation.engine import Engine
-from otel_llm.instrumentation.libraries import LIBRARIES
+from otel_llm.instrumentation.libraries import COMPANIONS, LIBRARIES
 from otel_llm.instrumentation.loader import Loader
 from otel_llm.instrumentation.outlet import FixedOutlet, Outlet
 from otel_llm.instrumentation.settings import settings_from
@@ -94,7 +94,7 @@ class Recording:
         """The hooks of these libraries in place."""
         loader = Loader(
             engine or self.engine(environment, admissions),
-            {name: LIBRARIES[name] for name in libraries},
+            {name: {**LIBRARIES, **COMPANIONS}[name] for name in libraries},
             environment or {},
         )
         loader.load()

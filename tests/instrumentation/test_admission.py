@@ -6,6 +6,7 @@ import asyncio
 
 import openai
 import pytest
+from opentelemetry import context
 from opentelemetry.trace import StatusCode
 
 from otel_llm.admission import ALLOW, Decision, Route
@@ -120,3 +121,31 @@ def test_a_reroute_never_sends_one_providers_key_to_another(recording, openai_cl
     with recording.hooked("openai", admissions=[admission]), pytest.raises(DeniedError):
         openai_client.chat.completions.create(**ASKED)
     assert provider.served() == ()
+
+
+def test_a_hook_that_cannot_ask_fails_closed_where_an_admission_does(recording, openai_client, provider):
+    engine = recording.engine(admissions=[ScriptedAdmission(on_error="deny")])
+    engine._outlets = None
+    with recording.hooked("openai", engine=engine), pytest.raises(DeniedError) as denied:
+        openai_client.chat.completions.create(**ASKED)
+    assert denied.value.reason == "admission_failed"
+    assert provider.served() == ()
+
+
+def test_a_hook_that_cannot_ask_fails_open_where_all_admissions_do(recording, openai_client, provider):
+    engine = recording.engine(admissions=[ScriptedAdmission(on_error="allow")])
+    engine._outlets = None
+    with recording.hooked("openai", engine=engine):
+        openai_client.chat.completions.create(**ASKED)
+    assert len(provider.served()) == 1
+
+
+def test_suppressed_telemetry_suppresses_no_admission(recording, openai_client, provider):
+    token = context.attach(context.set_value("suppress_instrumentation", value=True))
+    try:
+        with recording.hooked("openai", admissions=[ScriptedAdmission(denies)]), pytest.raises(DeniedError):
+            openai_client.chat.completions.create(**ASKED)
+    finally:
+        context.detach(token)
+    assert provider.served() == ()
+    assert recording.spans == ()

@@ -259,6 +259,12 @@ def test_failures_are_logged_once_a_minute_and_site_without_content(recording, p
     finally:
         patches.restore()
     assert engine.boundary.failures == 5
+    [errors] = recording.points()["otel_llm.instrumentation.errors"]
+    assert errors.value == 5
+    assert dict(errors.attributes) == {
+        "otel_llm.instrumentation.site": "openai.chat.response",
+        "error.type": "RuntimeError",
+    }
     [record] = [record for record in caplog.records if record.name.startswith("otel_llm")]
     assert "openai.chat.response failed with RuntimeError" in record.getMessage()
     assert "a defect" not in record.getMessage()

@@ -31,6 +31,5 @@ def _start(_: object) -> None:
 
 _watch = ImportWatch()
 for _row in LIBRARIES.values():
-    if _row.calls_models:
-        _watch.when_imported(_row.watch, _start)
+    _watch.when_imported(_row.watch, _start)
 _run_the_other()

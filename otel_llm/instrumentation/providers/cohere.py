@@ -261,7 +261,7 @@ RERANK: Final = Endpoint(
     replace_input=replace_texts(_query, "query"),
     is_captured=False,
 )
-_PATHS: Final[Mapping[str, Endpoint]] = {
+PATHS: Final[Mapping[str, Endpoint]] = {
     "chat": CHAT,
     "generate": GENERATE,
     "summarize": GENERATE,
@@ -272,7 +272,7 @@ _PATHS: Final[Mapping[str, Endpoint]] = {
 
 def _find(*, is_stream: bool) -> Any:  # noqa: ANN401 - a Method's find
     def find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - the SDK's HTTP client
-        found = _PATHS.get(str(arguments.get("path")).rpartition("/")[2])
+        found = PATHS.get(str(arguments.get("path")).rpartition("/")[2])
         body = arguments.get("json")
         if found is None or arguments.get("retries") or not isinstance(body, Mapping):
             return None  # an attempt made again calls itself

@@ -90,7 +90,7 @@ EMBEDDINGS: Final = Endpoint(
 # Closing such a stream closes its response and nothing else.
 _ANSWERED: Final = by_attribute("generator", response="response")
 # Module, class, and what its methods call.
-_RESOURCES: Final = (
+RESOURCES: Final = (
     ("chat", "Chat", CHAT, ("complete", "stream")),
     ("fim", "Fim", FILL, ("complete", "stream")),
     ("agents", "Agents", CHAT, ("complete", "stream")),
@@ -111,7 +111,7 @@ def _finder(endpoint: Endpoint, *, is_stream: bool) -> Any:  # noqa: ANN401 - a 
 
 
 def _methods(package: str) -> Iterator[Method]:
-    for module, owner, endpoint, kinds in _RESOURCES:
+    for module, owner, endpoint, kinds in RESOURCES:
         for kind in kinds:
             find = _finder(endpoint, is_stream=kind == "stream")
             for name in (kind, f"{kind}_async"):

@@ -193,7 +193,7 @@ EMBED: Final = Endpoint(
     replace_input=replace_texts(_embedding_input, "input", "prompt"),
     is_captured=False,
 )
-_PATHS: Final[Mapping[str, Endpoint]] = {
+PATHS: Final[Mapping[str, Endpoint]] = {
     "/api/chat": CHAT,
     "/api/generate": GENERATE,
     "/api/embed": EMBED,
@@ -202,7 +202,7 @@ _PATHS: Final[Mapping[str, Endpoint]] = {
 
 
 def _find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - the SDK's client
-    found = _PATHS.get(arguments["args"][1])
+    found = PATHS.get(arguments["args"][1])
     if found is None:
         return None
     server = server_of("ollama", str(client._client.base_url))  # noqa: SLF001 - the client says it nowhere else
