@@ -188,15 +188,11 @@ OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEATURE_NAME: Final = "otel_llm.feature.name"
 OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
-OTEL_LLM_INSTRUMENTATION_LIBRARY: Final = "otel_llm.instrumentation.library"
-OTEL_LLM_INSTRUMENTATION_METHOD: Final = "otel_llm.instrumentation.method"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
-OTEL_LLM_INSTRUMENTATION_STATUS: Final = "otel_llm.instrumentation.status"
 OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
 OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
 OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
-OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
 OTEL_LLM_OWNER_NAME: Final = "otel_llm.owner.name"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
@@ -454,15 +450,11 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEATURE_NAME: "string",
         OTEL_LLM_FEEDBACK_OUTCOME: "string",
-        OTEL_LLM_INSTRUMENTATION_LIBRARY: "string",
-        OTEL_LLM_INSTRUMENTATION_METHOD: "string",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
-        OTEL_LLM_INSTRUMENTATION_STATUS: "string",
         OTEL_LLM_INTERRUPTED: "boolean",
         OTEL_LLM_JUDGE_CALIBRATION: "string",
         OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_JUDGE_SKIP_REASON: "string",
-        OTEL_LLM_INSTRUMENTATION_SITE: "string",
         OTEL_LLM_OWNER_NAME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",
@@ -716,9 +708,6 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EVALUATION_TARGET: frozenset({"known", "unknown", "unchecked"}),
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
         OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "resolved", "invalid", "refused"}),
-        OTEL_LLM_INSTRUMENTATION_STATUS: frozenset(
-            {"instrumented", "native", "other", "waiting", "missing", "disabled", "not_installed", "removed"}
-        ),
         OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
         OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
@@ -1223,31 +1212,6 @@ class OtelLlmFeedbackOutcomeValues:
     RESOLVED: Final = "resolved"
     INVALID: Final = "invalid"
     REFUSED: Final = "refused"
-
-
-OtelLlmInstrumentationStatus: TypeAlias = Literal[
-    "instrumented",
-    "native",
-    "other",
-    "waiting",
-    "missing",
-    "disabled",
-    "not_installed",
-    "removed",
-]
-
-
-class OtelLlmInstrumentationStatusValues:
-    """Listed values of otel_llm.instrumentation.status; others may occur."""
-
-    INSTRUMENTED: Final = "instrumented"
-    NATIVE: Final = "native"
-    OTHER: Final = "other"
-    WAITING: Final = "waiting"
-    MISSING: Final = "missing"
-    DISABLED: Final = "disabled"
-    NOT_INSTALLED: Final = "not_installed"
-    REMOVED: Final = "removed"
 
 
 OtelLlmJudgeCalibration: TypeAlias = Literal["calibrated", "uncalibrated"]
