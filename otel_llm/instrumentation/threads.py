@@ -1,7 +1,8 @@
 """Context across threads, which Python leaves behind: new threads, and the threads of pools, begin with an empty one.
 
 What is attached in the other thread is OpenTelemetry's context and nothing else, for the time of the function that was
-handed over. The threads of a pool themselves begin without, or the first task's context would hold for all later ones.
+handed over. Threads that outlive what started them begin without, or its context would hold for all they do later, and
+calls would be charged to the wrong tenant: the threads of pools themselves, and daemons, which mostly serve a queue.
 """
 
 from __future__ import annotations
@@ -62,13 +63,17 @@ def _start(patches: Patches) -> Callable[[Callable[..., Any]], Callable[..., Any
         @functools.wraps(original)
         def start(thread: Any) -> None:  # noqa: ANN401 - the app's thread
             at = context.get_current()
-            if patches.is_active and at and getattr(thread, "_target", None) is not pools._worker:  # noqa: SLF001 - a pool's
+            if patches.is_active and at and not thread.daemon and not _is_of_a_pool(thread):
                 thread.run = Within(thread.run, at)
             original(thread)
 
         return start
 
     return make
+
+
+def _is_of_a_pool(thread: Any) -> bool:  # noqa: ANN401 - a thread
+    return getattr(thread, "_target", None) is pools._worker  # noqa: SLF001 - nothing else tells
 
 
 def _install(_: Engine, patches: Patches, __: ModuleType) -> list[str]:

@@ -376,6 +376,16 @@ def test_threads_and_pools_have_the_context_they_were_started_in(recording):
     assert threading.Thread.start.__qualname__ == "Thread.start"
 
 
+def test_daemons_keep_nothing_of_the_request_that_started_them(recording):
+    """They serve a queue, mostly: what they do later belongs to others."""
+    seen = []
+    with recording.hooked("threading"), otel_llm.context(tenant="acme"):
+        thread = threading.Thread(target=lambda: seen.append(dict(ambient.attributes())), daemon=True)
+        thread.start()
+        thread.join()
+    assert seen == [{}]
+
+
 def whereabouts() -> tuple[int, dict[str, object]]:
     return trace.get_current_span().get_span_context().trace_id, dict(ambient.attributes())
 

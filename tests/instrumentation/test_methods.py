@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from opentelemetry import context
 
 from otel_llm.admission import ALLOW
 from otel_llm.errors import DeniedError
-from otel_llm.instrumentation.methods import Method, install_methods, watch_attribute, watch_iterator
+from otel_llm.instrumentation.methods import Method, Request, by_attribute, install_methods
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Content, Endpoint, Server
 from otel_llm.testing import ScriptedAdmission
@@ -46,6 +49,12 @@ class Chat:
 
 def ask(prompt: str, *, model: str) -> Iterator[str]:
     yield from (model, prompt)
+
+
+async def ask_async(prompt: str, *, model: str) -> AsyncIterator[str]:
+    for word in (model, prompt):
+        await asyncio.sleep(0)
+        yield word
 
 
 class Words:
@@ -83,31 +92,29 @@ ENDPOINT = Endpoint(
 )
 
 
-def method(path: str, **more) -> Method:
-    return Method(
-        SDK,
-        path,
-        ENDPOINT,
-        body=lambda _, args, kwargs: {"prompt": args[0], **kwargs},
-        server=lambda _, __: SERVER,
-        with_body=lambda args, kwargs, body: ((*args[:-1], body["prompt"]), kwargs),
-        **more,
-    )
+def find(*, stream):
+    def found(_, arguments):
+        if arguments["model"] == "none":
+            return None
+        return Request(ENDPOINT, SERVER, {"prompt": arguments["prompt"], "model": arguments["model"]}, stream)
+
+    return found
 
 
 TABLE = (
-    method("Chat.complete"),
-    method("Chat.complete_async"),
-    method("Chat.stream", stream=lambda _: True, watch_stream=watch_attribute("generator")),
-    method("ask", stream=lambda _: True, watch_stream=watch_iterator),
-    method("Chat.renamed_since"),
+    Method(SDK, "Chat.complete", find(stream=False)),
+    Method(SDK, "Chat.complete_async", find(stream=False), hides=True),
+    Method(SDK, "Chat.stream", find(stream=True), by_attribute("generator")),
+    Method(SDK, "ask", find(stream=True)),
+    Method(SDK, "ask_async", find(stream=True)),
+    Method(SDK, "Chat.renamed_since", find(stream=False)),
 )
 
 
 @pytest.fixture
 def sdk():
     module = types.ModuleType(SDK)
-    module.Chat, module.ask = type("Chat", (), dict(vars(Chat))), ask
+    module.Chat, module.ask, module.ask_async = type("Chat", (), dict(vars(Chat))), ask, ask_async
     sys.modules[SDK] = module
     yield module
     del sys.modules[SDK]
@@ -146,10 +153,83 @@ def test_a_stream_object_stays_the_sdks_own(recording, sdk):
     assert recording.attributes()["gen_ai.usage.output_tokens"] == 2
 
 
-def test_a_plain_iterator_is_watched(recording, sdk):
+async def collected(chunks):
+    return [chunk async for chunk in chunks]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_generator_stays_one_and_asks_when_it_is_asked(recording, sdk, asynchronous):
     install(recording, sdk)
-    assert list(sdk.ask("hi", model="m")) == ["m", "hi"]
+    if asynchronous:
+        assert inspect.isasyncgenfunction(sdk.ask_async)
+        assert asyncio.run(collected(sdk.ask_async("hi", model="m"))) == ["m", "hi"]
+    else:
+        assert inspect.isgenerator(sdk.ask("never asked", model="m"))
+        assert list(sdk.ask("hi", model="m")) == ["m", "hi"]
     assert recording.attributes()["otel_llm.stream.chunks"] == 2
+
+
+@pytest.mark.parametrize("way", ["close", "drop", "throw"])
+def test_a_generator_that_is_left_ends_its_call_there(recording, sdk, way):
+    """Acceptance 1."""
+    install(recording, sdk)
+    chunks = sdk.ask("hi", model="m")
+    next(chunks)
+    if way == "close":
+        chunks.close()
+    elif way == "throw":
+        with pytest.raises(KeyError):
+            chunks.throw(KeyError("app's"))
+    del chunks
+    found = recording.attributes()
+    assert found["otel_llm.stream.complete"] is False
+    assert found["otel_llm.stream.chunks"] == 1
+
+
+def test_async_generators_left_anywhere_leave_no_context_behind(recording, sdk, caplog):
+    """Acceptance 4."""
+    install(recording, sdk)
+
+    async def leave():
+        before = context.get_current()
+        chunks = sdk.ask_async("hi", model="m")
+        async for _ in chunks:
+            assert context.get_current() == before
+            break
+        await asyncio.create_task(chunks.aclose())
+
+    with caplog.at_level(logging.DEBUG, "opentelemetry.context"):
+        for _ in range(500):
+            asyncio.run(leave())
+    assert caplog.records == []
+    assert len(recording.spans) == 500
+
+
+def test_a_call_that_is_cancelled_is_cancelled_and_no_error(recording, sdk):
+    """Acceptance 6."""
+
+    async def wait(_, prompt, *, model):
+        assert (prompt, model) == ("hi", "m")
+        await asyncio.Event().wait()
+
+    sdk.Chat.complete_async = wait
+    install(recording, sdk)
+
+    async def cancelled():
+        task = asyncio.create_task(sdk.Chat().complete_async("hi", model="m"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert recording.attributes()["error.type"] == "asyncio.CancelledError"
+
+
+def test_what_asks_no_model_is_left_alone(recording, sdk):
+    install(recording, sdk, admissions=[ScriptedAdmission(on_error="deny")])
+    assert sdk.Chat().complete("hi", model="none")["tokens"] == 3
+    assert recording.spans == ()
 
 
 def test_an_admission_is_obeyed(recording, sdk):
@@ -164,4 +244,4 @@ def test_an_admission_is_obeyed(recording, sdk):
 def test_a_body_that_cannot_be_read_fails_closed_where_an_admission_does(recording, sdk):
     install(recording, sdk, admissions=[ScriptedAdmission(on_error="deny")])
     with pytest.raises(DeniedError):
-        sdk.Chat().complete(prompt="no positional argument", model="m")
+        sdk.Chat().complete("no model")

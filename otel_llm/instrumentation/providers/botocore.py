@@ -114,9 +114,9 @@ def _closed(original: Callable[[Any], None]) -> Callable[[Any], None]:
 def _watch_body(call: Call, answer: Mapping[str, Any], body: Any, boundary: Boundary) -> None:  # noqa: ANN401 - a StreamingBody
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     length = headers.get("content-length")
-    tee = _Tee(body._raw_stream, call, headers, int(length) if length else None)  # noqa: SLF001 - it has no other place
-    tee.boundary = boundary
-    body._raw_stream = tee  # noqa: SLF001 - as above
+    raw = body._raw_stream  # noqa: SLF001 - it has no other place
+    seen = _Tee(raw, call, headers, int(length) if length else None, boundary)
+    body._raw_stream = seen  # noqa: SLF001 - as above
 
 
 class _Tee:
@@ -127,16 +127,24 @@ class _Tee:
         call: the call it answers.
         headers: of the answer; they have token counts of their own.
         length: how many bytes are to come, None when nobody says.
+        boundary: what catches failures of ours.
     """
 
-    def __init__(self, raw: Any, call: Call, headers: Mapping[str, str], length: int | None) -> None:  # noqa: ANN401 - urllib3's
+    def __init__(
+        self,
+        raw: Any,  # noqa: ANN401 - urllib3's
+        call: Call,
+        headers: Mapping[str, str],
+        length: int | None,
+        boundary: Boundary,
+    ) -> None:
         self._raw = raw
         self._call = call
         self._headers = headers
         self._length = length
         self._size = 0
         self._pieces: list[bytes] = []
-        self.boundary = Boundary()
+        self._boundary = boundary
 
     def read(self, amount: int | None = None, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - urllib3's
         """The stream's `read`."""
@@ -145,7 +153,7 @@ class _Tee:
         except BaseException as error:
             self._call.failed(error)
             raise
-        self.boundary.run("botocore.body", self._took, data, amount)
+        self._boundary.run("botocore.body", self._took, data, amount)
         return data
 
     def _took(self, data: bytes, amount: int | None) -> None:
@@ -158,7 +166,7 @@ class _Tee:
     def readinto(self, target: Any) -> int:  # noqa: ANN401 - a buffer
         """The stream's `readinto`."""
         count: int = self._raw.readinto(target)
-        self.boundary.run("botocore.body", self._took, bytes(memoryview(target)[:count]), len(target))
+        self._boundary.run("botocore.body", self._took, bytes(memoryview(target)[:count]), len(target))
         return count
 
     def close(self) -> None:
@@ -174,7 +182,7 @@ class _Tee:
         return getattr(self._raw, name)
 
     def __del__(self) -> None:
-        self.boundary.run("botocore.body", self._end)
+        self._boundary.run("botocore.body", self._end)
 
 
 _METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body)
