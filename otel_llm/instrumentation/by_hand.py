@@ -24,9 +24,9 @@ from opentelemetry.trace import SpanKind
 from otel_llm._generated import attributes as names
 from otel_llm.instrumentation import ambient, results
 from otel_llm.instrumentation.ambient import Ambient, carrier, headers
-from otel_llm.instrumentation.results import USER_FEEDBACK, Source
 from otel_llm.instrumentation.steps import Step
 from otel_llm.operation import AttributeValue
+from otel_llm.quality.results import USER_FEEDBACK, Source
 
 __all__ = [
     "agent",
