@@ -1,7 +1,8 @@
 """See all of it work, without an account and without a network.
 
 Starts the gateway, a model provider on this machine and a small application with the real SDKs of OpenAI and Anthropic;
-prints a table of its calls with their cost, checks it against the provider's own count, and says where to look next.
+prints a table of its calls with their cost and what was noticed about the answers of a batch job: a signal, a drift
+alarm, a judgement. Checks all of it against the provider's own count, and says where to look next.
 It stops by itself within seconds. With OTEL_EXPORTER_OTLP_ENDPOINT set, the spans go there as well.
 """
 
@@ -87,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, _end)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("otel_llm.processors.drift").setLevel(logging.ERROR)  # its alarm is part of the result
     try:
         with running_demo(_say, capture_content=options.content) as session:
             _show(session)
@@ -129,7 +131,7 @@ def _keep(session: Session) -> None:
 
 
 def _show(session: Session) -> None:
-    from otel_llm.demo.report import agreement, calls, notes, total_call  # noqa: PLC0415 - as in run
+    from otel_llm.demo.report import agreement, batch_notes, calls, notes, total_call  # noqa: PLC0415 - as in run
 
     outcome = session.outcome
     total = None if outcome.totals is None else total_call(outcome.rows, outcome.totals)
@@ -137,6 +139,10 @@ def _show(session: Session) -> None:
     print()
     print(_table(calls(outcome.rows), total, width))
     _items(notes(outcome.rows, outcome.totals), width)
+    noticed = tuple(batch_notes(outcome.batch, outcome.evaluations, outcome.alarms))
+    if noticed:
+        print(f"\nticket-summaries, a batch of {len(outcome.batch)} calls, some refused in the end; what was noticed")
+        _items(noticed, width)
     first, *others = agreement(outcome.comparison)
     print(f"\n{first}")
     _items(others, width)

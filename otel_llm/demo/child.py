@@ -32,7 +32,7 @@ class App:
     """
 
     def __init__(self, provider_url: str, otlp_url: str, output: Path, *, capture_content: bool) -> None:
-        command = [sys.executable, "-m", "otel_llm.demo", "--wait", "--provider-url", provider_url]
+        command = [sys.executable, "-m", "otel_llm.demo", "--wait", "--batch", "--provider-url", provider_url]
         if capture_content:
             command.append("--capture-content")
         self._output = output

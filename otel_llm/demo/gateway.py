@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from otel_llm.config import Settings
 from otel_llm.config.defaults import default_configuration
@@ -27,6 +27,27 @@ _OTLP_HTTP_PORT: Final = 4318
 _ADMIN_PORT: Final = 13133
 _VARIABLES: Final = "OTEL_EXPORTER_OTLP_"
 
+# One rule, in shadow: what it finds is on the span and in the ledger, and nothing is stopped.
+_POLICY: Final = """\
+apiVersion: otel-llm/v1
+kind: PolicySet
+metadata: {name: demo, version: 1, owner: platform}
+spec:
+  mode: shadow
+  parameters:
+    models: [gpt-4o, gpt-4o-mini, gpt-4.1-mini, o4-mini, text-embedding-3-small, claude-haiku-4-5, claude-opus-5]
+  rules:
+  - id: approved-models
+    stage: request
+    when: '!(gen_ai.request.model in params.models)'
+    verdict: warn
+    severity: high
+    risk: supply_chain
+    reason: "'model ' + gen_ai.request.model + ' is not approved'"
+"""
+# What the judge's model answers in the demo: the provider makes up answers, and does not think.
+_JUDGEMENT: Final = '{"evidence": "says that the customer is satisfied", "label": "pass"}'
+
 # Metrics and logs have a place as well: with --keep, other applications may send them.
 _CONFIGURATION: Final = """\
 receivers:
@@ -38,6 +59,11 @@ processors:
   normalize:
   cost:
   quality:
+  policy:
+  drift: {baselines: {refusal: 0.02}, false_alarms: 1, false_alarm_days: 1}
+  judge:
+    others: 1
+    rubrics: [{id: faithful-summary, version: "1", question: "Does the summary say only what the ticket says?"}]
   metrics:
 exporters:
   ledger:
@@ -47,9 +73,12 @@ exporters:
 service:
   shutdown_timeout_seconds: 3
   pipelines:
-    traces: {receivers: [otlp], processors: [normalize, cost, quality, metrics], exporters: [ledger, file]}
+    traces:
+      receivers: [otlp]
+      processors: [normalize, cost, quality, policy, drift, judge, metrics]
+      exporters: [ledger, file]
     metrics: {receivers: [otlp], exporters: [file]}
-    logs: {receivers: [otlp], processors: [normalize], exporters: [file]}
+    logs: {receivers: [otlp], processors: [normalize], exporters: [ledger, file]}
 """
 
 
@@ -105,6 +134,11 @@ class Files:
         return self.folder / "telemetry.jsonl"
 
     @property
+    def policy(self) -> Path:
+        """The rules of the demo."""
+        return self.folder / "policy.yaml"
+
+    @property
     def app_output(self) -> Path:
         """What the application printed."""
         return self.folder / "app.log"
@@ -144,8 +178,16 @@ def _destination_ports(environment: Mapping[str, str]) -> set[int]:
     return ports
 
 
-def demo_settings(ports: Ports, files: Files, environment: Mapping[str, str]) -> Settings:
+def demo_settings(ports: Ports, files: Files, environment: Mapping[str, str], judge_url: str) -> Settings:
     """What the gateway runs: OTLP in, every processor, ledger and file out, and on to OTEL_EXPORTER_OTLP_* if set.
+
+    Writes the rules that it runs by.
+
+    Args:
+        ports: where it listens.
+        files: what it writes.
+        environment: of the user, for OTEL_EXPORTER_OTLP_*.
+        judge_url: the base URL of the judge's provider, which is not the application's: its calls are none of those.
 
     Raises:
         ConfigError: a variable cannot be understood.
@@ -153,6 +195,10 @@ def demo_settings(ports: Ports, files: Files, environment: Mapping[str, str]) ->
     problems: list[str] = []
     document = read_document(_CONFIGURATION, "demo")
     _fill_in(document, ports, files)
+    files.policy.write_text(_POLICY)
+    _section(document, "processors")["policy"] = {"paths": [str(files.policy)]}
+    model = f"gpt-4o-mini#text={quote(_JUDGEMENT)}"
+    _section(document, "processors", "judge")["endpoint"] = {"url": judge_url, "model": model}
     defaults = default_configuration(environment, problems)
     _forward(document, defaults.document)
     try:

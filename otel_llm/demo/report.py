@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from otel_llm.demo.checks import Comparison
+from otel_llm.ledger.evaluations import StoredEvaluation
 from otel_llm.ledger.row import Row
 from otel_llm.ledger.totals import Totals
 
@@ -157,10 +158,24 @@ def notes(rows: Iterable[Row], totals: Totals | None) -> Iterator[str]:
     written = sum(row.cache_write_tokens or 0 for row in rows)
     if written:
         yield f"{written:,} of the tokens in were written to the provider's cache, which has a price of its own"
-    for flags, number in sorted(Counter(row.quality_flags for row in rows if row.quality_flags).items()):
-        yield f"quality signals on {_calls(number)}: {flags.replace(',', ', ')}"
+    for row in rows:
+        if row.verdict not in (None, "allow"):
+            yield f"policy (in shadow): {row.verdict} on {row.request_model}, a model that the demo's rules do not name"
     for convention, number in sorted(Counter(row.dialect for row in rows if row.dialect).items()):
         yield f"{_calls(number)} came in the convention '{convention}'; all leave in OpenTelemetry's current one"
+
+
+def batch_notes(rows: Sequence[Row], evaluations: Sequence[StoredEvaluation], alarms: Sequence[str]) -> Iterator[str]:
+    """What was noticed about the answers of the batch job, whose texts are captured."""
+    for flags, number in sorted(Counter(row.quality_flags for row in rows if row.quality_flags).items()):
+        yield f"signal   {flags.replace(',', ', ')} on {number} of {_calls(len(rows))}"
+    for alarm in alarms:
+        yield f"drift    {alarm}"
+    for stored in evaluations[:1]:
+        one = stored.evaluation
+        count = f"; {len(evaluations)} judged" if len(evaluations) > 1 else ""
+        why = f" ({one.explanation})" if one.explanation else ""
+        yield f"judge    {one.name}: {one.label or one.score}{why}{count}"
 
 
 def agreement(comparison: Comparison) -> Iterator[str]:

@@ -13,19 +13,20 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 SERVICE_NAME = "support-assistant"
+BATCH_SERVICE_NAME = "ticket-summaries"
 EXPORT_TIMEOUT_SECONDS = 5
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
 @contextmanager
-def traced(otlp_endpoint: str, *, capture_content: bool) -> Iterator[TracerProvider]:
+def traced(otlp_endpoint: str, *, capture_content: bool, service_name: str = SERVICE_NAME) -> Iterator[TracerProvider]:
     """Send spans of what happens inside to `otlp_endpoint` (OTLP/HTTP, without `/v1/traces`), all before it ends.
 
     The provider is not made the global one, so this can run in a process that has its own tracing, and more than once.
     What has to be in the process environment meanwhile is put back afterwards: whether the instrumentation captures
     content, and that loopback is never reached through a proxy.
     """
-    provider = TracerProvider(resource=_resource())
+    provider = TracerProvider(resource=_resource(service_name))
     exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     instrumentor = OpenAIInstrumentor()
@@ -40,8 +41,8 @@ def traced(otlp_endpoint: str, *, capture_content: bool) -> Iterator[TracerProvi
             provider.shutdown()
 
 
-def _resource() -> Resource:
-    return Resource.create({"service.name": SERVICE_NAME, "deployment.environment.name": "demo"})
+def _resource(service_name: str) -> Resource:
+    return Resource.create({"service.name": service_name, "deployment.environment.name": "demo"})
 
 
 @contextmanager

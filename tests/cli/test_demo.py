@@ -176,9 +176,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 def test_the_table_says_what_the_provider_served(kept: Kept):
     served = json.loads(get(f"{kept.address('provider')}/ledger"))["served"]
     calls = read_table(kept.text).calls
-    assert len(calls) == len(served) == 12
-    # The application makes one call after the other.
-    for call, truth in zip(calls, served, strict=True):
+    assert (len(calls), len(served)) == (12, 12 + 36)
+    # The application makes one call after the other, and then those of the batch job.
+    for call, truth in zip(calls, served, strict=False):
         assert call["model"] == (truth["response_model"] or truth["request_model"])
         assert call["provider"] == ("anthropic" if truth["api"] == "messages" else "openai")
         usage = truth["usage"] if truth["usage_reported"] else None
@@ -205,7 +205,14 @@ def test_totals_are_the_sums_of_what_is_shown_and_say_that_they_are_partial(kept
     for heading in ("in", "cached", "out"):
         assert number(table.total[heading]) == sum(number(call[heading]) for call in table.calls)
     assert table.total["status"] == "PARTIAL: 2 without a price"
-    assert "provider's own count: 10 of 10 calls agree" in kept.text
+    assert "provider's own count: 46 of 46 calls agree" in kept.text
+
+
+def test_what_was_noticed_about_answers_is_said(kept: Kept):
+    assert "policy (in shadow): warn on acme-support-7b" in kept.text
+    assert "signal   refusal on 12 of 36 calls" in kept.text
+    assert re.search(r"drift    refusal went up from 2.00% to \d+.\d+% since .*ticket-summaries", kept.text)
+    assert re.search(r"judge    faithful-summary: pass; \d+ judged", kept.text)
 
 
 def test_kept_it_takes_telemetry_and_shows_what_it_counts(kept: Kept):
@@ -258,8 +265,8 @@ def test_it_stops_by_itself_sends_on_what_it_took_and_speaks_to_this_machine_onl
             timeout=55,
         )
     assert done.returncode == 0, done.stderr
-    assert "10 of 10 calls agree" in done.stdout
-    assert f"sent on to {sink.endpoint}: 22 spans\n" in done.stdout
+    assert "46 of 46 calls agree" in done.stdout
+    assert f"sent on to {sink.endpoint}: 58 spans\n" in done.stdout
     assert any(b"acme-support-7b" in received.body for received in destination.accepted)
     assert {received.headers["authorization"] for received in destination.accepted} == {"Bearer s3cret"}
     processes, addresses = zip(*map(str.split, (tmp_path / "spoken-to").read_text().splitlines()), strict=True)

@@ -10,6 +10,7 @@ from otel_llm.demo.gateway import Files, Ports, choose_ports, demo_settings, for
 from otel_llm.demo.requirements import NEEDED, check_requirements, is_installed
 from otel_llm.errors import ConfigError
 
+JUDGE = "http://127.0.0.1:41999/v1"
 PORTS = Ports(grpc=41317, http=41318, admin=41133)
 
 
@@ -34,7 +35,7 @@ def test_a_port_that_telemetry_is_to_be_sent_on_to_is_not_taken():
 
 
 def test_without_variables_nothing_is_sent_on(tmp_path: Path):
-    settings = demo_settings(PORTS, Files(tmp_path), {})
+    settings = demo_settings(PORTS, Files(tmp_path), {}, JUDGE)
     assert [exporter.id for exporter in settings.exporters] == ["ledger", "file"]
     assert forwarding(settings) == {}
 
@@ -46,7 +47,7 @@ def test_the_exporter_of_the_variables_gets_all_signals_and_its_address_is_shown
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         "OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret",
     }
-    settings = demo_settings(PORTS, Files(tmp_path), environment)
+    settings = demo_settings(PORTS, Files(tmp_path), environment, JUDGE)
     assert [address.removeprefix("http://") for address in forwarding(settings).values()] == ["jaeger.example:4317"]
     assert all(forwarding(settings).keys() <= {one.id for one in line.exporters} for line in settings.pipelines)
 
@@ -57,6 +58,7 @@ def test_a_variable_that_is_wrong_is_a_problem(tmp_path: Path):
             PORTS,
             Files(tmp_path),
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
+            JUDGE,
         )
 
 
