@@ -14,6 +14,7 @@ from otel_llm.errors import ConfigError, PipelineOrderError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.policy.audit_sink import AuditRecord
+from otel_llm.policy.streaming import StreamGuard
 from otel_llm.processors import cost, normalize
 from otel_llm.processors.policy import Config, Policy, create
 from otel_llm.processors.policy_admission import PolicyAdmission, create_admission
@@ -425,11 +426,15 @@ SECRET = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 ANSWER = f"Of course. The token is {SECRET} and that is all. " + "More words follow here. " * 40
 
 
+def received(guard: StreamGuard, answer: str) -> str:
+    return "".join([*map(guard.push, answer), guard.finish()])
+
+
 def test_26_an_answer_that_a_rule_denies_is_stopped_before_what_it_objects_to(tmp_path: Path) -> None:
     rule = "id: leak, stage: response, when: 'finds(\"secrets\", output.text)', verdict: deny, reason: '\"secret\"'"
     guard = admission(tmp_path, rules(rule)).guard(call())
     assert guard is not None
-    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    got = received(guard.text(), ANSWER)
     assert "ghp_" not in got
     assert ANSWER.startswith(got)
     assert guard.denied is not None
@@ -443,7 +448,7 @@ def test_26_an_answer_that_a_rule_modifies_arrives_without_what_it_names(tmp_pat
     )
     guard = admission(tmp_path, rules(rule)).guard(call())
     assert guard is not None
-    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    got = received(guard.text(), ANSWER)
     assert got == ANSWER.replace(SECRET, "[GITHUB_TOKEN]")
     assert guard.denied is None
 
@@ -465,5 +470,5 @@ def test_an_answer_stops_where_a_rule_fails_closed_and_cannot_be_evaluated(tmp_p
     failing = "id: a, stage: response, when: 'output.text.size() > gen_ai.request.seed', verdict: deny"
     guard = admission(tmp_path, rules(failing, head="mode: enforce\nfailurePolicy: {response: fail}")).guard(call())
     assert guard is not None
-    assert "".join([*map(guard.push, ANSWER), guard.finish()]) == ""
+    assert received(guard.text(), ANSWER) == ""
     assert guard.denied is not None
