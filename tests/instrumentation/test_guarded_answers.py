@@ -15,6 +15,9 @@ import pytest
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context
 from otel_llm.errors import DeniedError
+from otel_llm.instrumentation.methods import Method, Request, hook_maker
+from otel_llm.instrumentation.patches import Patches
+from otel_llm.instrumentation.provider import Endpoint, Server
 from otel_llm.loopback import LoopbackProvider
 from otel_llm.processors.policy import Config
 from otel_llm.processors.policy_admission import PolicyAdmission, create_admission
@@ -303,3 +306,32 @@ def test_what_a_rule_takes_out_of_a_request_is_not_in_the_bytes_that_arrive(
         assert (b"[EMAIL_ADDRESS" in body) is (operator != "remove")
     [first, _] = map(json.loads, bodies)
     assert first["messages"][1]["content"][0]["text"].endswith(", and you?")
+
+
+class Service:
+    """A library whose streams cannot be looked after."""
+
+    def ask(self, *, model: str) -> list[str]:
+        return [model]
+
+
+@pytest.mark.parametrize(("failure", "is_made"), [("fail", False), ("ignore", True)])
+def test_a_call_whose_answer_cannot_be_looked_after_is_made_only_where_the_set_fails_open(
+    recording: Recording, tmp_path: Path, failure: str, *, is_made: bool
+) -> None:
+    engine = recording.engine(
+        admissions=[policy(tmp_path, DENIES, head=f"mode: enforce\nfailurePolicy: {{response: {failure}}}")]
+    )
+    request = Request(Endpoint(name="chat", operation="chat"), Server("openai", {}), ASKED, stream=True)
+    method = Method("any", "Service.ask", lambda *_: request, guards="whole")
+    patches = Patches()
+    patches.is_active = True
+    ask = hook_maker(method, engine, patches)(Service.ask)
+    if is_made:
+        assert ask(Service(), model="m") == ["m"]
+        assert engine.boundary.failures == 1
+    else:
+        with pytest.raises(DeniedError) as denied:
+            ask(Service(), model="m")
+        assert denied.value.reason == "admission_failed"
+        assert recording.attributes()["error.type"] == "otel_llm.DeniedError"
