@@ -4,14 +4,18 @@ The instrumentation hook makes an Operation of the request, before the call, and
 admission reads it as a processor would, may set attributes (they go onto the call's span) or change
 `gen_ai.input.messages` (the hook puts the changed messages into the request), and returns a decision. The first denial
 ends the asking. What an admission raises is isolated by the hook, and counts as what the admission's `on_error` says.
+
+An admission that also looks after answers (`AnswerAdmission`) is asked for a guard once the call is allowed. The app
+gets of the answer what the guard has passed on, and a DeniedError in place of the rest where it denies it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
-from otel_llm.operation import Operation
+from otel_llm.operation import Message, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,14 @@ class Decision:
         reason: low-cardinality reason for anything but a plain allow, e.g. `model_not_allowed`; never content.
         rule_id: the rule or budget that decided.
         route: where to, with `reroute` only.
+        message: for whoever made the call, as the rule's author wrote it; never content.
     """
 
     action: Literal["allow", "deny", "reroute"]
     reason: str | None = None
     rule_id: str | None = None
     route: Route | None = None
+    message: str | None = None
 
 
 ALLOW: Final = Decision("allow")
@@ -63,4 +69,67 @@ class Admission(Protocol):
 
     def admit(self, operation: Operation) -> Decision:
         """Decide about a call; thread-safe, and quick: the caller waits."""
+        ...
+
+
+class TextGuard(Protocol):
+    """Guards one text of an answer while it arrives; for one thread.
+
+    Attributes:
+        passed: how many characters of what was pushed are through: passed on as they were, or with something in their
+            place.
+    """
+
+    passed: int
+
+    def push(self, piece: str) -> str:
+        """Take a piece; what may be passed on now, often nothing."""
+        ...
+
+    def finish(self) -> str:
+        """The text is complete: what is left of it."""
+        ...
+
+
+class AnswerGuard(Protocol):
+    """Guards one answer; for one thread.
+
+    Attributes:
+        denied: why the answer was stopped, None while it was not. Nothing is passed on any more once it was.
+        is_whole: whether it has to be seen whole before any of it is passed on.
+    """
+
+    is_whole: bool
+
+    @property
+    def denied(self) -> Decision | None:
+        """See above."""
+        ...
+
+    def text(self) -> TextGuard:
+        """A guard for one text of the answer."""
+        ...
+
+    def whole(self, messages: Sequence[Message]) -> None:
+        """Decide about the messages of an answer that is complete; `denied` says how."""
+        ...
+
+
+@runtime_checkable
+class AnswerAdmission(Protocol):
+    """An admission that looks after answers too.
+
+    Attributes:
+        name: as of every admission.
+        on_answer_error: what becomes of an answer when the guard raises: `allow` passes it on, `deny` stops it.
+    """
+
+    name: str
+    on_answer_error: Literal["allow", "deny"]
+
+    def guard(self, operation: Operation) -> AnswerGuard | None:
+        """What looks after the answer to a call; None when nobody would act on it.
+
+        Attributes that the guard sets on the operation go onto the call's span.
+        """
         ...

@@ -6,7 +6,7 @@
      ├─ MalformedError         a request cannot be read; the sender must not send it again (400, INVALID_ARGUMENT)
      ├─ RefusedError           a request cannot be taken now; the sender may try again (429, RESOURCE_EXHAUSTED)
      ├─ AuditError             the audit log cannot take a record; whoever asked for it fails closed
-     ├─ DeniedError            a call of the app was stopped before it was made; the one error meant for the app
+     ├─ DeniedError            a call of the app, or its answer, was stopped; the one error meant for the app
      └─ ExportError            an export did not succeed
          ├─ RetryableError     may succeed later
          ├─ TooLargeError      may succeed when split
@@ -70,17 +70,19 @@ class AuditError(OtelLlmError):
 
 
 class DeniedError(OtelLlmError):
-    """A policy or a budget stopped a call before it was made.
+    """A policy or a budget stopped a call before it was made, or its answer before the app had it.
 
     Attributes:
         reason: low-cardinality reason, e.g. `model_not_allowed`; never content.
         rule_id: the rule or budget that decided, None when an admission failed and is to fail closed.
+        rule_message: what the rule's author wrote for whoever made the call, None when that is nothing.
     """
 
-    def __init__(self, message: str, reason: str, rule_id: str | None = None) -> None:
+    def __init__(self, message: str, reason: str, rule_id: str | None = None, rule_message: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.rule_id = rule_id
+        self.rule_message = rule_message
 
 
 class ExportError(OtelLlmError):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, cast
 from opentelemetry import trace
 
 from otel_llm._generated import attributes as names
-from otel_llm.admission import Admission, Decision
+from otel_llm.admission import Admission, AnswerAdmission, AnswerGuard, Decision
 from otel_llm.errors import DeniedError
+from otel_llm.instrumentation.guarding import Guarding, denial, failure
 from otel_llm.instrumentation.provider import Content
 from otel_llm.operation import AttributeValue, Event, Operation, parse_messages
 
@@ -95,7 +96,7 @@ def _structured(content: Content) -> dict[str, AttributeValue]:
 
 
 def admit(engine: Engine, call: Call) -> DeniedError | None:
-    """Ask every admission about a call and put what they change into it.
+    """Ask every admission about a call, put what they change into it, and note who looks after the answer.
 
     Returns:
         Why the call may not be made; None when it may.
@@ -107,13 +108,31 @@ def admit(engine: Engine, call: Call) -> DeniedError | None:
         except DeniedError as error:
             return error
         if decision is None and admission.on_error == "deny":
-            return DeniedError(
-                f"{admission.name} could not decide about the call, and fails closed", "admission_failed"
-            )
+            return failure(admission.name)
         if decision is not None and decision.action == "deny":
-            reason = decision.reason or "denied"
-            return DeniedError(f"{admission.name} denied the call: {reason}", reason, decision.rule_id)
+            return denial(admission.name, decision)
+    return _guard(engine, call, operation) if call.endpoint.is_captured else None
+
+
+def _guard(engine: Engine, call: Call, operation: Operation) -> DeniedError | None:
+    """Ask the admissions whether they look after the answer; why the call may not be made, when one cannot say."""
+    guards: list[tuple[str, bool, AnswerGuard]] = []
+    for admission in engine.admissions:
+        if not isinstance(admission, AnswerAdmission):
+            continue
+        found = engine.boundary.run(f"admission.{admission.name}", _guards_of, admission, operation)
+        is_closed = admission.on_answer_error == "deny"
+        if found is None and is_closed:
+            return failure(admission.name)
+        guards += [(admission.name, is_closed, guard) for guard in found or ()]
+    if guards:
+        call.guarding = Guarding(call, operation, guards, engine.boundary)
     return None
+
+
+def _guards_of(admission: AnswerAdmission, operation: Operation) -> list[AnswerGuard]:
+    guard = admission.guard(operation)
+    return [] if guard is None else [guard]
 
 
 def _decide(admission: Admission, operation: Operation, call: Call) -> Decision:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry.context import Context
@@ -20,6 +22,7 @@ from otel_llm.instrumentation.provider import Accumulator, Attributes, Body, Con
 
 if TYPE_CHECKING:
     from otel_llm.instrumentation.engine import Engine
+    from otel_llm.instrumentation.guarding import Guarding
     from otel_llm.instrumentation.outlet import Outlet
 
 # How a stream came to its end.
@@ -44,6 +47,7 @@ class Call:
         span: its span; None until it has started, and when it could not be.
         context: the context to run the SDK's method in; None without a span.
         started: when it began, by `time.perf_counter`.
+        guarding: what looks after its answer, None when nobody does.
     """
 
     __slots__ = (
@@ -57,6 +61,7 @@ class Call:
         "body",
         "context",
         "endpoint",
+        "guarding",
         "hides_usage_chunk",
         "outlet",
         "server",
@@ -81,6 +86,7 @@ class Call:
         self.body = body
         self.hides_usage_chunk = False
         self.context: Context | None = None
+        self.guarding: Guarding | None = None
         self.started = time.perf_counter()
 
     def start(self, span: Span, context: Context) -> None:
@@ -120,6 +126,15 @@ class Call:
 
     # Its end.
 
+    def guard(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
+        """Have a whole answer looked after, before the app gets it.
+
+        Raises:
+            DeniedError: the app must not get it; the call has ended.
+        """
+        if self.guarding is not None:
+            self.guarding.answer(answer)
+
     def succeeded(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
         """The whole answer is there, or the promise of one."""
         self._engine.boundary.run(f"{self._site}.pending", self._hold, answer)
@@ -150,6 +165,15 @@ class Call:
             if self.endpoint.accumulator is not None:  # only streams are ever estimated
                 run(f"{self._site}.estimate", self._learn, found, None)
             run(f"{self._site}.end", self._end, found, output, None, None)
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """What raises in here is the end of the call."""
+        try:
+            yield
+        except BaseException as error:
+            self.failed(error)
+            raise
 
     def failed(self, error: BaseException) -> None:
         """There is no answer but this."""

@@ -12,13 +12,14 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from opentelemetry import context
 
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import HIDDEN, Engine
+from otel_llm.instrumentation.guarding import guarded
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
 from otel_llm.instrumentation.relay import relayed, relayed_async
@@ -59,10 +60,12 @@ def by_generator(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: A
     """For streams that are iterators or generators; any other answer is whole."""
     make = call.endpoint.accumulator
     if make is None or not call.is_stream or not (hasattr(answer, "__next__") or hasattr(answer, "__anext__")):
+        call.guard(answer)
         call.succeeded(answer)
         return answer
     watch = Watch(call, make(call.is_content_captured), boundary)
-    return (relayed_async if hasattr(answer, "__anext__") else relayed)(answer, watch, call.context)
+    relay: Any = relayed_async if hasattr(answer, "__anext__") else relayed
+    return relay(guarded(call, answer), watch, call.context)
 
 
 def by_attribute(name: str, *, response: str | None = None) -> Answered:
@@ -77,13 +80,15 @@ def by_attribute(name: str, *, response: str | None = None) -> Answered:
         make = call.endpoint.accumulator
         chunks = getattr(answer, name, None)
         if make is None or chunks is None:
+            call.guard(answer)
             call.succeeded(answer)
             return answer
         watch = Watch(call, make(call.is_content_captured), boundary)
         wrap: Any = WatchedAsyncIterator if hasattr(chunks, "__anext__") else WatchedIterator
-        setattr(answer, name, wrap(chunks, watch))
+        looked_at = guarded(call, chunks)
+        setattr(answer, name, wrap(looked_at, watch))
         if response is not None:
-            on_close(getattr(answer, response), watch, chunks, is_async=wrap is WatchedAsyncIterator)
+            on_close(getattr(answer, response), watch, looked_at, is_async=wrap is WatchedAsyncIterator)
         return answer
 
     return answered
@@ -101,6 +106,8 @@ class Method:
         answered: sees to the answer.
         with_body: arguments by name that make the function ask with another body, as an admission changed it. By
             default the arguments are the body.
+        guards: which answers can be looked after on their way to the app; a call whose answer cannot is not made where
+            that fails closed.
         hides: whether calls of other libraries below are parts of this one, and not to be reported again.
     """
 
@@ -109,6 +116,7 @@ class Method:
     find: Callable[[Any, Arguments], Request | None]
     answered: Answered = by_generator
     with_body: Callable[[Body], Mapping[str, Any]] = _the_arguments
+    guards: Literal["all", "whole", "none"] = "all"
     hides: bool = False
 
 
@@ -248,6 +256,10 @@ class _Hook:
         call = self._engine.begin(request.endpoint, request.server, request.body, stream=request.stream)
         if call is None:
             return None
+        if call.guarding is not None and (
+            self._method.guards == "none" or (request.stream and self._method.guards == "whole")
+        ):
+            call.guarding.cannot()
         if call.body is not request.body:
             instance, rest = (args[:1], args[1:]) if self._is_method else ((), args)
             changes = run(f"{self._method.path}.body", self._method.with_body, call.body)

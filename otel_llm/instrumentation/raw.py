@@ -16,7 +16,8 @@ import msgspec
 
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
-from otel_llm.instrumentation.provider import View
+from otel_llm.instrumentation.guarding import Guarding, core_of
+from otel_llm.instrumentation.provider import Accumulator, Content, View
 from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch
 
@@ -29,12 +30,16 @@ _DONE: Final = b"[DONE]"
 
 def watch_raw(call: Call, response: Any, boundary: Boundary) -> bool:  # noqa: ANN401 - an httpx response
     """See what a raw answer says, now or while the app reads it; whether that can be."""
-    if response.is_closed:
+    make = call.endpoint.accumulator
+    is_stream = _is_stream(call, response)
+    if response.is_closed and not is_stream:
         call.succeeded(_decoded(response.content))
         return True
-    make = call.endpoint.accumulator
-    is_stream = response.headers.get("content-type", "").startswith(_STREAMS) and make is not None
     reader = _Events(Watch(call, make(call.is_content_captured), boundary)) if is_stream and make else _Whole(call)
+    if response.is_closed:
+        reader.feed(response.content)
+        reader.end("exhausted")
+        return True
     _tee(response, reader, boundary)
     return True
 
@@ -59,6 +64,69 @@ def _tee(response: Any, reader: _Events | _Whole, boundary: Boundary) -> None:  
     else:
         response.iter_bytes = tee.iter_bytes
     on_close(response, reader, tee, is_async=is_async)
+
+
+def guard_raw(call: Call, guarding: Guarding, response: Any) -> None:  # noqa: ANN401 - an httpx response
+    """Look after a raw answer that has been read: its body is what the guards leave of it.
+
+    Raises:
+        DeniedError: the app must not get it; the call has ended.
+    """
+    body = response.content
+    if _is_stream(call, response):
+        with call.failing():
+            changed = _guarded_events(call, guarding, body)
+    else:
+        view = _decoded(body)
+        if view is None:  # audio, files: there is no text to look at
+            return
+        before = msgspec.json.encode(view.json)
+        guarding.answer(view, view.json)
+        after = msgspec.json.encode(view.json)
+        changed = body if after == before else after
+    if changed != body:
+        response._content = changed  # noqa: SLF001 - where httpx keeps a body that was read
+
+
+def _guarded_events(call: Call, guarding: Guarding, body: bytes) -> bytes:
+    """The lines of a stream that is complete, as the guards leave them."""
+    core = core_of(call, guarding, _Viewed)
+    lines = body.split(b"\n")
+    held: dict[int, tuple[bytes, Any]] = {}
+    for number, line in enumerate(lines):
+        start = b"data:" if line.startswith(b"data:") else b""
+        view = _decoded(line[len(start) :].strip()) if start or line.startswith(b"{") else None
+        if view is not None:
+            held[number] = start, (view.json, msgspec.json.encode(view.json))
+            core.add(view.json)
+    try:
+        core.finish()
+    finally:
+        guarding.note()
+    for number, (start, (value, before)) in held.items():
+        after = msgspec.json.encode(value)
+        if after != before:
+            lines[number] = (start + b" " if start else b"") + after
+    return b"\n".join(lines)
+
+
+class _Viewed:
+    """An accumulator of chunks that are plain JSON."""
+
+    def __init__(self, inner: Accumulator) -> None:
+        self._inner = inner
+
+    def add(self, chunk: Any) -> None:  # noqa: ANN401 - JSON
+        """Take a chunk."""
+        self._inner.add(View(chunk))
+
+    def output(self) -> Content:
+        """As of the accumulator."""
+        return self._inner.output()
+
+
+def _is_stream(call: Call, response: Any) -> bool:  # noqa: ANN401 - as above
+    return response.headers.get("content-type", "").startswith(_STREAMS) and call.endpoint.accumulator is not None
 
 
 def _is_async(response: Any) -> bool:  # noqa: ANN401 - an httpx response

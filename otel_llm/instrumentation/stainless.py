@@ -21,9 +21,10 @@ from opentelemetry import context
 from otel_llm._generated import attributes as names
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import CALL, Engine
+from otel_llm.instrumentation.guarding import guarded
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Body, Endpoint, Server
-from otel_llm.instrumentation.raw import watch_bytes, watch_raw
+from otel_llm.instrumentation.raw import guard_raw, watch_bytes, watch_raw
 from otel_llm.instrumentation.responses import on_close
 from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
@@ -89,6 +90,8 @@ class Exchange:
         site = f"{self.call.server.provider}.{self.call.endpoint.name}.answer"
         state = getattr(answer, "__dict__", _NOTHING)  # asking a model for an attribute it lacks takes microseconds
         if "http_response" in state:
+            if self.call.guarding is not None:
+                guard_raw(self.call, self.call.guarding, answer.http_response)
             if not boundary.run(site, watch_raw, self.call, answer.http_response, boundary):
                 self.call.succeeded(None)
             return answer
@@ -97,8 +100,16 @@ class Exchange:
             seen = boundary.run(site, _watched, self.call, answer, boundary)
             if seen is not None:
                 return seen
+        self.call.guard(answer)
         self.call.succeeded(answer)
         return answer
+
+    def unread(self, answer: Any) -> Any:  # noqa: ANN401 - as above
+        """The HTTP response that has to be read before the app gets it, as somebody looks after it; None for none."""
+        if self.call.guarding is None:
+            return None
+        response: Any = getattr(answer, "__dict__", _NOTHING).get("http_response")
+        return None if response is None or response.is_closed else response
 
 
 def _watched(call: Call, stream: Any, boundary: Any) -> Any:  # noqa: ANN401 - the SDK's stream
@@ -113,11 +124,13 @@ def _watched(call: Call, stream: Any, boundary: Any) -> Any:  # noqa: ANN401 - t
     watch = Watch(call, make(call.is_content_captured), boundary)
     chunks = stream._iterator  # noqa: SLF001 - where Stainless's streams keep their parser
     seen = copy.copy(stream)
+    looked_at = guarded(call, chunks)
     is_async = hasattr(chunks, "__anext__")
-    seen._iterator = WatchedAsyncIterator(chunks, watch) if is_async else WatchedIterator(chunks, watch)  # noqa: SLF001 - as above
-    watch.hand_over = functools.partial(watch_bytes, weakref.ref(stream.response), boundary)
+    seen._iterator = WatchedAsyncIterator(looked_at, watch) if is_async else WatchedIterator(looked_at, watch)  # noqa: SLF001 - as above
+    if looked_at is chunks:  # what guards look after is not read past them
+        watch.hand_over = functools.partial(watch_bytes, weakref.ref(stream.response), boundary)
     vars(stream).pop("_iterator", None)
-    on_close(stream.response, watch, chunks, is_async=is_async)
+    on_close(stream.response, watch, looked_at, is_async=is_async)
     return seen
 
 
@@ -153,6 +166,10 @@ class Hook:
                 exchange.call.failed(error)
                 raise
             exchange.detach(token)
+            unread = exchange.unread(answer)
+            if unread is not None:
+                with exchange.call.failing():
+                    unread.read()
             return exchange.answered(answer)
 
         return request
@@ -176,6 +193,10 @@ class Hook:
                 exchange.call.failed(error)
                 raise
             exchange.detach(token)
+            unread = exchange.unread(answer)
+            if unread is not None:
+                with exchange.call.failing():
+                    await unread.aread()
             return exchange.answered(answer)
 
         return request

@@ -68,7 +68,7 @@ class Messages:
         yield _event({"type": "message_start", "message": begun})
         yield _event({"type": "ping"})
         for index, block in enumerate(_content(reply)):
-            empty, deltas = _in_deltas(block)
+            empty, deltas = _in_deltas(block, reply.piece)
             yield _event({"type": "content_block_start", "index": index, "content_block": empty})
             for delta in deltas:
                 yield _event({"type": "content_block_delta", "index": index, "delta": delta})
@@ -136,12 +136,12 @@ def _content(reply: Reply) -> list[JsonObject]:
     return content
 
 
-def _in_deltas(block: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
+def _in_deltas(block: JsonObject, size: int | None) -> tuple[JsonObject, list[JsonObject]]:
     """A content block as it starts, and the deltas that fill it."""
     match block["type"]:
         case "thinking":
             thought: list[JsonObject] = [
-                {"type": "thinking_delta", "thinking": word} for word in words(string_at(block, "thinking"))
+                {"type": "thinking_delta", "thinking": word} for word in words(string_at(block, "thinking"), size)
             ]
             return {**block, "thinking": "", "signature": ""}, [
                 *thought,
@@ -154,7 +154,7 @@ def _in_deltas(block: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
             ]
         case _:
             return {**block, "text": ""}, [
-                {"type": "text_delta", "text": word} for word in words(string_at(block, "text"))
+                {"type": "text_delta", "text": word} for word in words(string_at(block, "text"), size)
             ]
 
 

@@ -36,6 +36,7 @@ class Directives:
         chunk_delay_ms: wait between stream events, in milliseconds.
         id: response id, as it stands.
         text: text of the answer.
+        piece: stream texts in pieces of this many characters, not word by word.
         thinking: reasoning text of the answer, shown even when the request does not ask to see it.
         finish: finish reason in the words of the wire format, e.g. `length`, `content_filter`, `max_tokens`, `refusal`.
         tools: whether to call the tools offered; `auto` calls them unless the last message is a tool's result.
@@ -58,6 +59,7 @@ class Directives:
     chunk_delay_ms: int | None = None
     id: str | None = None
     text: str | None = None
+    piece: int | None = None
     thinking: str | None = None
     finish: str | None = None
     tools: ToolMode = "auto"

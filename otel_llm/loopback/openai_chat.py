@@ -113,7 +113,7 @@ def _chunk(envelope: JsonObject, index: int, delta: JsonObject, finish: str | No
 
 def _deltas(reply: Reply) -> Iterator[JsonObject]:
     yield {"role": "assistant", "content": None if reply.tool_calls and not reply.text else "", "refusal": None}
-    for word in words(reply.text):
+    for word in words(reply.text, reply.piece):
         yield {"content": word}
     for index, call in enumerate(reply.tool_calls):
         start = {"name": call.name, "arguments": ""}

@@ -64,7 +64,7 @@ class Responses:
             {"type": "response.in_progress", "response": begun},
         ]
         for index, item in enumerate(_items(reply)):
-            events += _item_events(index, item)
+            events += _item_events(index, item, reply.piece)
         events.append({"type": f"response.{whole['status']}", "response": whole})
         for number, event in enumerate(events):
             yield server_sent_event({**event, "sequence_number": number}, event=str(event["type"]))
@@ -140,7 +140,7 @@ def _call_item(number: str, index: int, call: ToolCall) -> JsonObject:
     }
 
 
-def _item_events(index: int, item: JsonObject) -> list[dict[str, Json]]:
+def _item_events(index: int, item: JsonObject, size: int | None) -> list[dict[str, Json]]:
     place: dict[str, Json] = {"output_index": index, "item_id": item["id"]}
     middle = {"message": _text_events, "function_call": _argument_events}.get(string_at(item, "type"))
     empty: dict[str, Json] = {key: [] for key in ("content", "summary") if key in item} | (
@@ -149,26 +149,26 @@ def _item_events(index: int, item: JsonObject) -> list[dict[str, Json]]:
     begun: JsonObject = {**item, **empty, **({"status": "in_progress"} if "status" in item else {})}
     return [
         {"type": "response.output_item.added", "output_index": index, "item": begun},
-        *(middle(place, item) if middle else []),
+        *(middle(place, item, size) if middle else []),
         {"type": "response.output_item.done", "output_index": index, "item": item},
     ]
 
 
-def _text_events(place: JsonObject, item: JsonObject) -> list[dict[str, Json]]:
+def _text_events(place: JsonObject, item: JsonObject, size: int | None) -> list[dict[str, Json]]:
     part = objects_at(item, "content")[0]
     at: dict[str, Json] = {**place, "content_index": 0}
     return [
         {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
         *(
             {"type": "response.output_text.delta", **at, "delta": word, "logprobs": []}
-            for word in words(string_at(part, "text"))
+            for word in words(string_at(part, "text"), size)
         ),
         {"type": "response.output_text.done", **at, "text": part["text"], "logprobs": []},
         {"type": "response.content_part.done", **at, "part": part},
     ]
 
 
-def _argument_events(place: JsonObject, item: JsonObject) -> list[dict[str, Json]]:
+def _argument_events(place: JsonObject, item: JsonObject, _: int | None) -> list[dict[str, Json]]:
     arguments = string_at(item, "arguments")
     return [
         *(

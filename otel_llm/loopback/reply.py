@@ -76,6 +76,7 @@ class Reply:
         finish: finish reason as directed, None for the one that follows from the answer.
         usage: tokens billed.
         service_tier: as directed, None for the wire format's usual one.
+        piece: how many characters of a text are streamed at once, None for a word.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Reply:
     finish: str | None
     usage: Usage
     service_tier: str | None
+    piece: int | None = None
 
 
 class Model:
@@ -112,6 +114,7 @@ class Model:
             finish=directives.finish,
             usage=self._usage(prompt, directives, said, count_tokens(thinking or "")),
             service_tier=directives.service_tier,
+            piece=directives.piece,
         )
 
     def _next_number(self) -> int:

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Final, Self
@@ -27,13 +28,19 @@ class LoopbackProvider:
 
     Start it, point SDKs at `openai_base_url` or `anthropic_base_url` with any API key, shut it down; or use `with`.
 
+    Args:
+        port: 0 for any that is free.
+        host: to listen on.
+        kept_bodies: of how many requests, the newest, the bodies are kept for `bodies`.
+
     Raises:
         OSError: from `__init__`, when the port is taken.
     """
 
-    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1", *, kept_bodies: int = 0) -> None:
         self._provider = Provider()
-        self._server = _Server((host, port), self._provider)
+        self._bodies: deque[bytes] = deque(maxlen=kept_bodies)
+        self._server = _Server((host, port), self._provider, self._bodies)
         self._thread: threading.Thread | None = None
 
     @property
@@ -65,6 +72,10 @@ class LoopbackProvider:
         """What was served so far, in the order in which the answers began to go out."""
         return self._provider.ledger.entries()
 
+    def bodies(self) -> tuple[bytes, ...]:
+        """The bodies of requests as they arrived, oldest first, as far as they are kept."""
+        return tuple(self._bodies)
+
     def forget(self) -> None:
         """Empty the ledger; ids go on counting and caches stay warm."""
         self._provider.ledger.clear()
@@ -93,8 +104,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], provider: Provider) -> None:
+    def __init__(self, address: tuple[str, int], provider: Provider, bodies: deque[bytes]) -> None:
         self.provider = provider
+        self.bodies = bodies
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__(address, _Handler)
@@ -162,6 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(413, f"The body must not be longer than {MAX_BODY_BYTES} bytes.")
             return
         body = self.rfile.read(int(length))
+        self.server.bodies.append(body)
         self._send(self.server.provider.answer(self.path, self.headers.get(HEADER), body))
 
     def _refuse(self, status: int, message: str) -> None:

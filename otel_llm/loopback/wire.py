@@ -40,8 +40,10 @@ def server_sent_event(data: Mapping[str, Json] | str, event: str | None = None) 
     return (f"event: {event}\n" if event else "").encode() + f"data: {text}\n\n".encode()
 
 
-def words(text: str) -> list[str]:
-    """A text in the pieces in which it is streamed: words with the space before them."""
+def words(text: str, size: int | None = None) -> list[str]:
+    """A text in the pieces in which it is streamed: words with the space before them, or so many characters each."""
+    if size:
+        return [text[start : start + size] for start in range(0, len(text), size)]
     pieces = [piece if index == 0 else f" {piece}" for index, piece in enumerate(text.split(" "))]
     return [piece for piece in pieces if piece]
 

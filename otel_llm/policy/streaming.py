@@ -27,6 +27,8 @@ _BLOCK_END: Final = "-----END "
 Judge = Callable[[str], bool]
 # From a text to what is to be taken out of it, by position.
 Find = Callable[[str], Iterable[Finding]]
+# From a type and what was found to what comes in its place.
+Marker = Callable[[str, str], str]
 
 
 class StreamGuard:
@@ -40,15 +42,16 @@ class StreamGuard:
 
     Attributes:
         is_stopped: whether the answer was stopped; then nothing more is passed on.
+        passed: how many characters of what was pushed are through, as they were or replaced.
     """
 
-    __slots__ = ("_before", "_find", "_held", "_judge", "_marker", "_window", "is_stopped")
+    __slots__ = ("_before", "_find", "_held", "_judge", "_marker", "_window", "is_stopped", "passed")
 
     def __init__(
         self,
         judge: Judge,
         find: Find = lambda _: (),
-        marker: Callable[[Finding], str] = lambda finding: f"[{finding.type}]",
+        marker: Marker = lambda type_, _: f"[{type_}]",
         window: int = DEFAULT_WINDOW,
     ) -> None:
         self._judge = judge
@@ -58,6 +61,7 @@ class StreamGuard:
         self._before = ""
         self._held = ""
         self.is_stopped = False
+        self.passed = 0
 
     def push(self, piece: str) -> str:
         """Take a piece; what may be passed on now, often nothing."""
@@ -83,6 +87,7 @@ class StreamGuard:
             if one.start < cut < one.end:
                 cut = one.start
         passed, self._held = self._held[:cut], self._held[cut:]
+        self.passed += len(passed)
         self._before = (self._before + passed)[-_CONTEXT:]
         return self._replaced(passed, [one for one in findings if one.end <= cut])
 
@@ -112,6 +117,6 @@ class StreamGuard:
         position = 0
         for one in findings:
             if one.start >= position:
-                pieces += (text[position : one.start], self._marker(one))
+                pieces += (text[position : one.start], self._marker(one.type, text[one.start : one.end]))
             position = max(position, one.end)
         return "".join((*pieces, text[position:]))

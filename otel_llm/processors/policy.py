@@ -16,13 +16,15 @@ import msgspec
 from otel_llm._generated import attributes as names
 from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.audit import AuditConfig, open_log
+from otel_llm.audit.config import read_key
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError
 from otel_llm.operation import Operation
 from otel_llm.policy.audit_sink import AuditSink
-from otel_llm.policy.sets import Bundle, Decision, Detection, PolicyError, decide
+from otel_llm.policy.sets import Bundle, Decision, Detection, PolicyError, decide, unaudited
 from otel_llm.policy.sets.model import Stage
-from otel_llm.processors.policy_loading import BundleSource, built_in_detection, paths_of
+from otel_llm.processors.policy_findings import emit_findings
+from otel_llm.processors.policy_loading import BundleSource, Means, built_in_detection, paths_of
 from otel_llm.processors.policy_modify import CONTENT_KEYS, modify
 from otel_llm.processors.policy_reloads import Reloads
 from otel_llm.processors.policy_verdict import WRITES, Auditor, Verdicts, verdict_attributes, write_verdict
@@ -56,6 +58,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowed_hosts: tuple[str, ...] = ()
     """Hosts to which links and images in answers may carry data, for the detector of exfiltration."""
 
+    key: str | None = None
+    """The key for the operators `hash` and `tokenize` of rules that modify, at least 16 bytes; better `${env:NAME}`
+    than in the file."""
+
+    key_file: str | None = None
+    """Or the file that the key is in; one line break at its end is not part of it."""
+
+    finding_events: bool = False
+    """Whether each verdict other than allow is also a log record, `otel_llm.policy.finding`, in the context of its
+    span, for the logs pipelines."""
+
     audit: AuditConfig | None = None
     """The audit log in which verdicts other than allow, uses of exemptions and reloads are recorded, never content."""
 
@@ -65,30 +78,24 @@ class Policy:
 
     Args:
         config: the user's settings.
-        source: the bundle in force.
-        detection: the detectors that rules may name.
-        context: name, metrics and clock.
-        auditor: records decisions.
+        started: the bundle in force, detectors, key and auditor.
+        context: name, metrics, clock and records.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        source: BundleSource,
-        detection: Detection,
-        context: Context,
-        auditor: Auditor,
-    ) -> None:
+    def __init__(self, config: Config, started: Started, context: Context) -> None:
         self.name = context.name
-        self.reads = _reads(source.bundle)
-        modifies = any(rule.rule.action.type == "modify" for rule in source.bundle.rules)
+        bundle = started.source.bundle
+        self.reads = _reads(bundle)
+        modifies = any(rule.rule.action.type == "modify" for rule in bundle.rules)
         self.writes = WRITES | CONTENT_KEYS if modifies else WRITES
-        self._source = source
-        self._detection = detection
+        self._source = started.source
+        self._detection = started.detection
+        self._key = started.key
         self._clock = context.clock
         self._replaces = config.existing == "replace"
-        self._auditor = auditor
+        self._auditor = started.auditor
         self._verdicts = Verdicts(context)
+        self._records = context.records if config.finding_events else None
 
     def process(self, operations: Iterable[Operation]) -> None:
         """Decide about each."""
@@ -106,16 +113,19 @@ class Policy:
         started = self._clock.monotonic()
         decision = decide(rules, bundle.variables(operation), now_unix_nano, _STOPPABLE)
         seconds = self._clock.monotonic() - started
+        if not self._auditor.record(decision, bundle.id, operation, now_unix_nano, str(service or "")):
+            decision = unaudited(decision, _STOPPABLE)
         self._verdicts.add(decision)
+        if self._records is not None:
+            emit_findings(self._records, decision, bundle.id, operation, now_unix_nano)
         write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=self._replaces)
         if decision.results:
             self._act(decision, operation)
-            self._auditor.record(decision, bundle.id, operation, now_unix_nano, str(service or ""))
 
     def _act(self, decision: Decision, operation: Operation) -> None:
         for result in decision.results:
             if result.action == "modify":
-                modify(operation, result.rule.rule.stage, result.rule.rule.action, self._detection)
+                modify(operation, result.rule.rule.stage, result.rule.rule.action, self._detection, self._key)
         if decision.action == "block":
             operation.drop(_DROP_REASON)
 
@@ -145,15 +155,23 @@ def create(config: Config, context: Context, sink: AuditSink | None = None) -> P
         ConfigError: there are no policies, or they or the audit log have problems.
     """
     started = start(config, context, f"processors.{context.name}", sink)
-    return Policy(config, started.source, started.detection, context, started.auditor)
+    return Policy(config, started, context)
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What both the processor and the admission are made of."""
+    """What both the processor and the admission are made of.
+
+    Attributes:
+        source: the bundle in force.
+        detection: the detectors that rules may name.
+        key: for the operators that need one, None when nobody gave one.
+        auditor: records decisions.
+    """
 
     source: BundleSource
     detection: Detection
+    key: bytes | None
     auditor: Auditor
 
 
@@ -176,10 +194,12 @@ def start(config: Config, context: Context, path: str, sink: AuditSink | None) -
     detection = built_in_detection(config.allowed_hosts)
     auditor = Auditor(sink, context)
     reloads = Reloads(context, auditor)
+    key = None if config.key is None and config.key_file is None else read_key(config.key, config.key_file, path)
+    means = Means(key=key, is_audited=sink is not None)
     try:
         paths = paths_of(config.paths, config.packs)
-        source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads)
+        source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads, means)
     except PolicyError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
     reloads.start(source.bundle)
-    return Started(source, detection, auditor)
+    return Started(source, detection, key, auditor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.clock import Clock
 from otel_llm.policy.detectors import ATTACK_TYPES, PERSONAL_TYPES, SECRET_TYPES, DetectorSet, built_in
 from otel_llm.policy.packs import pack_path
+from otel_llm.policy.redaction import KeyProblem, operator
 from otel_llm.policy.sets import (
     Bundle,
     Detection,
@@ -27,6 +29,7 @@ from otel_llm.policy.sets import (
     read_documents,
 )
 from otel_llm.policy.sets.files import load_documents, policy_files
+from otel_llm.policy.sets.model import KEYED
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +84,40 @@ def load_bundle(paths: Sequence[Path], detection: Detection) -> Bundle:
     return compile_bundle(documents, Vocabulary(ATTRIBUTE_TYPES), detection)
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a host has for rules, beside detectors.
+
+    Attributes:
+        key: for the operators that need one.
+        is_audited: whether there is an audit log.
+    """
+
+    key: bytes | None = None
+    is_audited: bool = False
+
+    def check(self, bundle: Bundle) -> None:
+        """See whether it is enough for a bundle.
+
+        Raises:
+            PolicyError: it is not; with every problem.
+        """
+        problems: dict[str, None] = {}
+        for rule in bundle.rules:
+            action = rule.rule.action
+            if action.type == "modify" and action.operator in KEYED:
+                try:
+                    operator(action.operator, self.key)
+                except KeyProblem as error:
+                    problems[f"{rule.policy_set.file}: rule {rule.rule.id}: action.operator: {error}"] = None
+        if not self.is_audited:
+            for one in bundle.documents.sets:
+                if one.audit_failure == "fail":
+                    problems[f"{one.file}: failurePolicy.audit: expected an audit log; set audit"] = None
+        if problems:
+            raise PolicyError(list(problems))
+
+
 class BundleSource:
     """The bundle in force.
 
@@ -90,6 +127,7 @@ class BundleSource:
         clock: for the interval.
         check_interval_seconds: how often to look whether files have changed, 0 for never.
         on_reload: told of each reload: the new bundle, or the problems of one that cannot be used.
+        means: what rules may need beside detectors.
 
     Raises:
         PolicyError: there is nothing to start with.
@@ -102,6 +140,7 @@ class BundleSource:
         clock: Clock,
         check_interval_seconds: float,
         on_reload: Callable[[Bundle | None, Sequence[str]], None],
+        means: Means,
     ) -> None:
         self._paths = tuple(paths)
         self._detection = detection
@@ -109,7 +148,8 @@ class BundleSource:
         self._interval = check_interval_seconds
         self._on_reload = on_reload
         self._stamps = self._look()  # before reading: a file that changes meanwhile is read once more
-        self._bundle = load_bundle(self._paths, detection)
+        self._means = means
+        self._bundle = self._load()
         self._next_check = clock.monotonic() + check_interval_seconds
         # Held while a reload is under way, by whoever started it.
         self._lock = threading.Lock()
@@ -146,9 +186,14 @@ class BundleSource:
             return
         self._thread = thread
 
+    def _load(self) -> Bundle:
+        bundle = load_bundle(self._paths, self._detection)
+        self._means.check(bundle)
+        return bundle
+
     def _reload(self) -> None:
         try:
-            bundle = load_bundle(self._paths, self._detection)
+            bundle = self._load()
         except PolicyError as error:
             _logger.error("policies not reloaded, those before stay in force: %s", "; ".join(error.problems))  # noqa: TRY400 - the traceback says nothing
             self._on_reload(None, error.problems)

@@ -49,8 +49,15 @@ class _Selected:
         return tuple(sorted(found, key=lambda one: (one.start, -one.end)))
 
 
-def modify(operation: Operation, stage: Stage, action: Action, detection: Detection) -> bool:
+def modify(operation: Operation, stage: Stage, action: Action, detection: Detection, key: bytes | None) -> bool:
     """Take out what an action names.
+
+    Args:
+        operation: to be changed.
+        stage: of the rule; decides where to look.
+        action: what to take out, and what comes in its place.
+        detection: finds it.
+        key: for operators that need one.
 
     An attribute that a detector fails on goes whole: nobody knows what is in it.
 
@@ -59,15 +66,15 @@ def modify(operation: Operation, stage: Stage, action: Action, detection: Detect
     """
     detector = _Selected([detection.select(name) for name in action.redact])
     is_complete = True
-    redactor = Redactor(detector, operator=operator(action.operator, None), credential_names=False)
-    for key in _KEYS[stage]:
-        before = operation.get(key)
+    redactor = Redactor(detector, operator=operator(action.operator, key), credential_names=False)
+    for name in _KEYS[stage]:
+        before = operation.get(name)
         if before is None:
             continue
         after = redactor.value(before, None, Tally())
         if after is DROPPED:
-            operation.remove(key)
+            operation.remove(name)
             is_complete = False
         elif after != before:
-            operation.set(key, cast("AttributeValue", after))
+            operation.set(name, cast("AttributeValue", after))
     return is_complete

@@ -14,6 +14,7 @@ from otel_llm.operation import AttributeValue, Operation
 from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.sets import Decision, RuleResult
 from otel_llm.policy.sets.model import VERDICT_ORDER
+from otel_llm.processors.policy_findings import TARGETS
 from otel_llm.telemetry import LogLimiter
 
 _logger = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ WRITES: Final = frozenset(
         names.OTEL_LLM_POLICY_VERDICT_TYPE,
     }
 )
-_TARGETS: Final = {"request": "input", "response": "output"}
 
 
 def verdict_attributes(decision: Decision, bundle_id: str, seconds: float) -> dict[str, AttributeValue]:
@@ -71,8 +71,8 @@ def _of_rule(result: RuleResult) -> dict[str, AttributeValue]:
     }
     if rule.risk is not None:
         found[names.OTEL_LLM_POLICY_RISK_CATEGORY] = rule.risk
-    if rule.stage in _TARGETS:
-        found[names.OTEL_LLM_POLICY_TARGET_TYPE] = _TARGETS[rule.stage]
+    if rule.stage in TARGETS:
+        found[names.OTEL_LLM_POLICY_TARGET_TYPE] = TARGETS[rule.stage]
     return found
 
 
@@ -165,21 +165,24 @@ class Auditor:
 
     def record(
         self, decision: Decision, bundle_id: str, operation: Operation, now_unix_nano: int, service: str
-    ) -> None:
-        """Record a decision about an operation of a service."""
-        if self._sink is not None and decision.results:
-            self.take(_records(decision, bundle_id, operation, now_unix_nano, service))
+    ) -> bool:
+        """Record a decision about an operation of a service; whether everything about it is recorded."""
+        if not decision.results:
+            return True
+        return self.take(_records(decision, bundle_id, operation, now_unix_nano, service))
 
-    def take(self, records: Iterable[AuditRecord]) -> None:
-        """Hand records over; what the log cannot take is counted, and the operation goes on."""
+    def take(self, records: Iterable[AuditRecord]) -> bool:
+        """Hand records over; whether the log has taken them. What it cannot take is counted."""
         if self._sink is None:
-            return
+            return False
         try:
             for record in records:
                 self._sink.record(record)
         except AuditError as error:
             self._failed.add(1, self._name)
             self._log.warning("audit", "%s: %s", self._name, error)
+            return False
+        return True
 
 
 def _records(

@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from otel_llm.admission import ALLOW
+from otel_llm.audit import AuditConfig
+from otel_llm.audit.config import open_logs
 from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, PipelineOrderError
+from otel_llm.errors import AuditError, ConfigError, PipelineOrderError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.policy.audit_sink import AuditRecord
+from otel_llm.policy.redaction import reveal
+from otel_llm.policy.streaming import StreamGuard
 from otel_llm.processors import cost, normalize
 from otel_llm.processors.policy import Config, Policy, create
 from otel_llm.processors.policy_admission import PolicyAdmission, create_admission
@@ -425,11 +431,15 @@ SECRET = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 ANSWER = f"Of course. The token is {SECRET} and that is all. " + "More words follow here. " * 40
 
 
+def received(guard: StreamGuard, answer: str) -> str:
+    return "".join([*map(guard.push, answer), guard.finish()])
+
+
 def test_26_an_answer_that_a_rule_denies_is_stopped_before_what_it_objects_to(tmp_path: Path) -> None:
     rule = "id: leak, stage: response, when: 'finds(\"secrets\", output.text)', verdict: deny, reason: '\"secret\"'"
     guard = admission(tmp_path, rules(rule)).guard(call())
     assert guard is not None
-    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    got = received(guard.text(), ANSWER)
     assert "ghp_" not in got
     assert ANSWER.startswith(got)
     assert guard.denied is not None
@@ -443,7 +453,7 @@ def test_26_an_answer_that_a_rule_modifies_arrives_without_what_it_names(tmp_pat
     )
     guard = admission(tmp_path, rules(rule)).guard(call())
     assert guard is not None
-    got = "".join([*map(guard.push, ANSWER), guard.finish()])
+    got = received(guard.text(), ANSWER)
     assert got == ANSWER.replace(SECRET, "[GITHUB_TOKEN]")
     assert guard.denied is None
 
@@ -465,5 +475,111 @@ def test_an_answer_stops_where_a_rule_fails_closed_and_cannot_be_evaluated(tmp_p
     failing = "id: a, stage: response, when: 'output.text.size() > gen_ai.request.seed', verdict: deny"
     guard = admission(tmp_path, rules(failing, head="mode: enforce\nfailurePolicy: {response: fail}")).guard(call())
     assert guard is not None
-    assert "".join([*map(guard.push, ANSWER), guard.finish()]) == ""
+    assert received(guard.text(), ANSWER) == ""
     assert guard.denied is not None
+
+
+KEYED = MODIFY + "action: {redact: [EMAIL_ADDRESS], operator: tokenize}"
+KEY = "a key of more than sixteen bytes"
+
+
+def test_an_operator_with_a_key_has_it_from_the_settings_and_the_key_brings_the_text_back(
+    make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text(KEY + "\n")
+    for settings in ({"key": KEY}, {"key_file": str(tmp_path / "key")}):
+        operation = asked("write to ada@example.com")
+        make(rules(KEYED), **settings).process([operation])
+        text = str(operation.get("gen_ai.input.messages"))
+        assert "ada@example.com" not in text
+        assert "write to ada@example.com" in reveal(text, KEY.encode())
+
+
+@pytest.mark.parametrize(("key", "problem"), [(None, "needs a key"), ("short", "at least 16 bytes")])
+def test_an_operator_without_a_usable_key_is_refused_at_load(make: Make, key: str | None, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        make(rules(KEYED), key=key)
+
+
+AUDITED = "mode: enforce\nfailurePolicy: {audit: fail}"
+NOTED = "id: noted, stage: request, when: 'true', verdict: audit"
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file of this process becomes larger: what a full disk does to a write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("head", "action"), [(AUDITED, "deny"), ("mode: enforce", "allow")])
+def test_a_call_whose_record_a_full_disk_cannot_take_is_stopped_where_the_set_says_so(
+    tmp_path: Path, head: str, action: str
+) -> None:
+    path = write(tmp_path, rules(NOTED, head=head))
+    audit = AuditConfig(path=str(tmp_path / "audit"), key=KEY)
+    context = Context("policy", Metrics(), FakeClock())
+    policy = create_admission(Config(paths=(str(path),), audit=audit), context, {})
+    assert policy.admit(call()) is ALLOW
+    operation = call()
+    size = sum(file.stat().st_size for file in (tmp_path / "audit").iterdir())
+    with full_disk(size):
+        answer = policy.admit(operation)
+    assert answer.action == action
+    if action == "deny":
+        assert (answer.reason, answer.rule_id) == ("audit_failed", "noted")
+        assert (verdict(operation)["verdict.type"], verdict(operation)["action.type"]) == ("error", "block")
+    assert policy.admit(call()) is ALLOW  # there is room again
+    [log] = [one for one in open_logs() if one.folder == tmp_path / "audit"]
+    log.close()
+
+
+def test_a_span_that_cannot_be_audited_is_an_error_and_at_export_does_not_leave(make: Make) -> None:
+    class Full:
+        def record(self, _: AuditRecord) -> None:
+            raise AuditError("no space left on device")
+
+    for stage, dropped in (("request", None), ("export", "policy")):
+        rule = f"id: noted, stage: {stage}, when: 'true', verdict: audit"
+        operation = call()
+        make(rules(rule, head=AUDITED), Full()).process([operation])  # type: ignore[arg-type] # a sink that fails
+        assert (verdict(operation)["verdict.type"], operation.dropped) == ("error", dropped)
+
+
+def test_a_set_that_demands_an_audit_is_refused_without_one(make: Make) -> None:
+    with pytest.raises(ConfigError, match=r"failurePolicy\.audit: expected an audit log"):
+        make(rules(NOTED, head=AUDITED))
+
+
+def test_each_finding_is_a_log_record_in_its_spans_context_when_that_is_wanted(tmp_path: Path) -> None:
+    path = write(tmp_path, rules(DENY))
+    for is_wanted in (True, False):
+        context = Context("policy", Metrics(), FakeClock())
+        policy = create(Config(paths=(str(path),), finding_events=is_wanted), context)
+        operation = call()
+        for _ in range(2):  # a second pass says nothing new
+            policy.process([operation, call(gen_ai__request__model="gpt-5")])
+        records = context.records.take()
+        assert len(records) == is_wanted
+        for record in records:
+            assert record.event_name == "otel_llm.policy.finding"
+            assert (record.trace_id, record.span_id) == (operation.trace_id, operation.span_id)
+            found = {key.removeprefix(PREFIX): value for key, value in record.attributes.items()}
+            assert found.pop("bundle.id") == verdict(operation)["bundle.id"]
+            assert found == {
+                "verdict.type": "deny",
+                "verdict.reason": "no-gpt-4o",
+                "rule.id": "no-gpt-4o",
+                "action.type": "audit",
+                "mode": "enforce",
+                "target.type": "input",
+            }
+
+
+def test_the_message_of_a_rule_goes_with_its_denial(tmp_path: Path) -> None:
+    answer = admission(tmp_path, rules(DENY + ", action: {message: Ask for gpt-5.}")).admit(call())
+    assert (answer.action, answer.message) == ("deny", "Ask for gpt-5.")

@@ -77,8 +77,11 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
         setattr(stream, _WATCH, watch)
         weakref.finalize(stream, watch.end, "dropped").atexit = False
     elif hasattr(stream, "_raw_stream"):
+        if call.guarding is not None:
+            call.guarding.cannot()
         _watch_body(call, answer, stream, boundary)
     else:
+        call.guard(answer)
         call.succeeded(answer)
     return answer
 
@@ -185,7 +188,7 @@ class _Tee:
         self._boundary.run("botocore.body", self._end)
 
 
-_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body)
+_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body, guards="whole")
 
 
 def _install(engine: Engine, patches: Patches, module: ModuleType) -> list[str]:

@@ -39,7 +39,7 @@ from otel_llm.instrumentation.provider import (
     whole,
 )
 from otel_llm.instrumentation.providers.servers import server_of
-from otel_llm.instrumentation.raw import watch_raw
+from otel_llm.instrumentation.raw import guard_raw, watch_raw
 from otel_llm.instrumentation.replace import replace_texts
 
 _FAILED: Final = 400
@@ -287,6 +287,8 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
     if answer.status_code >= _FAILED:
         call.failed(_error(answer.status_code))
     else:
+        if call.guarding is not None:
+            guard_raw(call, call.guarding, answer)
         watch_raw(call, answer, boundary)
     return answer
 
@@ -372,7 +374,7 @@ def _with_body(body: Body) -> Mapping[str, Any]:
 _MODULE: Final = "cohere.core.http_client"
 LIBRARY: Final = Library(
     install_methods(
-        Method(_MODULE, f"{owner}.{name}", _find(is_stream=name == "stream"), answered, _with_body)
+        Method(_MODULE, f"{owner}.{name}", _find(is_stream=name == "stream"), answered, _with_body, guards="whole")
         for owner in ("HttpClient", "AsyncHttpClient")
         for name, answered in (("request", _answered), ("stream", _streamed))
     ),

