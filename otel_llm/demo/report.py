@@ -174,8 +174,7 @@ def batch_notes(rows: Sequence[Row], evaluations: Sequence[StoredEvaluation], al
     for stored in evaluations[:1]:
         one = stored.evaluation
         count = f"; {len(evaluations)} judged" if len(evaluations) > 1 else ""
-        why = f" ({one.explanation})" if one.explanation else ""
-        yield f"judge    {one.name}: {one.label or one.score}{why}{count}"
+        yield f"judge    {one.name}: {one.label or one.score}{count} (by the provider's stand-in, which always says so)"
 
 
 def agreement(comparison: Comparison) -> Iterator[str]:

@@ -212,7 +212,7 @@ def test_what_was_noticed_about_answers_is_said(kept: Kept):
     assert "policy (in shadow): warn on acme-support-7b" in kept.text
     assert "signal   refusal on 12 of 36 calls" in kept.text
     assert re.search(r"drift    refusal went up from 2.00% to \d+.\d+% since .*ticket-summaries", kept.text)
-    assert re.search(r"judge    faithful-summary: pass; \d+ judged", kept.text)
+    assert re.search(r"judge    faithful-summary: pass; \d+ judged \(by the provider's stand-in", kept.text)
 
 
 def test_kept_it_takes_telemetry_and_shows_what_it_counts(kept: Kept):
