@@ -9,6 +9,7 @@
      ├─ DeniedError            a call of the app, or its answer, was stopped; the one error meant for the app
      └─ ExportError            an export did not succeed
          ├─ RetryableError     may succeed later
+         │   └─ CredentialsError  once somebody has mended who we say we are
          ├─ TooLargeError      may succeed when split
          └─ PermanentError     will not succeed
              └─ RejectedError  for something in the payload; the rest of it may
@@ -99,6 +100,13 @@ class RetryableError(ExportError):
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class CredentialsError(RetryableError):
+    """The destination does not accept who we are (401, 403): a token has run out, or a setting is wrong.
+
+    What was sent is not at fault, so it is worth keeping until somebody has mended that.
+    """
 
 
 class TooLargeError(ExportError):

@@ -32,7 +32,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_llm.admission import ALLOW, Decision
 from otel_llm.delivery.split import count_items
-from otel_llm.errors import RejectedError, RetryableError, TooLargeError
+from otel_llm.errors import CredentialsError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.operation import Message, Operation
 from otel_llm.signals import SIGNALS, Payload, Signal
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _LONGEST_HANG_SECONDS = 30.0
 
-Kind = Literal["accept", "throttled", "unavailable", "too_large", "bad_request", "hang", "disconnect"]
+Kind = Literal["accept", "throttled", "unavailable", "too_large", "bad_request", "unauthorized", "hang", "disconnect"]
 
 
 class FakeClock:
@@ -108,6 +108,7 @@ class Answer:
 
 
 ACCEPT = Answer()
+UNAUTHORIZED = Answer("unauthorized", message="the token has run out")
 TOO_LARGE = Answer("too_large", message="Received message larger than max")
 HANG = Answer("hang")
 DISCONNECT = Answer("disconnect")
@@ -255,6 +256,8 @@ class InMemoryExporter:
             raise TooLargeError(answer.message)
         if answer.kind == "bad_request":
             raise RejectedError(answer.message)
+        if answer.kind == "unauthorized":
+            raise CredentialsError(answer.message)
         raise RetryableError(answer.message or answer.kind, answer.retry_after_seconds)
 
     def shutdown(self) -> None:
@@ -272,7 +275,7 @@ def response_body(answer: Answer) -> bytes:
     return response.SerializeToString()
 
 
-_HTTP_STATUS = {"throttled": 429, "unavailable": 503, "too_large": 413, "bad_request": 400}
+_HTTP_STATUS = {"throttled": 429, "unavailable": 503, "too_large": 413, "bad_request": 400, "unauthorized": 401}
 _PATH = re.compile(r"/v1/(traces|metrics|logs)")
 
 
@@ -369,6 +372,7 @@ _GRPC_CODES = {
     "throttled": "RESOURCE_EXHAUSTED",
     "too_large": "RESOURCE_EXHAUSTED",
     "bad_request": "INVALID_ARGUMENT",
+    "unauthorized": "UNAUTHENTICATED",
 }
 _PACKAGES: dict[Signal, str] = {"traces": "trace.v1.Trace", "metrics": "metrics.v1.Metrics", "logs": "logs.v1.Logs"}
 

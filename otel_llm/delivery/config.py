@@ -76,6 +76,11 @@ class RetryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_elapsed_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """Give up this many seconds after the first attempt; without it never. 0 means no retries."""
 
+    when_unauthorized: Literal["hold", "give_up"] = "hold"
+    """What happens when the destination does not accept who we are (401, 403, UNAUTHENTICATED, PERMISSION_DENIED).
+    `hold` keeps the items and tries again, as after a failure that may pass: a token that has run out loses nothing.
+    `give_up` parks or drops them at once, as OTLP has it for these answers."""
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The delivery of one exporter."""

@@ -17,7 +17,15 @@ from otel_llm.delivery.config import Config
 from otel_llm.delivery.shorten import shorten
 from otel_llm.delivery.split import split
 from otel_llm.delivery.stopping import Stopping
-from otel_llm.errors import ExportError, MalformedError, PermanentError, RejectedError, RetryableError, TooLargeError
+from otel_llm.errors import (
+    CredentialsError,
+    ExportError,
+    MalformedError,
+    PermanentError,
+    RejectedError,
+    RetryableError,
+    TooLargeError,
+)
 from otel_llm.exporters.exporter import Exporter, ExportResult
 from otel_llm.signals import Payload, Signal
 from otel_llm.telemetry import LogLimiter, Metrics
@@ -141,6 +149,7 @@ class Sender:
         self._exporter = exporter
         self._limits = config.sending_queue.batch
         self._max_elapsed = config.retry_on_failure.max_elapsed_seconds
+        self._gives_up_unauthorized = config.retry_on_failure.when_unauthorized == "give_up"
         self._account = account
         self._stopping = stopping
         self._attempts = attempts
@@ -186,6 +195,10 @@ class Sender:
             try:
                 result = self._attempts.export(self._exporter, part, self._attempt_seconds())
             except RetryableError as error:
+                if self._gives_up_unauthorized and isinstance(error, CredentialsError):
+                    self._answered()
+                    self._drop(part, DropReason.PERMANENT_ERROR, error)
+                    return ()
                 if not self._may_retry(error, start, was_asked=was_asked):
                     self._drop(part, DropReason.RETRIES_EXHAUSTED, error)
                     return ()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from otel_llm.exporters.tls import ClientTls
 from otel_llm.signals import Buffer
 
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -233,11 +234,11 @@ class HttpClient:
     Args:
         host: name or address.
         port: port.
-        tls: speaks HTTPS when given.
+        tls: speaks HTTPS when given; connections that are made later have the files' newest content.
         server_name: what the certificate is checked against; the host without it.
     """
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None, server_name: str | None = None) -> None:
+    def __init__(self, host: str, port: int, tls: ClientTls | None = None, server_name: str | None = None) -> None:
         self._address = (host, port)
         self._tls = tls
         self._server_name = server_name or host
@@ -266,7 +267,8 @@ class HttpClient:
                 # A server may close a connection that it kept just when we use it. A fresh one tells.
                 connection = self._acquire(fresh=True)
         try:
-            connection.open(self._address, self._tls, self._server_name, deadline)
+            tls = None if self._tls is None else self._tls.context()
+            connection.open(self._address, tls, self._server_name, deadline)
         except OSError:
             self._release(connection, keep=False)
             raise

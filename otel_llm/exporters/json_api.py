@@ -8,15 +8,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otel_llm import __version__
-from otel_llm.errors import ConfigError, PermanentError, RetryableError, TooLargeError
+from otel_llm.errors import ConfigError, CredentialsError, PermanentError, RetryableError, TooLargeError
 from otel_llm.exporters.http_client import Answer, HttpClient
 from otel_llm.exporters.otlp_answers import one_line
-from otel_llm.exporters.tls import TlsConfig, client_context
+from otel_llm.exporters.tls import ClientTls, TlsConfig
 
 _PORTS: Final = {"http": 80, "https": 443}
 # Beside OTLP's own: a backend that is starting, or behind a proxy that gave up on it.
 _RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOO_LARGE: Final = 413
+_UNAUTHORIZED: Final = frozenset({401, 403})
 
 
 class JsonApi:
@@ -45,8 +46,8 @@ class JsonApi:
         wrong = [name for name, value in headers.items() if not f"{name}{value}".isprintable() or not value.isascii()]
         if wrong:
             raise ConfigError([f"{setting}.headers.{name}: expected printable ASCII characters" for name in wrong])
-        context = client_context(tls, f"{setting}.tls") if address.scheme == "https" else None
-        self._client = HttpClient(address.hostname, port, context, tls.server_name_override)
+        encrypted = ClientTls(tls, f"{setting}.tls") if address.scheme == "https" else None
+        self._client = HttpClient(address.hostname, port, encrypted, tls.server_name_override)
         self._path = address.path.rstrip("/")
         self._label = f"{address.scheme}://{address.netloc}"
         lines = {"host": address.netloc, "user-agent": f"otel-llm/{__version__}", "content-type": "application/json"}
@@ -57,6 +58,7 @@ class JsonApi:
 
         Raises:
             RetryableError: no answer, or one that may be another later.
+            CredentialsError: 401 and 403.
             TooLargeError: 413.
             PermanentError: any other refusal.
         """
@@ -78,6 +80,8 @@ class JsonApi:
             raise RetryableError(problem, _seconds(answer.headers.get("retry-after")))
         if answer.status == _TOO_LARGE:
             raise TooLargeError(problem)
+        if answer.status in _UNAUTHORIZED:
+            raise CredentialsError(f"{problem}; it does not accept our credentials: check headers and tls")
         raise PermanentError(problem)
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ Source: OTLP specification 1.x, section OTLP/gRPC, with its table of retryable c
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -13,11 +15,19 @@ import msgspec
 
 from otel_llm import __version__
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, ExportError, PermanentError, RejectedError, RetryableError, TooLargeError
+from otel_llm.errors import (
+    ConfigError,
+    CredentialsError,
+    ExportError,
+    PermanentError,
+    RejectedError,
+    RetryableError,
+    TooLargeError,
+)
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.otlp_answers import one_line, read_response, read_status
-from otel_llm.exporters.tls import TlsConfig, check_pair, read_pem
+from otel_llm.exporters.tls import ClientTls, TlsConfig, read_pem
 from otel_llm.signals import SIGNALS, Payload, Signal
 
 _METHODS: Final[dict[Signal, str]] = {
@@ -35,6 +45,7 @@ _RETRYABLE: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+_UNAUTHORIZED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 # No code says that a message is too large: grpc-go, grpc core and grpc-java use RESOURCE_EXHAUSTED, which may be
 # retried with retry information only, and tonic uses OUT_OF_RANGE, which always may: without reading the text, forever.
 _SIZE_CODES: Final = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE})
@@ -77,21 +88,62 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whom to trust, and who we are. TLS is on unless `insecure` is set or the endpoint begins with http://."""
 
 
+class Channel:
+    """The connection to the destination, made anew when its TLS files change: gRPC reads none again by itself.
+
+    Args:
+        connect: makes a channel.
+        tls: tells when there are other files; None where there are none.
+    """
+
+    def __init__(self, connect: Callable[[], grpc.Channel], tls: ClientTls | None = None) -> None:
+        self._connect = connect
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._open()
+
+    def call(self, signal: Signal) -> grpc.UnaryUnaryMultiCallable:
+        """What makes a call. Calls that are on have ended, as there is one exporting thread."""
+        if self._tls is not None and self._tls.has_changed():
+            with self._lock:
+                if not self._is_closed:
+                    self._reopen()
+        return self._calls[signal]
+
+    def close(self) -> None:
+        """Close it; calls that are on end as cancelled. Idempotent."""
+        with self._lock:
+            self._is_closed = True
+            self._channel.close()
+
+    def _reopen(self) -> None:
+        before = self._channel
+        try:
+            self._open()
+        except ConfigError:  # gone again since they were checked; they change once more when they come back
+            return
+        before.close()
+
+    def _open(self) -> None:
+        self._channel = self._connect()
+        # Without serializers, gRPC takes and gives bytes.
+        self._calls = {signal: self._channel.unary_unary(method, None, None) for signal, method in _METHODS.items()}
+
+
 class OtlpGrpcExporter:
     """The exporter; see `create`."""
 
     signals: frozenset[Signal] = frozenset(SIGNALS)
 
     def __init__(
-        self, channel: grpc.Channel, config: Config, label: str, authorization: Authorization | None = None
+        self, channel: Channel, config: Config, label: str, authorization: Authorization | None = None
     ) -> None:
         self._channel = channel
         self._label = label
         self._headers = tuple((key.lower(), value) for key, value in config.headers.items())
         self._authorization = authorization
         self._timeout_seconds = config.timeout_seconds
-        # Without serializers, gRPC takes and gives bytes.
-        self._calls = {signal: channel.unary_unary(method, None, None) for signal, method in _METHODS.items()}
         self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
 
     @property
@@ -104,10 +156,11 @@ class OtlpGrpcExporter:
         """Make one Export call.
 
         Raises:
-            RetryableError, TooLargeError, RejectedError, PermanentError: by the status, see the specification's table.
+            RetryableError, CredentialsError, TooLargeError, RejectedError, PermanentError: by the status, see the
+                specification's table.
         """
         try:
-            answer: bytes = self._calls[payload.signal](
+            answer: bytes = self._channel.call(payload.signal)(
                 payload.join(),
                 timeout=min(timeout_seconds, self._timeout_seconds),
                 metadata=(*self._metadata, (_BATCH_ID_KEY, payload.batch_id)) if payload.batch_id else self._metadata,
@@ -134,6 +187,8 @@ def _failure(error: grpc.RpcError, label: str) -> ExportError:
         return TooLargeError(problem)
     if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None):
         return RetryableError(problem, retry_after_seconds)
+    if code in _UNAUTHORIZED:
+        return CredentialsError(f"{problem}; it does not accept our credentials: check auth, headers and tls")
     return RejectedError(problem) if code is grpc.StatusCode.INVALID_ARGUMENT else PermanentError(problem)
 
 
@@ -156,14 +211,21 @@ def create(config: Config, context: Context) -> OtlpGrpcExporter:
     if config.auth is not None and any(key.lower() == "authorization" for key in config.headers):
         raise ConfigError([f"{setting}.auth: headers hold authorization too; remove one of them"])
     authorization = None if config.auth is None else Authorization(config.auth, f"{setting}.auth")
+    return OtlpGrpcExporter(_channel(config.tls, target, f"{setting}.tls", is_plain), config, target, authorization)
+
+
+def _channel(tls: TlsConfig, target: str, setting: str, is_plain: bool) -> Channel:  # noqa: FBT001 - private
     options = list(_CHANNEL_OPTIONS)
     if is_plain:
-        channel = grpc.insecure_channel(target, options=options)
-    else:
-        if config.tls.server_name_override is not None:
-            options.append(("grpc.ssl_target_name_override", config.tls.server_name_override))
-        channel = grpc.secure_channel(target, _credentials(config.tls, f"{setting}.tls"), options=options)
-    return OtlpGrpcExporter(channel, config, target, authorization)
+        return Channel(lambda: grpc.insecure_channel(target, options=options))
+    if tls.insecure_skip_verify:
+        raise ConfigError(
+            [f"{setting}.insecure_skip_verify: gRPC cannot do that; set ca_file to the destination's authority instead"]
+        )
+    if tls.server_name_override is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name_override))
+    checked = ClientTls(tls, setting)
+    return Channel(lambda: grpc.secure_channel(target, _credentials(tls, setting), options=options), checked)
 
 
 def _target(config: Config, setting: str) -> tuple[str, bool]:
@@ -197,11 +259,6 @@ def _check_headers(config: Config, setting: str) -> None:
 
 
 def _credentials(tls: TlsConfig, setting: str) -> grpc.ChannelCredentials:
-    check_pair(tls, setting)
-    if tls.insecure_skip_verify:
-        raise ConfigError(
-            [f"{setting}.insecure_skip_verify: gRPC cannot do that; set ca_file to the destination's authority instead"]
-        )
     return grpc.ssl_channel_credentials(
         root_certificates=read_pem(tls.ca_file, f"{setting}.ca_file"),
         private_key=read_pem(tls.key_file, f"{setting}.key_file"),

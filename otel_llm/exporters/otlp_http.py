@@ -17,17 +17,25 @@ import msgspec
 from otel_llm import __version__
 from otel_llm.clock import Clock
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, PermanentError, RejectedError, RetryableError, TooLargeError
+from otel_llm.errors import (
+    ConfigError,
+    CredentialsError,
+    PermanentError,
+    RejectedError,
+    RetryableError,
+    TooLargeError,
+)
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.compression import gzip_pieces
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.http_client import Answer, HttpClient
 from otel_llm.exporters.otlp_answers import one_line, read_json_response, read_response, read_status
-from otel_llm.exporters.tls import TlsConfig, client_context
+from otel_llm.exporters.tls import ClientTls, TlsConfig
 from otel_llm.signals import SIGNALS, Buffer, Payload, Signal
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _TOO_LARGE = 413
+_UNAUTHORIZED = frozenset({401, 403})
 # What is sent is found wrong, and not who sends it or where to: what is right in it may pass without the rest.
 _REJECTED = frozenset({400, 422})
 # A request that is sent again has the id that it had before.
@@ -101,6 +109,7 @@ class OtlpHttpExporter:
 
         Raises:
             RetryableError: no answer, or one of those that may be retried.
+            CredentialsError: 401 and 403.
             TooLargeError: 413.
             RejectedError: 400 and 422.
             PermanentError: any other refusal.
@@ -129,6 +138,8 @@ class OtlpHttpExporter:
             raise RetryableError(problem, _retry_after(answer.headers.get("retry-after"), self._clock))
         if answer.status == _TOO_LARGE:
             raise TooLargeError(problem)
+        if answer.status in _UNAUTHORIZED:
+            raise CredentialsError(f"{problem}; it does not accept our credentials: check auth, headers and tls")
         if answer.status in _REJECTED:
             raise RejectedError(problem)
         raise PermanentError(problem)
@@ -223,8 +234,8 @@ def _target(
     address, host, port = _check_endpoint(endpoint, setting)
     place = (address.scheme, host, port)
     if place not in clients:
-        context = client_context(tls, setting.rpartition(".")[0] + ".tls") if address.scheme == "https" else None
-        clients[place] = HttpClient(host, port, context, tls.server_name_override)
+        encrypted = ClientTls(tls, setting.rpartition(".")[0] + ".tls") if address.scheme == "https" else None
+        clients[place] = HttpClient(host, port, encrypted, tls.server_name_override)
     path = address.path or "/"
     target = f"{path}?{address.query}" if address.query else path
     head = (

@@ -1,13 +1,26 @@
-"""TLS of a client: whom to trust, and who we are."""
+"""TLS of a client: whom to trust, and who we are.
+
+Files are read again when they change, so that a client certificate that is renewed every day needs no restart. New
+connections get what is new; those that are open go on. Files that cannot be used, such as a certificate whose key has
+not been written yet, leave those before in force.
+"""
 
 from __future__ import annotations
 
+import logging
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from otel_llm.credentials import FileWatch
 from otel_llm.errors import ConfigError
+from otel_llm.telemetry import LogLimiter
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +43,47 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     server_name_override: str | None = None
     """The name the destination's certificate is checked against, when it is not the endpoint's host."""
+
+
+class ClientTls:
+    """The TLS of a client, up to date; thread-safe.
+
+    Args:
+        config: what the user set.
+        setting: its path in the configuration, for messages.
+        monotonic: the clock.
+
+    Raises:
+        ConfigError: a file cannot be read or holds something else.
+    """
+
+    __slots__ = ("_config", "_context", "_log", "_setting", "_watch")
+
+    def __init__(self, config: TlsConfig, setting: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._setting = setting
+        files = (config.ca_file, config.cert_file, config.key_file)
+        self._watch = FileWatch([file for file in files if file is not None], monotonic)
+        self._log = LogLimiter(_LOGGER, monotonic)
+        self._context = client_context(config, setting)
+
+    def context(self) -> ssl.SSLContext:
+        """The context for a new connection."""
+        self.has_changed()
+        return self._context
+
+    def has_changed(self) -> bool:
+        """Whether there are other files since this was last asked, and they can be used."""
+        if not self._watch.has_changed():
+            return False
+        try:
+            self._context = client_context(self._config, self._setting)
+        except ConfigError as error:
+            text = "; ".join(error.problems)
+            self._log.warning(self._setting, "TLS files were not read again, those before stay in use: %s", text)
+            return False
+        _LOGGER.info("%s: TLS files were read again", self._setting)
+        return True
 
 
 def client_context(tls: TlsConfig, setting: str) -> ssl.SSLContext:

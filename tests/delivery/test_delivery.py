@@ -15,7 +15,7 @@ from otel_llm.errors import RefusedError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.signals import SIGNALS, Payload
 from otel_llm.telemetry import Metrics
-from otel_llm.testing import HANG, TOO_LARGE, Answer, Destination, InMemoryExporter
+from otel_llm.testing import HANG, TOO_LARGE, UNAUTHORIZED, Answer, Destination, InMemoryExporter
 from tests.delivery.requests import numbers, payload
 
 FAST = RetryConfig(initial_interval_seconds=0.001, max_interval_seconds=0.002)
@@ -108,6 +108,28 @@ def test_retrying_ends_when_its_time_is_over() -> None:
         assert delivery.force_flush(5)
         assert delivery.balance().dropped == {"retries_exhausted": 4}
     assert len(destination.received) > 1
+
+
+def test_a_token_that_has_run_out_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    destination = Destination(default=UNAUTHORIZED)
+    with running(destination) as delivery:
+        delivery.offer(payload(1, 4))
+        destination.wait_for(lambda: len(destination.received) >= 3)
+        assert delivery.status().problem == "the token has run out"
+        destination.default = Answer()
+        assert delivery.force_flush(5)
+        assert (delivery.balance().exported, dict(delivery.balance().dropped)) == (4, {})
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_what_the_wrong_credentials_cannot_send_is_given_up_where_that_is_wanted() -> None:
+    destination = Destination(default=UNAUTHORIZED)
+    retry = RetryConfig(initial_interval_seconds=0.001, max_interval_seconds=0.002, when_unauthorized="give_up")
+    with running(destination, config(retry=retry)) as delivery:
+        delivery.offer(payload(1, 4))
+        assert delivery.force_flush(5)
+        assert delivery.balance().dropped == {"permanent_error": 4}
+    assert len(destination.received) == 1
 
 
 def test_what_a_destination_refuses_for_good_is_dropped_and_the_next_batch_goes_on(

@@ -9,7 +9,7 @@ import pytest
 
 from otel_llm.codecs.evaluations import encode_evaluations
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, PermanentError, RetryableError
+from otel_llm.errors import ConfigError, CredentialsError, RetryableError
 from otel_llm.exporters import langfuse_scores, phoenix_annotations
 from otel_llm.quality.results import Evaluation, Target
 from otel_llm.signals import Payload
@@ -94,13 +94,13 @@ def test_other_log_records_are_passed_over(context: Context) -> None:
     assert (backend.requests, other.requests) == (0, 0)
 
 
-def test_a_backend_that_is_busy_is_tried_again_and_a_wrong_key_is_not(context: Context) -> None:
+def test_a_backend_that_is_busy_is_tried_again_and_a_wrong_key_is_told_apart(context: Context) -> None:
     with langfuse() as backend, to_langfuse(backend, context) as exporter:
         backend.fail_with = [503]
         with pytest.raises(RetryableError, match="answered 503"):
             exporter.export(logs(FEEDBACK), 5)
         stranger = to_langfuse(backend, context, ("pk", "sk-secret"))
-        with stranger as wrong, pytest.raises(PermanentError, match="answered 401") as refused:
+        with stranger as wrong, pytest.raises(CredentialsError, match="answered 401") as refused:
             wrong.export(logs(FEEDBACK), 5)
     assert "sk-secret" not in str(refused.value)
     with to_langfuse(backend, context) as late, pytest.raises(RetryableError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from otel_llm.components import Context
 from otel_llm.delivery.config import Config as DeliveryConfig
 from otel_llm.delivery.config import RetryConfig
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.errors import ConfigError, ExportError, PermanentError, RetryableError, TooLargeError
+from otel_llm.errors import ConfigError, CredentialsError, ExportError, PermanentError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.otlp_grpc import Config, OtlpGrpcExporter, create
 from otel_llm.signals import SIGNALS, Payload
-from otel_llm.testing import HANG, TOO_LARGE, Answer, Destination, OtlpGrpcSink, unused_port
-from tests.certificates import Certificates
+from otel_llm.testing import HANG, TOO_LARGE, UNAUTHORIZED, Answer, Destination, OtlpGrpcSink, unused_port
+from tests.certificates import Certificates, make_certificates
 from tests.delivery.requests import payload
+from tests.exporters.eventual import eventually_exported
 
 PLAIN = {"insecure": True}
 
@@ -57,11 +59,20 @@ def test_a_payload_in_pieces_arrives_as_one_call(context: Context, compression: 
         (Answer.throttled(7.5), RetryableError, "RESOURCE_EXHAUSTED: slow down"),
         (Answer("throttled", message="quota"), PermanentError, "RESOURCE_EXHAUSTED: quota"),
         (Answer.unavailable(), RetryableError, "UNAVAILABLE: try later"),
+        (UNAUTHORIZED, CredentialsError, "UNAUTHENTICATED: the token has run out; it does not accept our credentials"),
         (Answer.unavailable(2), RetryableError, "UNAVAILABLE: try later"),
         (TOO_LARGE, TooLargeError, "RESOURCE_EXHAUSTED: Received message larger than max"),
         (Answer.bad_request("no\nsuch project"), PermanentError, "INVALID_ARGUMENT: no such project"),
     ],
-    ids=["throttled", "exhausted-for-good", "unavailable", "unavailable-retry-info", "too-large", "bad-request"],
+    ids=[
+        "throttled",
+        "exhausted-for-good",
+        "unavailable",
+        "unauthorized",
+        "unavailable-retry-info",
+        "too-large",
+        "bad-request",
+    ],
 )
 def test_refusals_become_errors_of_their_kind(
     context: Context, answer: Answer, expected: type[ExportError], words: str
@@ -154,6 +165,23 @@ def test_tls_with_an_authority_of_our_own_and_a_client_certificate(context: Cont
     assert sink.destination.items == 10
 
 
+def test_tls_files_that_change_are_those_of_the_next_channel(context: Context, tmp_path: Path) -> None:
+    for name in ("old", "moved"):
+        (tmp_path / name).mkdir()
+    old, moved = make_certificates(tmp_path / "old"), make_certificates(tmp_path / "moved")
+    ca, cert, key = (Path(path).read_bytes() for path in (moved.ca_file, moved.cert_file, moved.key_file))
+    credentials = grpc.ssl_server_credentials([(key, cert)], root_certificates=ca)
+    with (
+        OtlpGrpcSink(credentials=credentials) as sink,
+        exporting(context, endpoint=sink.endpoint, tls={"ca_file": old.ca_file}) as exporter,
+    ):
+        with pytest.raises(RetryableError):
+            exporter.export(payload(1, 1), 5)
+        shutil.copy(moved.ca_file, old.ca_file)
+        eventually_exported(exporter, payload(1, 1))
+    assert len(sink.destination.accepted) == 1
+
+
 def test_acceptance_31_delivery_recovers_when_the_destination_comes_up(context: Context) -> None:
     port = unused_port()
     exporter = create(msgspec.convert({"endpoint": f"127.0.0.1:{port}", "tls": PLAIN}, Config), context)
@@ -185,7 +213,7 @@ def test_acceptance_31_delivery_recovers_when_the_destination_comes_up(context: 
         (
             {"endpoint": "host:1", "tls": {"ca_file": "/nowhere"}},
             (
-                "exporters.test.tls.ca_file: expected a readable PEM file, got /nowhere (No such file or directory); "
+                "exporters.test.tls.ca_file: expected PEM certificates, got /nowhere (No such file or directory); "
                 "check path, permissions and format"
             ),
         ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import threading
@@ -7,20 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from otel_llm import __version__
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, ExportError, PermanentError, RetryableError, TooLargeError
+from otel_llm.errors import ConfigError, CredentialsError, ExportError, PermanentError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.otlp_http import Config, OtlpHttpExporter, create
 from otel_llm.exporters.tls import TlsConfig
 from otel_llm.signals import SIGNALS, Payload
-from otel_llm.testing import HANG, TOO_LARGE, Answer, Destination, FakeClock, OtlpHttpSink, unused_port
-from tests.certificates import Certificates
+from otel_llm.testing import HANG, TOO_LARGE, UNAUTHORIZED, Answer, Destination, FakeClock, OtlpHttpSink, unused_port
+from tests.certificates import Certificates, make_certificates
 from tests.delivery.requests import payload
+from tests.exporters.eventual import eventually_exported
 
 
 @contextmanager
@@ -115,8 +118,9 @@ def test_endpoints_of_signals_go_before_the_common_one(context: Context) -> None
         (Answer.unavailable(), RetryableError, "answered 503: try later"),
         (TOO_LARGE, TooLargeError, "answered 413"),
         (Answer.bad_request("no\nsuch\x00project"), PermanentError, "answered 400: no such project"),
+        (UNAUTHORIZED, CredentialsError, "answered 401: the token has run out; it does not accept our credentials"),
     ],
-    ids=["429", "503", "413", "400"],
+    ids=["429", "503", "413", "400", "401"],
 )
 def test_refusals_become_errors_of_their_kind(
     context: Context, answer: Answer, expected: type[ExportError], words: str
@@ -283,6 +287,24 @@ def test_tls_with_an_authority_of_our_own_and_a_client_certificate(context: Cont
         for number in range(3):
             exporter.export(payload(number, 2000), 5)
     assert sink.destination.items == 6000
+
+
+def test_tls_files_that_change_are_those_of_the_next_connection(context: Context, tmp_path: Path) -> None:
+    """The destination moves to another authority; whoever trusts it by then gets through without a restart."""
+    for name in ("old", "moved"):
+        (tmp_path / name).mkdir()
+    old, moved = make_certificates(tmp_path / "old"), make_certificates(tmp_path / "moved")
+    tls = {"ca_file": old.ca_file}
+    with (
+        OtlpHttpSink(tls=server_context(moved)) as sink,
+        exporting(context, endpoint=sink.endpoint, tls=tls) as exporter,
+    ):
+        with pytest.raises(RetryableError, match="not trusted"):
+            exporter.export(payload(1, 1), 5)
+        Path(old.ca_file).write_text("half of a file")
+        shutil.copy(moved.ca_file, old.ca_file)
+        eventually_exported(exporter, payload(1, 1))
+    assert len(sink.destination.accepted) == 1
 
 
 def test_acceptance_31_a_certificate_nobody_vouches_for_is_retryable(context: Context, pem: Certificates) -> None:

@@ -6,7 +6,6 @@ Source: OpenAI API reference, "Create chat completion".
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ import msgspec
 
 from otel_llm.errors import ConfigError, PermanentError, RetryableError
 from otel_llm.exporters.http_client import Answer, HttpClient
-from otel_llm.exporters.tls import TlsConfig, client_context
+from otel_llm.exporters.tls import ClientTls, TlsConfig
 from otel_llm.processors.judging.question import Reply
 
 _RETRYABLE: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -139,9 +138,7 @@ def _connect(config: EndpointConfig, setting: str) -> tuple[HttpClient, bytes]:
         problems.append(f"{setting}.url: expected printable ASCII without spaces")
     if problems:
         raise ConfigError(problems)
-    context: ssl.SSLContext | None = None
-    if address.scheme == "https":
-        context = client_context(config.tls, f"{setting}.tls")
+    tls = ClientTls(config.tls, f"{setting}.tls") if address.scheme == "https" else None
     lines = [
         f"POST {address.path.rstrip('/')}/chat/completions HTTP/1.1",
         f"host: {address.netloc}",
@@ -150,7 +147,7 @@ def _connect(config: EndpointConfig, setting: str) -> tuple[HttpClient, bytes]:
         *([f"authorization: Bearer {key}"] if key else []),
     ]
     head = "".join(f"{line}\r\n" for line in lines).encode("ascii")
-    return HttpClient(address.hostname or "", port, context, config.tls.server_name_override), head
+    return HttpClient(address.hostname or "", port, tls, config.tls.server_name_override), head
 
 
 def _read(answer: Answer) -> Reply:
