@@ -58,7 +58,8 @@ class AuthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tenant_attribute: str = names.OTEL_LLM_TENANT_ID
     """Resource attribute that gets a key's tenant, in place of whatever the sender has put there."""
     max_tenant_in_flight_size: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024 * 1024
-    """Bytes of one tenant that were received over HTTP and not yet answered; beyond it that tenant gets 429."""
+    """Bytes of one tenant that were received and not yet answered, on each port; beyond it that tenant gets 429 or
+    RESOURCE_EXHAUSTED. Over gRPC, complete messages count."""
     max_tenant_bytes_per_second: Annotated[int, msgspec.Meta(ge=1024)] | None = None
     """How much a tenant may send in the long run, as it was sent; ten seconds' worth at once. Beyond it that tenant
     gets 429 or RESOURCE_EXHAUSTED with the time to come back. Nothing by default."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from otel_llm.codecs.stamp import stamp_resources
 from otel_llm.errors import OtelLlmError, RefusedError
 from otel_llm.http.message import HttpError
 from otel_llm.receivers.auth import AuthConfig, Authenticator
-from otel_llm.receivers.quota import Quota
+from otel_llm.receivers.quota import Quota, Room
 
 
 class UnauthorizedError(OtelLlmError):
@@ -32,13 +33,14 @@ class Gatekeeper:
         ConfigError: a key or a file with keys cannot be used.
     """
 
-    __slots__ = ("_attribute", "_authenticator", "_quota")
+    __slots__ = ("_attribute", "_authenticator", "_quota", "_room")
 
     def __init__(
         self, config: AuthConfig | None, setting: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._authenticator = None if config is None else Authenticator(config, setting, monotonic)
         self._quota = Quota(None if config is None else config.max_tenant_bytes_per_second, monotonic)
+        self._room = None if config is None else Room(config.max_tenant_in_flight_size)
         self._attribute = "" if config is None else config.tenant_attribute
 
     @property
@@ -64,6 +66,14 @@ class Gatekeeper:
         tenant = sender.tenant or ""
         self._quota.check(tenant)
         return tenant
+
+    def holding(self, tenant: str, size_bytes: int) -> AbstractContextManager[None]:
+        """While a message is held; for servers that do not count themselves.
+
+        Raises:
+            RefusedError: the tenant has too many of them in flight.
+        """
+        return nullcontext() if self._room is None or not tenant else self._room.holding(tenant, size_bytes)
 
     def take(self, tenant: str, body: bytes, sent_bytes: int) -> bytes:
         """A request that was let in, charged, and with its tenant on every resource.

@@ -205,8 +205,13 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no typ
             message = "the call has no message"
             self._accounts.refused(signal, "malformed", message)
             return _fail(context, grpc.StatusCode.INVALID_ARGUMENT, answers.INVALID_ARGUMENT, message, None)
-        with self._working:
-            return self._export(signal, tenant, request, context)
+        try:
+            with self._gatekeeper.holding(tenant, len(request)), self._working:
+                return self._export(signal, tenant, request, context)
+        except RefusedError as error:
+            self._accounts.refused(signal, error.reason, str(error))
+            code, retry_after = answers.RESOURCE_EXHAUSTED, error.retry_after_seconds
+            return _fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, code, str(error), retry_after)
 
     def _export(self, signal: Signal, tenant: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         start = time.perf_counter()
@@ -216,15 +221,10 @@ class _Services(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no typ
         except MalformedError as error:
             accounts.refused(signal, "malformed", str(error))
             return _fail(context, grpc.StatusCode.INVALID_ARGUMENT, answers.INVALID_ARGUMENT, str(error), None)
-        except RefusedError as error:
-            accounts.refused(signal, error.reason, str(error))
-            code = answers.RESOURCE_EXHAUSTED
-            retry_after = error.retry_after_seconds
-            return _fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, code, str(error), retry_after)
         finally:
             accounts.answered(signal, time.perf_counter() - start, len(request))
             defect = sys.exception()
-            if defect is not None:
+            if defect is not None and not isinstance(defect, RefusedError):
                 # Left to itself, gRPC logs the error and sends its text, which may quote the request.
                 accounts.failed(defect)
                 context.abort(grpc.StatusCode.INTERNAL, "internal error")

@@ -1,14 +1,16 @@
-"""How much each tenant may send in the long run: a bucket of bytes for each, which requests may overdraw.
+"""Each tenant's share: what it may send in the long run, and what of it may be held at a time.
 
-A request is let in while its tenant's bucket is not overdrawn, and charged when it is complete: so a request larger
-than the bucket is possible, and whoever has sent one waits longer for the next.
+In the long run there is a bucket of bytes for each tenant, which requests may overdraw. A request is let in while its
+tenant's bucket is not overdrawn, and charged when it is complete: so a request larger than the bucket is possible, and
+whoever has sent one waits longer for the next.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from otel_llm.errors import RefusedError
@@ -62,3 +64,43 @@ class Quota:
         full = rate * _BURST_SECONDS
         found = self._levels.get(tenant)
         return full if found is None else min(full, found[0] + (self._monotonic() - found[1]) * rate)
+
+
+class Room:
+    """Bytes of each tenant that were received and are not answered; thread-safe.
+
+    Over HTTP the server itself counts them as they arrive (`Limits.account_bytes`); gRPC shows a message when it is
+    complete.
+
+    Args:
+        size_bytes: for each tenant.
+    """
+
+    __slots__ = ("_held", "_lock", "_size")
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size = size_bytes
+        self._lock = threading.Lock()
+        self._held: dict[str, int] = {}
+
+    @contextmanager
+    def holding(self, tenant: str, size_bytes: int) -> Iterator[None]:
+        """While a message is held.
+
+        Raises:
+            RefusedError: the tenant's messages take more than its room. One alone always may.
+        """
+        with self._lock:
+            held = self._held.get(tenant, 0)
+            if held and held + size_bytes > self._size:
+                raise RefusedError("too many requests of this sender are in flight", reason="over_quota")
+            self._held[tenant] = held + size_bytes
+        try:
+            yield
+        finally:
+            with self._lock:
+                left = self._held[tenant] - size_bytes
+                if left:
+                    self._held[tenant] = left
+                else:
+                    del self._held[tenant]

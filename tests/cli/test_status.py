@@ -9,6 +9,7 @@ import pytest
 
 from otel_llm.cli.main import main
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
+from tests.certificates import make_certificates
 from tests.delivery.requests import traces
 from tests.hosts.running import SIMPLE, http_port, post, running
 
@@ -36,3 +37,30 @@ def test_status_shows_accounts_that_balance_and_a_destination_that_fails(
 def test_status_says_when_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--endpoint", f"127.0.0.1:{unused_port()}"]) == 1
     assert "no status from 127.0.0.1" in capsys.readouterr().err
+
+
+def test_status_shows_a_key_where_the_gateway_wants_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS, with the key that the configuration names, or with one given by hand."""
+    pem = make_certificates(tmp_path)
+    (tmp_path / "key").write_text("operator-0123456789abcdef")
+    keyed = (
+        f'admin: {{endpoint: "127.0.0.1:0", keys: [{{token_file: {tmp_path / "key"}}}], '
+        f"tls: {{cert_file: {pem.cert_file}, key_file: {pem.key_file}}}}}"
+    )
+    with OtlpHttpSink() as sink:
+        text = SIMPLE.format(sink=sink.endpoint).replace('admin: {endpoint: "127.0.0.1:0"}', keyed)
+        with running(text, tmp_path) as gateway:
+            place = f"127.0.0.1:{gateway.admin_port}"
+            trusting = ["--ca-file", pem.ca_file]
+            assert main(["status", "--endpoint", f"https://{place}", *trusting]) == 1
+            assert "it wants a key (401); give --token-file" in capsys.readouterr().err
+            by_file = ["--token-file", str(tmp_path / "key")]
+            assert main(["status", "--endpoint", f"https://{place}", *trusting, *by_file]) == 0
+            configured = tmp_path / "asked.yaml"
+            configured.write_text(text.replace('endpoint: "127.0.0.1:0", keys', f'endpoint: "{place}", keys'))
+            assert main(["status", "--config", str(configured), *trusting]) == 0
+            monkeypatch.setenv("OTEL_LLM_ADMIN_TOKEN", "operator-0123456789abcdef")
+            assert main(["status", "--endpoint", f"https://{place}", *trusting]) == 0
+    assert "ready" in capsys.readouterr().out

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from otel_llm.receivers import otlp_grpc, otlp_http
 from otel_llm.receivers.auth import AuthConfig, Authenticator, KeyConfig
 from otel_llm.receivers.gatekeeper import Gatekeeper
 from otel_llm.receivers.quota import Quota
+from otel_llm.signals import ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
 from tests.receivers.otlp_client import refusals, send
@@ -298,3 +301,27 @@ def test_a_stamped_request_has_the_attribute_once_on_each_resource(tenant: str, 
     found = ExportTraceServiceRequest.FromString(stamped)
     assert [holder.resource.attributes[0].value.string_value for holder in found.resource_spans] == services
     assert all(holder.schema_url == "s" for holder in found.resource_spans)
+
+
+def test_one_tenants_messages_in_flight_over_grpc_leave_room_for_the_others() -> None:
+    auth = AuthConfig(keys=AUTH.keys, max_tenant_in_flight_size=500_000)
+    large = request([SpanSpec(chat(note="x" * 300_000))])
+    gate, arrived = threading.Event(), threading.Semaphore(0)
+
+    class Held(RecordingConsumer):
+        def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
+            if len(body) > 250_000:
+                arrived.release()
+                assert gate.wait(DEADLINE_SECONDS)
+            return super().consume(signal, body)
+
+    metrics = Metrics()
+    with grpc_receiver(Held(), metrics, auth) as receiver, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(export, receiver.endpoint, large, f"Bearer {ACME}")
+        assert arrived.acquire(timeout=DEADLINE_SECONDS)
+        assert export(receiver.endpoint, large, f"Bearer {ACME}") is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert export(receiver.endpoint, BODY, basic("globex", "correct horse")) is grpc.StatusCode.OK
+        gate.set()
+        assert first.result(DEADLINE_SECONDS) is grpc.StatusCode.OK
+        assert export(receiver.endpoint, large, f"Bearer {ACME}") is grpc.StatusCode.OK
+    assert refusals(metrics) == {("traces", "over_quota"): 1}
