@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_llm.config import Settings, load
-from otel_llm.config.defaults import VARIABLES
 from otel_llm.errors import ConfigError
+from otel_llm.exporters.otlp_environment import VARIABLES
 
 PREFIX = "OTEL_EXPORTER_OTLP_"
 

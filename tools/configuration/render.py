@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 
 from otel_llm.components import KINDS, ComponentType, Kind, aliases
-from otel_llm.config.defaults import DEFAULT_CONFIGURATION, VARIABLES
+from otel_llm.config.defaults import DEFAULT_CONFIGURATION
 from otel_llm.config.fields import field_docs
 from otel_llm.config.service import ServiceConfig
 from otel_llm.config.types import choices, describe, item_type, members, struct_member
 from otel_llm.delivery.config import Config as DeliveryConfig
+from otel_llm.exporters.otlp_environment import VARIABLES
 from otel_llm.signals import SIGNALS
 from tools.configuration.examples import EXAMPLES
 
