@@ -89,7 +89,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Channel:
-    """The connection to the destination, made anew when its TLS files change: gRPC reads none again by itself.
+    """The connection to the destination.
+
+    It is made at the first call, for an app may fork before, and anew when its TLS files change, for gRPC reads none
+    again by itself.
 
     Args:
         connect: makes a channel.
@@ -101,32 +104,39 @@ class Channel:
         self._tls = tls
         self._lock = threading.Lock()
         self._is_closed = False
-        self._open()
+        self._channel: grpc.Channel | None = None
+        self._calls: dict[Signal, grpc.UnaryUnaryMultiCallable] = {}
 
     def call(self, signal: Signal) -> grpc.UnaryUnaryMultiCallable:
-        """What makes a call. Calls that are on have ended, as there is one exporting thread."""
-        if self._tls is not None and self._tls.has_changed():
+        """What makes a call. Calls that are on have ended, as there is one exporting thread.
+
+        Raises:
+            RetryableError: it is closed, or a TLS file is gone.
+        """
+        if self._channel is None or (self._tls is not None and self._tls.has_changed()):
             with self._lock:
-                if not self._is_closed:
-                    self._reopen()
+                self._open()
         return self._calls[signal]
 
     def close(self) -> None:
         """Close it; calls that are on end as cancelled. Idempotent."""
         with self._lock:
             self._is_closed = True
-            self._channel.close()
-
-    def _reopen(self) -> None:
-        before = self._channel
-        try:
-            self._open()
-        except ConfigError:  # gone again since they were checked; they change once more when they come back
-            return
-        before.close()
+            if self._channel is not None:
+                self._channel.close()
 
     def _open(self) -> None:
-        self._channel = self._connect()
+        before = self._channel
+        if self._is_closed:
+            raise RetryableError("the exporter is shut down")
+        try:
+            self._channel = self._connect()
+        except ConfigError as error:
+            if before is None:
+                raise RetryableError("; ".join(error.problems)) from None
+            return  # gone again since they were checked; they change once more when they come back
+        if before is not None:
+            before.close()
         # Without serializers, gRPC takes and gives bytes.
         self._calls = {signal: self._channel.unary_unary(method, None, None) for signal, method in _METHODS.items()}
 

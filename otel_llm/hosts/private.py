@@ -8,20 +8,25 @@ from __future__ import annotations
 import atexit
 import logging
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from otel_llm.delivery.in_app import AppDelivery
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
 from otel_llm.hosts.sdk import Ambient, Enriching
 from otel_llm.hosts.termination import flush_at_sigterm
 from otel_llm.instrumentation.outlet import Outlet
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs.export import LogRecordExporter
 
 _logger = logging.getLogger(__name__)
 
@@ -29,30 +34,82 @@ _logger = logging.getLogger(__name__)
 class PrivateProviders:
     """Tracer, meter and logger provider of our own.
 
+    Args:
+        environment: the app's.
+
     Raises:
         ConfigError: there is no way to export.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         resource = Resource.create()
-        self._tracers = TracerProvider(resource=resource)
+        self._delivery = _delivery(environment)
+        is_theirs = self._delivery is None  # then the SDK exports, and its providers see to their own end
+        self._tracers = TracerProvider(resource=resource, shutdown_on_exit=is_theirs)
         self._tracers.add_span_processor(Ambient())
-        self._tracers.add_span_processor(BatchSpanProcessor(Enriching(otlp.span_exporter())))
-        reader = PeriodicExportingMetricReader(otlp.metric_exporter())
-        self._meters = MeterProvider([reader], resource=resource)
-        self._loggers = LoggerProvider(resource=resource)
-        self._loggers.add_log_record_processor(BatchLogRecordProcessor(otlp.log_exporter()))
+        if self._delivery is None:
+            spans, metrics, records = otlp.span_exporter(), otlp.metric_exporter(), otlp.log_exporter()
+        else:
+            spans, metrics, records = _delivering(self._delivery)
+        self._spans = BatchSpanProcessor(Enriching(spans))
+        self._tracers.add_span_processor(self._spans)
+        self._reader = PeriodicExportingMetricReader(metrics)
+        self._meters = MeterProvider([self._reader], resource=resource, shutdown_on_exit=is_theirs)
+        self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
+        self._records = BatchLogRecordProcessor(records)
+        self._loggers.add_log_record_processor(self._records)
+        if self._delivery is not None:
+            self._watch(self._delivery)
 
     def outlet(self) -> Outlet:
         """Where hooks send telemetry."""
         return Outlet(self._tracers, self._meters, self._loggers)
 
+    def _watch(self, delivery: AppDelivery) -> None:
+        from otel_llm.hosts.open_spans import OpenSpans  # noqa: PLC0415 - needs the exporter package
+
+        self._tracers.add_span_processor(OpenSpans(delivery))  # before the process ends, this ends what is open,
+        delivery.before_exit(self._hand_over)  # then everything is handed over, then the delivery delivers
+
+    def _hand_over(self) -> None:
+        """Have everything that is held given to the exporters. Unlike the providers' flush, this waits for nothing."""
+        self._spans.force_flush()
+        self._reader.collect()
+        self._records.force_flush()
+
     def flush(self, timeout_seconds: float) -> bool:
         """Send what is waiting; whether all of it went in time."""
+        if self._delivery is not None:
+            self._hand_over()
+            return self._delivery.force_flush(timeout_seconds)
         milliseconds = int(timeout_seconds * 1000)
         providers = (self._tracers, self._meters, self._loggers)
         flushed = [provider.force_flush(milliseconds) for provider in providers]
         return all(flushed)
+
+    def terminate(self, timeout_seconds: float) -> None:
+        """The process is ended from outside: end what is open, and send what is waiting."""
+        if self._delivery is not None:
+            self._delivery.flush_at_exit()
+        else:
+            self.flush(timeout_seconds)
+
+
+def _delivering(delivery: AppDelivery) -> tuple[SpanExporter, MetricExporter, LogRecordExporter]:
+    from otel_llm.hosts.delivering import Delivering  # noqa: PLC0415 - needs the exporter package
+    from otel_llm.hosts.delivering_signals import DeliveringLogs, DeliveringMetrics  # noqa: PLC0415 - as above
+
+    return Delivering(delivery), DeliveringMetrics(delivery), DeliveringLogs(delivery)
+
+
+def _delivery(environment: Mapping[str, str]) -> AppDelivery | None:
+    """Our own delivery, where all is installed that it needs."""
+    try:
+        import otel_llm.hosts.delivering_signals  # noqa: F401, PLC0415 - in the process that exports, not before
+        from otel_llm.hosts.app_delivery import app_delivery  # noqa: PLC0415 - as above
+    except ImportError:
+        return None
+    return app_delivery(environment)
 
 
 class Lender:
@@ -64,6 +121,7 @@ class Lender:
     """
 
     def __init__(self, environment: Mapping[str, str], before_exit: Callable[[], None]) -> None:
+        self._environment = environment
         self._before_exit = before_exit
         self._is_disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (
             environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
@@ -76,9 +134,9 @@ class Lender:
             return None
         if self._providers is None:
             try:
-                self._providers = PrivateProviders()
+                self._providers = PrivateProviders(self._environment)
                 atexit.register(self._before_exit)  # after the providers' own, so it runs before them
-                flush_at_sigterm(self.flush)
+                flush_at_sigterm(self._providers.terminate)
             except ConfigError as error:
                 self._is_disabled = True
                 _logger.warning("GenAI calls are not exported: %s", error)

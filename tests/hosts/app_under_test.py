@@ -18,14 +18,18 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 URL = sys.argv[1]
 
 
-def ask(text: str = "What is the capital of France?") -> str:
+def ask(text: str = "What is the capital of France?", model: str = "gpt-4o") -> str:
     with openai.OpenAI(base_url=URL, api_key="any") as client:
-        answer = client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": text}])
+        answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": text}])
     return answer.choices[0].message.content or ""
 
 
 def plain() -> None:
     sys.stdout.write(ask())
+
+
+def waits_for_an_answer() -> None:
+    ask(model="gpt-4o#delay_ms=30000")
 
 
 def leaves_by_sys_exit() -> NoReturn:

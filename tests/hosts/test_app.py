@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_llm.loopback import LoopbackProvider
-from otel_llm.testing import Destination, OtlpHttpSink, unused_port
+from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
 
 APP = str(Path(__file__).with_name("app_under_test.py"))
 BIN = Path(sys.executable).parent
@@ -142,9 +143,34 @@ def test_the_apps_own_provider_is_never_taken(provider, sink):
 
 
 @pytest.mark.slow
+def test_a_backend_that_is_busy_at_first_gets_everything_all_the_same(provider, sink):
+    """Acceptance 31: the app's delivery is the gateway's, with its retries."""
+    sink.destination.will(Answer.unavailable(0.01), Answer.unavailable(0.01))
+    done = run(EXEC, provider, "plain", sink.endpoint)
+    assert (done.returncode, done.stderr.count("answered 503")) == (0, 1)
+    assert len(spans(sink.destination)) == 1
+
+
+@pytest.mark.slow
+def test_acceptance_57_a_call_that_waits_is_seen_meanwhile_and_marked_when_the_app_is_stopped(provider, sink):
+    variables = {**CLEAN, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
+    process = subprocess.Popen([*EXEC, provider.openai_base_url, "waits_for_an_answer"], env=variables)
+    try:
+        sink.destination.wait_for(lambda: any(one.signal == "logs" for one in sink.destination.accepted), 30)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGTERM
+    [(_, span)] = spans(sink.destination)
+    assert (span.name.partition("#")[0], "otel_llm.interrupted" in keys(span)) == ("chat gpt-4o", True)
+
+
+@pytest.mark.slow
 def test_a_dead_backend_delays_nothing_and_breaks_nothing(provider):
-    done = run(EXEC, provider, "plain", f"http://127.0.0.1:{unused_port()}", OTEL_EXPORTER_OTLP_TIMEOUT="500")
+    done = run(EXEC, provider, "plain", f"http://127.0.0.1:{unused_port()}")
     assert (done.returncode, done.stdout) == (0, "Paris is the capital of France.")
+    assert len(done.stderr.splitlines()) <= 2, done.stderr
 
 
 @pytest.mark.slow
