@@ -120,6 +120,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "file": _BuiltIn("otel_llm.exporters.file"),
         "debug": _BuiltIn("otel_llm.exporters.debug"),
         "ledger": _BuiltIn("otel_llm.exporters.ledger", _TRACES_AND_LOGS),
+        "open_spans": _BuiltIn("otel_llm.exporters.open_spans", _TRACES_AND_LOGS),
         "langfuse_scores": _BuiltIn("otel_llm.exporters.langfuse_scores", _LOGS),
         "phoenix_annotations": _BuiltIn("otel_llm.exporters.phoenix_annotations", _LOGS),
     },

@@ -16,6 +16,8 @@ OTEL_LLM_AUDIT_ANCHOR: Final = "otel_llm.audit.anchor"
 OTEL_LLM_COMPARISON_RESULT: Final = "otel_llm.comparison.result"
 OTEL_LLM_DRIFT_CHANGE: Final = "otel_llm.drift.change"
 OTEL_LLM_POLICY_FINDING: Final = "otel_llm.policy.finding"
+OTEL_LLM_SPAN_INTERRUPTED: Final = "otel_llm.span.interrupted"
+OTEL_LLM_SPAN_RUNNING: Final = "otel_llm.span.running"
 OTEL_LLM_SPAN_STARTED: Final = "otel_llm.span.started"
 
 # Severity number the conventions advise; absent where they advise none.

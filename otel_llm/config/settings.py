@@ -54,19 +54,19 @@ class Component:
 
     def create_processor(self, metrics: Metrics, clock: Clock, records: LogRecords | None = None) -> Processor:
         """A new processor, which emits into `records`; as create_receiver."""
-        context = Context(self.id, metrics, clock, LogRecords() if records is None else records)
-        return cast("Processor", self.type.create(self.config, context))
+        return cast("Processor", self._create(metrics, clock, records))
 
-    def create_exporter(self, metrics: Metrics, clock: Clock) -> Exporter:
-        """A new exporter; as create_receiver."""
-        return cast("Exporter", self._create(metrics, clock))
+    def create_exporter(self, metrics: Metrics, clock: Clock, records: LogRecords | None = None) -> Exporter:
+        """A new exporter; as create_processor."""
+        return cast("Exporter", self._create(metrics, clock, records))
 
     def create_connector(self, metrics: Metrics, clock: Clock) -> Connector:
         """A new connector; as create_receiver."""
         return cast("Connector", self._create(metrics, clock))
 
-    def _create(self, metrics: Metrics, clock: Clock) -> object:
-        return self.type.create(self.config, Context(self.id, metrics, clock))
+    def _create(self, metrics: Metrics, clock: Clock, records: LogRecords | None = None) -> object:
+        context = Context(self.id, metrics, clock, LogRecords() if records is None else records)
+        return self.type.create(self.config, context)
 
 
 @dataclass(frozen=True, slots=True)

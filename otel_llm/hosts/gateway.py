@@ -89,7 +89,7 @@ class _Graph:
         self.deliveries: dict[str, Delivery] = {}
         for component in settings.exporters:
             with _collecting(problems):
-                exporter = component.create_exporter(metrics, clock)
+                exporter = component.create_exporter(metrics, clock, records)
                 try:
                     self.deliveries[component.id] = Delivery(
                         component.id, exporter, component.delivery, metrics, clock=clock, storage=storage

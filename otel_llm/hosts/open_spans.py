@@ -4,9 +4,10 @@
 
 A span that has been open for `after_seconds` gives an event `otel_llm.span.started` in its own context, with its name,
 its parent and what names the run; never content, for nothing has looked through it yet. It is a log record and not a
-span, so nothing is there twice when the span ends. When the process ends in an orderly way, or by SIGTERM as
-`AppDelivery` sees it, spans that are still open are ended with `otel_llm.interrupted` and an error status. After a
-SIGKILL the event is all there is: a started span without an end.
+span, so nothing is there twice when the span ends. As long as the span is open, `otel_llm.span.running` follows every
+now and then. When the process ends in an orderly way, or by SIGTERM as `AppDelivery` sees it, spans that are still open
+are ended with `otel_llm.interrupted` and an error status. After a SIGKILL nobody says anything any more, which the
+gateway notices (`otel_llm/exporters/open_spans.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +33,7 @@ from otel_llm.delivery.in_app import AppDelivery
 from otel_llm.signals import Payload
 
 DEFAULT_AFTER_SECONDS: Final = 2.0
+DEFAULT_EVERY_SECONDS: Final = 30.0
 # Further ones are not announced, so that an app which never ends its spans costs a bounded amount.
 _MOST_OPEN: Final = 10_000
 # What names a run and its steps; everything else waits for the span.
@@ -53,7 +55,7 @@ _KEPT: Final = frozenset(
 class _Open:
     span: Span
     since: float
-    is_announced: bool = False
+    told: float | None = None  # when it was announced, or last said to be open
 
 
 class OpenSpans(SpanProcessor):
@@ -62,11 +64,18 @@ class OpenSpans(SpanProcessor):
     Args:
         delivery: where events go.
         after_seconds: how long a span is open before it is announced; events leave at most half of it later.
+        every_seconds: how often one is said to be still open.
     """
 
-    def __init__(self, delivery: AppDelivery, after_seconds: float = DEFAULT_AFTER_SECONDS) -> None:
+    def __init__(
+        self,
+        delivery: AppDelivery,
+        after_seconds: float = DEFAULT_AFTER_SECONDS,
+        every_seconds: float = DEFAULT_EVERY_SECONDS,
+    ) -> None:
         self._delivery = delivery
         self._after = after_seconds
+        self._every = every_seconds
         self._lock = threading.Lock()
         self._open: dict[int, _Open] = {}
         self._stopped = threading.Event()
@@ -103,14 +112,19 @@ class OpenSpans(SpanProcessor):
             self.announce()
 
     def announce(self) -> None:
-        """Send events for the spans that have been open long enough."""
-        due = time.monotonic() - self._after
+        """Send events for the spans that have been open long enough, and for those that still are."""
+        now = time.monotonic()
         with self._lock:
-            found = [one for one in self._open.values() if not one.is_announced and one.since <= due]
-            for one in found:
-                one.is_announced = True
+            new = [one for one in self._open.values() if one.told is None and one.since <= now - self._after]
+            still = [one for one in self._open.values() if one.told is not None and one.told <= now - self._every]
+            for one in (*new, *still):
+                one.told = now
+        self._send(events.OTEL_LLM_SPAN_STARTED, new)
+        self._send(events.OTEL_LLM_SPAN_RUNNING, still)
+
+    def _send(self, name: str, found: Sequence[_Open]) -> None:
         if found:
-            request = _events([one.span for one in found], time.time_ns())
+            request = _events(name, [one.span for one in found], time.time_ns())
             self._delivery.offer(Payload.of("logs", (request.SerializeToString(),), len(found)))
 
     def interrupt(self) -> None:
@@ -143,23 +157,24 @@ def _weakly(method: Callable[[], None]) -> Callable[[], None]:
     return call
 
 
-def _events(spans: Iterable[Span], now_unix_nano: int) -> ExportLogsServiceRequest:
+def _events(name: str, spans: Iterable[Span], now_unix_nano: int) -> ExportLogsServiceRequest:
     """One record for each span, under the resource and scope of the span."""
     request = ExportLogsServiceRequest()
     for resource_spans in encode_spans(list(spans)).resource_spans:
         resource_logs = request.resource_logs.add(resource=resource_spans.resource)
         for scope_spans in resource_spans.scope_spans:
-            records = [_event(span, now_unix_nano) for span in scope_spans.spans]
+            records = [_event(name, span, now_unix_nano) for span in scope_spans.spans]
             resource_logs.scope_logs.add(scope=scope_spans.scope, log_records=records)
     return request
 
 
-def _event(span: SpanMessage, now_unix_nano: int) -> LogRecord:
+def _event(name: str, span: SpanMessage, now_unix_nano: int) -> LogRecord:
+    is_start = name == events.OTEL_LLM_SPAN_STARTED
     record = LogRecord(
-        time_unix_nano=span.start_time_unix_nano,
+        time_unix_nano=span.start_time_unix_nano if is_start else now_unix_nano,
         observed_time_unix_nano=now_unix_nano,
         severity_number=SeverityNumber.SEVERITY_NUMBER_INFO,
-        event_name=events.OTEL_LLM_SPAN_STARTED,
+        event_name=name,
         trace_id=span.trace_id,
         span_id=span.span_id,
     )

@@ -19,7 +19,7 @@ def main() -> None:
     delivery = AppDelivery(lambda: make(sys.argv[1], metrics), metrics)
     provider = TracerProvider()
     provider.add_span_processor(AtOnce(Delivering(delivery)))
-    provider.add_span_processor(OpenSpans(delivery, after_seconds=0.2))
+    provider.add_span_processor(OpenSpans(delivery, after_seconds=0.2, every_seconds=0.3))
     tracer = provider.get_tracer("app")
     with (
         tracer.start_as_current_span("invoke_agent planner", attributes={"gen_ai.agent.name": "planner"}),

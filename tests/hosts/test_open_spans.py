@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -20,6 +21,7 @@ from otel_llm.hosts.delivering import AtOnce, Delivering
 from otel_llm.hosts.open_spans import OpenSpans
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import Destination, InMemoryExporter, OtlpHttpSink
+from tests.hosts.running import http_port, running
 from tests.spans import spans_of
 
 
@@ -123,7 +125,7 @@ def test_acceptance_57_a_run_is_seen_while_it_lasts_and_marked_when_it_is_stoppe
         command = [sys.executable, "-m", "tests.hosts.open_run", sink.endpoint]
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         try:
-            sink.destination.wait_for(lambda: len(events(sink.destination)) == 2, 30)
+            sink.destination.wait_for(lambda: len(events(sink.destination)) >= 2, 30)
             process.send_signal(number)
             _, said = process.communicate(timeout=20)
         finally:
@@ -133,3 +135,36 @@ def test_acceptance_57_a_run_is_seen_while_it_lasts_and_marked_when_it_is_stoppe
     assert {strings(record)["otel_llm.span.name"] for record in events(sink.destination)} == names
     ended = {span.name for span in spans(sink.destination)}
     assert ended == (names if number == signal.SIGTERM else set())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to processes on POSIX only")
+def test_acceptance_57_a_gateway_reports_a_run_whose_process_was_killed(tmp_path: Path) -> None:
+    config = """\
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
+exporters:
+  open_spans: {{interrupted_after_seconds: 1}}
+  otlp_http: {{endpoint: "{sink}", sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}}}
+service:
+  admin: {{endpoint: null}}
+  pipelines:
+    traces: {{receivers: [otlp], exporters: [otlp_http, open_spans]}}
+    logs: {{receivers: [otlp], exporters: [otlp_http, open_spans]}}
+"""
+
+    def names(destination: Destination) -> list[str]:
+        return [record.event_name for record in events(destination)]
+
+    with OtlpHttpSink() as sink, running(config.format(sink=sink.endpoint), tmp_path) as gateway:
+        command = [sys.executable, "-m", "tests.hosts.open_run", f"http://127.0.0.1:{http_port(gateway)}"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            sink.destination.wait_for(lambda: names(sink.destination).count("otel_llm.span.running") >= 4, 30)
+            assert "otel_llm.span.interrupted" not in names(sink.destination)
+        finally:
+            process.kill()
+            process.communicate(timeout=20)
+        sink.destination.wait_for(lambda: names(sink.destination).count("otel_llm.span.interrupted") == 2, 30)
+    interrupted = [one for one in events(sink.destination) if one.event_name == "otel_llm.span.interrupted"]
+    assert {strings(one)["otel_llm.span.name"] for one in interrupted} == {"invoke_agent planner", "chat"}
+    started = [one for one in events(sink.destination) if one.event_name == "otel_llm.span.started"]
+    assert {one.span_id for one in interrupted} == {one.span_id for one in started}

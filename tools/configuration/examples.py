@@ -164,4 +164,9 @@ exporters:
   phoenix_annotations:
     endpoint: http://127.0.0.1:6006
 """,
+    ("exporter", "open_spans"): """\
+exporters:
+  open_spans:
+    interrupted_after_seconds: 120   # apps repeat every 30 s that a span is still open
+""",
 }
