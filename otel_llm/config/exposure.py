@@ -1,4 +1,4 @@
-"""What is open or readable that perhaps should not be: warnings, for there may be good reasons."""
+"""What is open that perhaps should not be, which is a warning, and secrets in the file itself, which are refused."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ def literal_secrets(exporters: Value) -> Iterator[str]:
         for name, value in headers.items() if isinstance(headers, dict) else ():
             if isinstance(value, str) and _SECRET_HEADER.search(name):
                 path = join(join("exporters", id_), f"headers.{name}")
-                yield f"{path}: holds a secret itself; use ${{env:NAME}}, or auth with a file"
+                yield f"{path}: expected ${{env:NAME}}, got a secret itself; or set auth with a file"

@@ -57,6 +57,7 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
     pipelines = _pipelines(document.get("service"), components, problems)
     used = {kind: _used(kind, components[kind], pipelines) for kind in KINDS}
     check_connections(pipelines, used["connector"], problems)
+    problems += literal_secrets(document.get("exporters"))
     if service is not None:
         check_addresses(used["receiver"], used["exporter"], service.admin.endpoint, problems)
     if problems or service is None:
@@ -71,7 +72,6 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
         warnings=(
             *_unused(components, used),
             *exposures(used["receiver"], service.admin),
-            *literal_secrets(document.get("exporters")),
         ),
         source=source,
     )

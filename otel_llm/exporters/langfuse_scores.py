@@ -13,6 +13,7 @@ import msgspec
 
 from otel_llm.codecs.evaluations import read_evaluations
 from otel_llm.components import Context
+from otel_llm.credentials import Secret
 from otel_llm.errors import ConfigError, MalformedError, PermanentError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.json_api import JsonApi
@@ -33,8 +34,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     public_key: str
     """The project's public key."""
 
-    secret_key: str
-    """The project's secret key. Never logged."""
+    secret_key: Secret
+    """The project's secret key, as `${env:NAME}`. Never logged."""
 
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """How long one request may take, connecting included, in seconds. There is one request for each result."""

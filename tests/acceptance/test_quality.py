@@ -37,7 +37,7 @@ exporters:
   langfuse_scores:
     endpoint: {langfuse}
     public_key: {keys[0]}
-    secret_key: {keys[1]}
+    secret_key: "${{env:LANGFUSE_SECRET_KEY}}"
     sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}
   phoenix_annotations: {{endpoint: "{phoenix}", sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}}}
 service:
@@ -60,7 +60,8 @@ def gateway(
         text = CONFIG.format(
             ledger=folder / "ledger.db", sink=sink.endpoint, langfuse=scores, phoenix=annotations, keys=LANGFUSE_KEYS
         )
-        with running(text, folder) as started:
+        secrets = {"LANGFUSE_SECRET_KEY": LANGFUSE_KEYS[1]}
+        with running(text, folder, environment=secrets) as started:
             yield Through(started, sink.destination, sink.port)
 
 

@@ -42,11 +42,12 @@ def test_metrics_that_anybody_may_see_are_a_warning(folder: Folder, admin: str, 
     assert bool(warnings) is warns
 
 
-def test_a_secret_in_the_file_itself_is_a_warning_and_one_of_the_environment_is_none(folder: Folder):
-    headers = "endpoint: https://e\n    headers: {Authorization: Bearer hunter2, x-api-key: '${env:KEY}', x-team: a}"
-    (warning,) = folder.load(SMALL.replace("endpoint: https://otlp.example.com", headers), {"KEY": "k"}).warnings
-    assert warning.startswith("exporters.otlp_http.headers.Authorization: holds a secret itself")
-    assert "hunter2" not in warning
+def test_a_secret_in_a_header_of_the_file_itself_is_refused_and_one_of_the_environment_is_not(folder: Folder):
+    text = SMALL.replace("endpoint: https://otlp.example.com", "endpoint: https://e\n    headers: {HEADERS}")
+    (problem,) = folder.problems(text.replace("HEADERS", "Authorization: Bearer hunter2, x-team: a"))
+    assert problem.startswith("exporters.otlp_http.headers.Authorization: expected ${env:NAME}, got a secret itself")
+    assert "hunter2" not in problem
+    assert folder.load(text.replace("HEADERS", "x-api-key: '${env:KEY}', x-team: a"), {"KEY": "k"}).warnings == ()
 
 
 @pytest.mark.parametrize("value", ["hunter2", "'${env:KEY}'", "'Bearer-${env:KEY}'"])

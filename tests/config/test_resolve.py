@@ -67,8 +67,8 @@ def test_a_component_that_no_pipeline_names_is_a_warning(folder: Folder):
 
 
 def test_settings_do_not_show_headers_when_they_are_printed(folder: Folder):
-    text = SMALL.replace("https://otlp.example.com", "https://e\n    headers: {authorization: hunter2}")
-    assert "hunter2" not in repr(folder.load(text))
+    text = SMALL.replace("https://otlp.example.com", "https://e\n    headers: {authorization: '${env:KEY}'}")
+    assert "hunter2" not in repr(folder.load(text, {"KEY": "hunter2"}))
 
 
 @pytest.mark.parametrize(

@@ -37,17 +37,19 @@ service:
 """
 
 
-def settings(text: str, folder: Path) -> Settings:
+def settings(text: str, folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Settings of YAML text."""
     path = folder / "config.yaml"
     path.write_text(text)
-    return load(str(path), {})
+    return load(str(path), environment or {})
 
 
 @contextmanager
-def running(text: str, folder: Path, metrics_interval_seconds: float = 3600) -> Iterator[Gateway]:
+def running(
+    text: str, folder: Path, metrics_interval_seconds: float = 3600, environment: Mapping[str, str] | None = None
+) -> Iterator[Gateway]:
     """A gateway that has started."""
-    gateway = Gateway(settings(text, folder), metrics_interval_seconds=metrics_interval_seconds)
+    gateway = Gateway(settings(text, folder, environment), metrics_interval_seconds=metrics_interval_seconds)
     gateway.start()
     try:
         yield gateway

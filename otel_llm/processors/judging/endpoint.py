@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from otel_llm.credentials import Secret
 from otel_llm.errors import ConfigError, PermanentError, RetryableError
 from otel_llm.exporters.http_client import Answer, HttpClient
 from otel_llm.exporters.tls import ClientTls, TlsConfig
@@ -34,8 +35,8 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     provider: str | None = None
     """Whose prices apply, as `gen_ai.provider.name`. Told by the model when it is not said."""
 
-    api_key: str | None = None
-    """Sent as a bearer token; take it from the environment, `${env:NAME}`."""
+    api_key: Secret | None = None
+    """Sent as a bearer token, as `${env:NAME}`."""
 
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """How long one question may take."""
