@@ -170,6 +170,7 @@ class Collector:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
         self._lines: list[str] = []
+        self._ended = False
         self._said = threading.Condition()
         self._reader: threading.Thread | None = None
 
@@ -195,6 +196,7 @@ class Collector:
     def start(self) -> None:
         """Start it, and wait until it takes telemetry."""
         before = self.log.count(_READY)
+        self._ended = False
         self._process = subprocess.Popen(
             self._command, cwd=self._folder, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True,
@@ -210,12 +212,14 @@ class Collector:
                 self._lines.append(line)
                 self._said.notify_all()
         with self._said:
+            self._ended = True
             self._said.notify_all()
 
     def wait_for_log(self, condition: Callable[[str], bool], seconds: float = 20) -> None:
         """Wait until the log is so."""
         with self._said:
-            found = self._said.wait_for(lambda: condition("".join(self._lines)), seconds)
+            self._said.wait_for(lambda: self._ended or condition("".join(self._lines)), seconds)
+            found = condition("".join(self._lines))
         assert found, f"the Collector did not say it in {seconds} s:\n{self.log[-4000:]}"
 
     def kill(self) -> None:
