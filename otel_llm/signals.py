@@ -58,7 +58,8 @@ class ConsumeResult:
 class Consumer(Protocol):
     """What a receiver hands requests to.
 
-    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop.
+    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop. One
+    that does not take all signals has those it takes in an attribute `signals`.
     """
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:

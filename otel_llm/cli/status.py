@@ -16,7 +16,7 @@ import msgspec
 
 from otel_llm.cli.options import add_config_options, load_settings
 from otel_llm.cli.tables import Column, is_rich, render_table
-from otel_llm.delivery.status import DeliveryStatus, HostStatus
+from otel_llm.delivery.status import DeliveryStatus, HostStatus, ReceiverStatus
 from otel_llm.errors import ConfigError
 
 _COLUMNS: Final = (
@@ -89,9 +89,22 @@ def render(status: HostStatus) -> str:
         for signal, account in one.signals.items()
     ]
     lines = [f"otel-llm {status.version}, up for {_duration(status.up_seconds)}, {state}\n"]
+    lines += [_receiver(one) for one in status.receivers]
     lines += [_exporter(one) for one in status.exporters]
     table = render_table(_COLUMNS, rows, bold=is_rich()) if rows else "nothing was accepted yet\n"
     return "".join(lines) + "\n" + table
+
+
+def _receiver(one: ReceiverStatus) -> str:
+    lag = "lag unknown" if one.lag is None else f"{one.lag:,} messages behind"
+    said = [f"group {one.group}: {one.partitions} partitions", lag]
+    if one.waiting_seconds is not None:
+        said.append(f"PAUSED for {_duration(one.waiting_seconds)}, until exporters have room")
+    if one.problem:
+        said.append(f"FAILING: {one.problem}")
+    if one.dead_letter_messages:
+        said.append(f"{one.dead_letter_messages:,} messages were no OTLP requests")
+    return f"{one.name}: {'; '.join(said)}\n"
 
 
 def _exporter(one: DeliveryStatus) -> str:

@@ -250,6 +250,7 @@ class ReceiverConsumer:
 
     Attributes:
         may_wait: consuming may wait for a disk.
+        signals: those that a pipeline takes.
     """
 
     def __init__(
@@ -264,6 +265,7 @@ class ReceiverConsumer:
         self._receiver = receiver
         self._overload = overload
         self._pipelines = pipelines
+        self.signals = frozenset(pipelines)
         self._behind = behind
         self.may_wait = any(behind.may_wait(one) for several in pipelines.values() for one in several)
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
