@@ -52,7 +52,9 @@ def test_every_variable_an_example_names_is_read(path: Path):
     assert variables
     plain = load(str(path), {})
     for variable in variables:
-        changed = load(str(path), {variable: "127.0.0.1:5" if variable == "OTEL_LLM_LISTEN" else "http://host:5"})
+        changed = load(
+            str(path), {variable: "127.0.0.1:5" if variable.startswith("OTEL_LLM_LISTEN") else "http://host:5"}
+        )
         assert [(one.config, one.delivery) for one in (*plain.receivers, *plain.exporters)] != [
             (one.config, one.delivery) for one in (*changed.receivers, *changed.exporters)
         ]
