@@ -7,7 +7,6 @@ several test runs at once fetch them once. Without Java 17 or Maven, `why_not` s
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
 import socket
@@ -21,6 +20,7 @@ from typing import Self
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from otel_llm.testing import unused_port
+from tests.collector_config.collector import tool_cache
 
 VERSION = "4.3.1"
 _OLDEST_JAVA = 17
@@ -54,11 +54,6 @@ def why_not() -> str | None:
     if found is None or int(found[1]) < _OLDEST_JAVA:
         return f"Kafka needs Java {_OLDEST_JAVA} or newer"
     return None
-
-
-def tool_cache() -> Path:
-    """Where what tests download is kept."""
-    return Path(os.environ.get("OTEL_LLM_TOOL_CACHE") or Path.home() / ".cache" / "otel-llm")
 
 
 def jars() -> Path:
