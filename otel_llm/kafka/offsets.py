@@ -49,9 +49,13 @@ class Offsets:
         """The offset up to which everything is done; None when nothing is yet."""
         return self._next
 
-    def request(self) -> int | None:
-        """The offset to commit now; None when that was asked for before, or there is nothing new."""
-        if self._next is None or self._next == self._requested:
+    def request(self, *, again: bool = False) -> int | None:
+        """The offset to commit now; None when there is nothing new.
+
+        Args:
+            again: also one that was asked for and of which nothing is known yet. Without it, it is asked for once.
+        """
+        if self._next is None or self._next == (self._committed if again else self._requested):
             return None
         self._requested = self._next
         return self._next

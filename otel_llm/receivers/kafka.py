@@ -60,6 +60,10 @@ _SHORTEST_PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 # Before a client that broke is replaced.
 _RECONNECT_SECONDS: Final = 2.0
+# How long the last commit may take while partitions move.
+_LEAVE_SECONDS: Final = 5.0
+# What brokers say to a commit while partitions move; it is asked for again.
+_MOVING: Final = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
 _RESOURCE_TAG: Final = 10
 
 
@@ -209,7 +213,17 @@ class KafkaReceiver:
             if self._clock.monotonic() >= self._commit_at:
                 self._commit_at = self._clock.monotonic() + self._config.commit_interval_seconds
                 self._commit(client, self._partitions.to_commit(), asynchronous=True)
-        self._commit(client, self._partitions.to_commit(), asynchronous=False)
+        self._leave(client)
+
+    def _leave(self, client: Client) -> None:
+        """Commit what was accepted. While partitions move, brokers refuse that: then the move is waited for, a little."""
+        end = self._clock.monotonic() + _LEAVE_SECONDS
+        client.pause(_partitions(self._partitions.places))
+        while left := list(self._partitions.to_commit_at_last(self._partitions.places)):
+            self._commit(client, left, asynchronous=False)
+            if self._clock.monotonic() >= end or not any(self._partitions.to_commit_at_last(dict(left))):
+                return
+            client.consume(1, _STEP_SECONDS)  # it is read again by whoever is next
 
     def _subscribe(self, client: Client, consumer: Consumer) -> None:
         """Read the topics of the signals that pipelines take from us; a reload may change which."""
@@ -228,7 +242,7 @@ class KafkaReceiver:
     def _gain(self, client: Client, partitions: list[TopicPartition]) -> None:
         self._partitions.gain((one.topic, one.partition) for one in partitions)
         client.incremental_assign(partitions)
-        if self._waiting_since is not None:
+        if self._waiting_since is not None or self._stop.is_set():
             client.pause(partitions)
         if partitions and not self._is_access_problem:
             self._problem = ""
@@ -236,7 +250,7 @@ class KafkaReceiver:
     def _revoke(self, client: Client, partitions: list[TopicPartition]) -> None:
         """Partitions go to others: what of them was accepted is said first, what is not is theirs to read."""
         places = [(one.topic, one.partition) for one in partitions]
-        self._commit(client, self._partitions.to_commit(places), asynchronous=False)
+        self._commit(client, self._partitions.to_commit_at_last(places), asynchronous=False)
         self._lose(client, partitions)
 
     def _lose(self, client: Client, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - a callback's signature
@@ -364,7 +378,7 @@ class KafkaReceiver:
         for one in partitions:
             failed = error or one.error
             self._partitions.committed((one.topic, one.partition), None if failed else one.offset)
-            if failed:
+            if failed and failed.code() not in _MOVING:
                 self._log.warning("commit", "%s: offsets not committed now: %s", self._where.setting, failed)
         if error is None and not self._is_access_problem:
             self._problem = ""

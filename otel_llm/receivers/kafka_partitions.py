@@ -94,11 +94,20 @@ class Partitions:
             self._waiting_bytes -= len(record.value)
             self._offsets[record.place].finish(record.offset)
 
-    def to_commit(self, places: Iterable[Place] | None = None) -> Iterator[tuple[Place, int]]:
-        """Offsets to commit, of these partitions or of all; each is asked for once."""
-        for place in self.places if places is None else places:
-            offsets = self._offsets.get(place)
-            offset = None if offsets is None else offsets.request()
+    def to_commit(self) -> Iterator[tuple[Place, int]]:
+        """Offsets to commit; each is asked for once."""
+        for place, offsets in self._offsets.items():
+            offset = offsets.request()
+            if offset is not None:
+                yield place, offset
+
+    def to_commit_at_last(self, places: Iterable[Place]) -> Iterator[tuple[Place, int]]:
+        """Offsets to commit before partitions are given up, also those of which it is not known whether they are.
+
+        What was asked for may fail yet, as brokers refuse it while partitions move, and nobody would ask again.
+        """
+        for place in places:
+            offset = self._offsets[place].request(again=True) if place in self._offsets else None
             if offset is not None:
                 yield place, offset
 

@@ -82,19 +82,23 @@ class Broker:
     Args:
         folder: for its data, log and configuration.
         properties: of its configuration, beside or in place of those it has anyway.
+        is_secured: have a listener named SECURE as well, which the properties say more of.
     """
 
-    def __init__(self, folder: Path, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, properties: Mapping[str, str] | None = None, *, is_secured: bool = False) -> None:
         self.folder = folder
         self.port, self._controller_port = unused_port(), unused_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.secure_port = unused_port()
+        self.secure_address = f"localhost:{self.secure_port}"
         self._class_path = f"{jars()}/*"
+        listeners = f"PLAINTEXT://{self.address}" + (f",SECURE://{self.secure_address}" if is_secured else "")
         self._properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": str(folder / "data"),

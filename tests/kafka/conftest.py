@@ -23,6 +23,7 @@ class Topics:
         metrics: of metrics.
         logs: of logs.
         group: of the test's consumers.
+        address: at which the broker is reached.
     """
 
     broker: Broker
@@ -30,12 +31,13 @@ class Topics:
     metrics: str
     logs: str
     group: str
+    address: str
 
     @property
     def receiver(self) -> str:
         """The receiver's settings, as a section of YAML in one line."""
         return (
-            f'{{brokers: ["{self.broker.address}"], group_id: {self.group}, traces: {{topics: [{self.spans}]}}, '
+            f'{{brokers: ["{self.address}"], group_id: {self.group}, traces: {{topics: [{self.spans}]}}, '
             f"metrics: {{topics: [{self.metrics}]}}, logs: {{topics: [{self.logs}]}}, "
             f"session_timeout_seconds: 6, heartbeat_interval_seconds: 1, commit_interval_seconds: 0.2}}"
         )
@@ -44,7 +46,7 @@ class Topics:
     def exporter(self) -> str:
         """The exporter's settings, without the braces around them."""
         return (
-            f'brokers: ["{self.broker.address}"], traces: {{topic: {self.spans}}}, '
+            f'brokers: ["{self.address}"], traces: {{topic: {self.spans}}}, '
             f"metrics: {{topic: {self.metrics}}}, logs: {{topic: {self.logs}}}"
         )
 
@@ -60,7 +62,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def new_topics(broker: Broker, partitions: int = 4) -> Topics:
     number = next(_NUMBERS)
-    topics = Topics(broker, f"otlp_spans_{number}", f"otlp_metrics_{number}", f"otlp_logs_{number}", f"group-{number}")
+    spans, metrics, logs = (f"otlp_{signal}_{number}" for signal in ("spans", "metrics", "logs"))
+    topics = Topics(broker, spans, metrics, logs, f"group-{number}", broker.address)
     broker.create_topics([topics.spans, topics.metrics, topics.logs], partitions)
     return topics
 

@@ -22,7 +22,7 @@ exporters:
     retry_on_failure: {{initial_interval_seconds: 0.05, max_interval_seconds: 0.2}}
 service:
   admin: {{endpoint: "127.0.0.1:0"}}
-  telemetry: {{logs: {{level: error}}}}
+  telemetry: {{logs: {{level: warning}}}}
   shutdown_timeout_seconds: 20
   pipelines:
     traces: {{receivers: [otlp], exporters: [kafka]}}
@@ -40,7 +40,7 @@ exporters:
     retry_on_failure: {{initial_interval_seconds: 0.05, max_interval_seconds: 0.2}}
 service:
   admin: {{endpoint: "127.0.0.1:{admin}"}}
-  telemetry: {{logs: {{level: error}}}}
+  telemetry: {{logs: {{level: warning}}}}
   shutdown_timeout_seconds: 20
   pipelines:
     traces: {{receivers: [kafka], exporters: [otlp_http]}}
@@ -85,7 +85,7 @@ def produce(broker: Broker, topic: str, values: list[bytes], partition: int = 0,
 
 
 def read_all(broker: Broker, topic: str, count: int) -> list[tuple[int, bytes | None, bytes]]:
-    """So many messages of a topic: partition, key and value of each."""
+    """At most so many messages of a topic: partition, key and value of each. It ends when no more come."""
     consumer = Consumer(
         {"bootstrap.servers": broker.address, "group.id": f"reader-of-{topic}", "auto.offset.reset": "earliest"}
     )
@@ -95,6 +95,7 @@ def read_all(broker: Broker, topic: str, count: int) -> list[tuple[int, bytes | 
     while len(found) < count and monotonic() < end:
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
+            end = monotonic() + 3
             found.append((message.partition() or 0, message.key(), message.value() or b""))
     consumer.close()
     return found

@@ -29,7 +29,7 @@ def fnv1a_partition(key: bytes, partitions: int) -> int:
 
 
 def all_spans(bodies: list[bytes]) -> set[bytes]:
-    """Each span together with its resource and scope, serialized. An empty field is as good as none: to the Collector."""
+    """Each span with its resource and scope, serialized. To the Collector, an empty field is as good as none."""
     found = set()
     for body in bodies:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
