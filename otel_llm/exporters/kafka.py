@@ -312,6 +312,7 @@ class KafkaExporter:
                 error = progress.errors.get(index)
                 if error is not None and error.code() in TOO_LARGE:
                     self._break_up(progress, index)
+            self._send(producer, progress, progress.waiting(), end)
 
     def _break_up(self, progress: _Progress, index: int) -> None:
         """Put smaller messages in the place of one that a broker refuses even alone."""

@@ -216,7 +216,7 @@ class KafkaReceiver:
         self._leave(client)
 
     def _leave(self, client: Client) -> None:
-        """Commit what was accepted. While partitions move, brokers refuse that: then the move is waited for, a little."""
+        """Commit what was accepted. Brokers refuse that while partitions move: then the move is waited for, a little."""
         end = self._clock.monotonic() + _LEAVE_SECONDS
         client.pause(_partitions(self._partitions.places))
         while left := list(self._partitions.to_commit_at_last(self._partitions.places)):

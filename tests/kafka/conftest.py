@@ -8,6 +8,9 @@ from itertools import count
 
 import pytest
 
+from otel_llm.clock import SystemClock
+from otel_llm.components import Context
+from otel_llm.telemetry import Metrics
 from tests.kafka.broker import Broker, why_not
 
 _NUMBERS = count(1)
@@ -49,6 +52,11 @@ class Topics:
             f'brokers: ["{self.address}"], traces: {{topic: {self.spans}}}, '
             f"metrics: {{topic: {self.metrics}}}, logs: {{topic: {self.logs}}}"
         )
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context("kafka", Metrics(), SystemClock())
 
 
 @pytest.fixture(scope="session")
