@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import cast
 
 from otel_llm import __version__
 from otel_llm.audit import open_logs
@@ -46,7 +47,7 @@ from otel_llm.log_records import LogRecords
 from otel_llm.nearest import hint
 from otel_llm.pipeline import Pipeline, Processor, Running, Starting, Successor
 from otel_llm.receivers import Fetching, Receiver
-from otel_llm.signals import SIGNALS, Consumer, ConsumeResult, Payload, Signal
+from otel_llm.signals import SIGNALS, Consumer, ConsumeResult, Payload, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -70,6 +71,10 @@ class _Switch:
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         return self.target.consume(signal, body)
+
+    def settling(self, signal: Signal) -> Settling | None:
+        ask = getattr(self.target, "settling", None)
+        return None if ask is None else cast("Settling", ask(signal))
 
 
 class _Graph:

@@ -31,6 +31,10 @@ class Offsets:
         self._taken.append(offset)
         return True
 
+    def knows(self, offset: int) -> bool:
+        """Whether a message was taken and is not behind what is committable."""
+        return bool(self._taken) and self._taken[0] <= offset <= self._taken[-1]
+
     def finish(self, offset: int) -> None:
         """A message that was taken is done with: accepted, or given up for good."""
         self._done.add(offset)

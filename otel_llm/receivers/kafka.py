@@ -1,9 +1,9 @@
 """Kafka: OTLP requests out of topics, `otlp_proto`, as one of a consumer group.
 
 The laws of this module:
-- An offset is committed when delivery has accepted everything before it, and with a queue on disk has synced it. What
-  was not committed is read again, by whoever has the partition then: nothing is lost, and what is in flight when a
-  process dies or a partition moves may come twice.
+- An offset is committed when delivery has accepted everything before it, and with a queue on disk has synced it; with
+  `commit_after: delivered` when all of that has arrived. What was not committed is read again, by whoever has the
+  partition then: nothing is lost, and what is in flight when a process dies or a partition moves may come twice.
 - What delivery refuses is kept and offered again; until it is taken, nothing more is fetched. The group is polled all
   the while, so that a full queue costs no membership.
 - A message that is no request is put aside with its place, counted, and passed over: it never holds up those after it.
@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -44,7 +46,7 @@ from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.kafka_client import Client, Connect, KafkaMessage, Statistics
 from otel_llm.receivers.kafka_config import Config, DeadLettersConfig, consumer_properties, topics_of
 from otel_llm.receivers.kafka_partitions import Partitions, Place, Record
-from otel_llm.signals import SIGNALS, Consumer, Payload, Signal
+from otel_llm.signals import SIGNALS, Consumer, Payload, Settling, Signal
 from otel_llm.telemetry import LogLimiter, Metrics
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -64,7 +66,14 @@ _RECONNECT_SECONDS: Final = 2.0
 _LEAVE_SECONDS: Final = 5.0
 # What brokers say to a commit while partitions move; it is asked for again.
 _MOVING: Final = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+# With `commit_after: delivered`: how long partitions that move wait for what is on its way, and how often that is seen.
+_REVOKE_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.01
 _RESOURCE_TAG: Final = 10
+
+
+class _GivenUpError(Exception):
+    """What was accepted was dropped for lack of time. Never leaves this module."""
 
 
 class KafkaReceiver:
@@ -113,6 +122,9 @@ class KafkaReceiver:
         self._number = 1
         # How many of the next messages of a signal are to be looked at one by one: one among them is no request.
         self._alone: dict[Signal, int] = dict.fromkeys(SIGNALS, 0)
+        # What was accepted and has not arrived yet, in the order it was accepted; with `commit_after: delivered` only.
+        self._unsettled: deque[tuple[Settling, list[tuple[Place, int]]]] = deque()
+        self._patience_seconds = _LEAVE_SECONDS
         self._refusals = 0
         self._retry_at = 0.0
         self._commit_at = 0.0
@@ -136,6 +148,7 @@ class KafkaReceiver:
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Commit what was accepted, and leave the group."""
+        self._patience_seconds = deadline_seconds
         self._stop.set()
         if self._thread is not None:
             self._thread.join(deadline_seconds)
@@ -184,6 +197,8 @@ class KafkaReceiver:
                     self._read(self._client, consumer)
                 finally:
                     self._client.close()
+            except _GivenUpError:
+                _LOGGER.warning("%s: a delivery gave up what is not committed; reading it again", self._where.setting)
             except KafkaException as error:
                 self._note(cast("KafkaError", error.args[0]))
             except Exception as error:  # noqa: BLE001 - a worker loop's top: a defect must not end it
@@ -191,7 +206,8 @@ class KafkaReceiver:
                 self._errors.add(1, ErrorSite.WORKER, kind, ComponentType.RECEIVER, self._name)
                 self._log.warning(kind, "%s: unexpected %s; connecting anew", self._where.setting, describe(error))
             self._partitions = Partitions()
-            self._subscribed, self._lag = {}, {}
+            self._unsettled.clear()
+            self._subscribed, self._lag, self._waiting_since = {}, {}, None
             self._stop.wait(_RECONNECT_SECONDS)
 
     def _read(self, client: Client, consumer: Consumer) -> None:
@@ -210,15 +226,17 @@ class KafkaReceiver:
             elif self._number == 1:
                 self._number = 64
             self._offer(client, consumer)
+            self._look_what_arrived()
             if self._clock.monotonic() >= self._commit_at:
                 self._commit_at = self._clock.monotonic() + self._config.commit_interval_seconds
                 self._commit(client, self._partitions.to_commit(), asynchronous=True)
         self._leave(client)
 
     def _leave(self, client: Client) -> None:
-        """Commit what was accepted. Brokers refuse that while partitions move: then the move is waited for, a little."""
+        """Commit what was accepted. Brokers refuse that while partitions move, so the move is waited for, a little."""
         end = self._clock.monotonic() + _LEAVE_SECONDS
         client.pause(_partitions(self._partitions.places))
+        self._wait_for_arrivals(min(_LEAVE_SECONDS, self._patience_seconds / 2))
         while left := list(self._partitions.to_commit_at_last(self._partitions.places)):
             self._commit(client, left, asynchronous=False)
             if self._clock.monotonic() >= end or not any(self._partitions.to_commit_at_last(dict(left))):
@@ -250,8 +268,20 @@ class KafkaReceiver:
     def _revoke(self, client: Client, partitions: list[TopicPartition]) -> None:
         """Partitions go to others: what of them was accepted is said first, what is not is theirs to read."""
         places = [(one.topic, one.partition) for one in partitions]
+        self._wait_for_arrivals(_REVOKE_SECONDS)
         self._commit(client, self._partitions.to_commit_at_last(places), asynchronous=False)
         self._lose(client, partitions)
+
+    def _wait_for_arrivals(self, seconds: float) -> None:
+        """Give what is on its way a little time, so that it is not sent twice."""
+        end = self._clock.monotonic() + seconds
+        try:
+            self._look_what_arrived()
+            while self._unsettled and self._clock.monotonic() < end:
+                time.sleep(_LOOK_SECONDS)
+                self._look_what_arrived()
+        except _GivenUpError:
+            self._unsettled.clear()
 
     def _lose(self, client: Client, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - a callback's signature
         """Partitions are somebody else's already."""
@@ -341,8 +371,33 @@ class KafkaReceiver:
                 self._park_unreadable(signal, whole)
             self._accounts.answered(signal, self._clock.monotonic() - start, sum(len(one.value) for one in whole))
         self._refusals, self._retry_at = 0, 0.0
-        self._partitions.finish(signal, len(records))
+        self._settle_later(signal, self._partitions.hand_over(signal, len(records)), consumer)
         self._alone[signal] = max(self._alone[signal] - len(records), 0)
+
+    def _settle_later(self, signal: Signal, done: list[tuple[Place, int]], consumer: Consumer) -> None:
+        """Finish messages that were accepted, at once or when they have arrived."""
+        ask: Callable[[Signal], Settling | None] | None = getattr(consumer, "settling", None)
+        settling = None if ask is None or self._config.commit_after == "accepted" else ask(signal)
+        if settling is None:
+            self._partitions.finish(done)
+        else:
+            self._unsettled.append((settling, done))
+
+    def _look_what_arrived(self) -> None:
+        """Finish what has arrived since.
+
+        Raises:
+            _GivenUpError: something was dropped that is still in the topic: all that is not committed is read again.
+        """
+        while self._unsettled:
+            settling, done = self._unsettled[0]
+            said = settling()
+            if said == "given up":
+                raise _GivenUpError
+            if said == "waiting":
+                return
+            self._partitions.finish(done)
+            self._unsettled.popleft()
 
     def _park_unreadable(self, signal: Signal, records: Iterable[Record]) -> None:
         """Copies of messages with spans that cannot be read; what else is in them was accepted."""

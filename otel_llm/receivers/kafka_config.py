@@ -60,6 +60,12 @@ class Config(ClientConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
     commit_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     """How often offsets are committed, in seconds. What was accepted since comes twice after a kill."""
 
+    commit_after: Literal["accepted", "delivered"] = "accepted"
+    """When a message counts as done. `accepted`: when the queues of all exporters have it; with queues on disk nothing
+    is lost then, whatever happens to the process. `delivered`: when all exporters have sent it, or given it up for
+    good; nothing is lost with queues in memory either, but one destination that is down holds back the offsets, and
+    all since then comes again at the next start."""
+
     max_fetch_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 16 * 1024 * 1024
     """Bytes that are fetched ahead and wait in memory, about."""
 

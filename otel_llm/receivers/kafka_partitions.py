@@ -86,13 +86,21 @@ class Partitions:
             found.append(record)
         return found
 
-    def finish(self, signal: Signal, number: int) -> None:
-        """That many of the next messages of a signal are accepted, or given up for good."""
+    def hand_over(self, signal: Signal, number: int) -> list[tuple[Place, int]]:
+        """That many of the next messages of a signal wait no more: place and offset of each, for `finish`."""
         waiting = self._waiting[signal]
+        gone: list[tuple[Place, int]] = []
         for _ in range(number):
             record = waiting.popleft()
             self._waiting_bytes -= len(record.value)
-            self._offsets[record.place].finish(record.offset)
+            gone.append((record.place, record.offset))
+        return gone
+
+    def finish(self, done: Iterable[tuple[Place, int]]) -> None:
+        """Messages that were handed over are done with. Of a partition that moved since, it is others' to say so."""
+        for place, offset in done:
+            if place in self._offsets and self._offsets[place].knows(offset):
+                self._offsets[place].finish(offset)
 
     def to_commit(self) -> Iterator[tuple[Place, int]]:
         """Offsets to commit; each is asked for once."""

@@ -49,7 +49,7 @@ def places(bodies: list[bytes]) -> dict[bytes, bytes]:
 
 
 @given(REQUESTS, st.integers(200, 2000), st.booleans())
-def test_every_span_is_in_one_message_and_none_is_too_large(resources, limit: int, by_trace: bool):
+def test_every_span_is_in_one_message_and_none_is_too_large(resources, limit: int, by_trace):
     request = built(resources)
     count = sum(len(group) for scopes in resources for group in scopes)
     found = messages(Payload.of("traces", (request.SerializeToString(),), count), limit, by_trace=by_trace)

@@ -164,6 +164,12 @@ class Broker:
                 self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None, "the broker was not started"
+        return self._process.pid
+
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -44,7 +44,7 @@ class FakeProducer:
         self._waiting.append(Sent(topic, value, key, on_delivery))
         self.produced += 1
 
-    def flush(self, timeout):
+    def flush(self, timeout):  # noqa: ARG002 - as that of a producer
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             answer = self.decide(one)
@@ -56,7 +56,7 @@ class FakeProducer:
             one.report(answer, None)
         return len(self._waiting)
 
-    def purge(self, *, in_queue, in_flight, blocking):
+    def purge(self, *, in_queue, in_flight, blocking):  # noqa: ARG002 - as above
         self.purged = True
         for one in self._waiting:
             one.report(KafkaError(KafkaError._PURGE_INFLIGHT), None)
@@ -176,6 +176,8 @@ class FakeClient:
         self.paused -= {(one.topic, one.partition) for one in partitions}
 
     def close(self):
+        if self.assigned:
+            self._rebalance["on_revoke"](self, [TopicPartition(*place) for place in self.assigned])
         self.is_closed = True
 
 
@@ -196,6 +198,13 @@ class FakeConsumer:
         self.rejected = 0
         self.defects: set[bytes] = set()
         self.refused = 0
+        # What is said of what was accepted, from the first on; the rest waits.
+        self.said: list[str] = []
+        self._asked = 0
+
+    def settling(self, _):
+        number, self._asked = self._asked, self._asked + 1
+        return lambda: self.said[number] if number < len(self.said) else "waiting"
 
     def consume(self, signal, body):
         if self.is_full:

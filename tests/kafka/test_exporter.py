@@ -19,6 +19,7 @@ from tests.delivery.requests import numbers, payload
 from tests.kafka.fakes import FakeProducer, Sent
 from tests.spans import SpanSpec, chat, request
 
+NO_TOPIC = "exporters.kafka.traces.topic: the brokers have no topic 'otlp_spans'"
 TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 
 
@@ -157,9 +158,9 @@ def test_what_is_no_request_is_refused_for_good():
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), "exporters.kafka.traces.topic: the brokers have no topic 'otlp_spans'"),
-        (KafkaError(KafkaError._UNKNOWN_TOPIC), "exporters.kafka.traces.topic: the brokers have no topic 'otlp_spans'"),
-        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), "exporters.kafka.auth: the brokers do not let us use topic"),
+        (KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), NO_TOPIC),
+        (KafkaError(KafkaError._UNKNOWN_TOPIC), NO_TOPIC),
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), "exporters.kafka.auth: the brokers do not let us"),
         (KafkaError(KafkaError._AUTHENTICATION), "exporters.kafka.auth.sasl: the brokers do not accept who we are"),
         (KafkaError(KafkaError._SSL), "exporters.kafka.tls: no encrypted connection to the brokers"),
         (KafkaError(KafkaError._MSG_TIMED_OUT), "exporters.kafka.brokers: none of broker:9092 answers"),

@@ -182,6 +182,52 @@ def test_the_last_commit_waits_for_partitions_that_move():
     assert log.committed == {SPANS: 1}
 
 
+def test_with_delivered_nothing_is_committed_before_it_has_arrived():
+    log = FakeLog()
+    log.write("otlp_spans", span(1))
+    consumer = FakeConsumer()
+    with running(log, consumer, commit_after="delivered") as rig:
+        rig.client.gain(SPANS)
+        rig.wait(lambda: rig.seen() == [1])
+        log.write("otlp_spans", span(2))
+        rig.wait(lambda: rig.seen() == [1, 2])
+        rig.wait_polls(20)
+        assert log.committed == {}
+        consumer.said.append("settled")
+        rig.wait(lambda: log.committed.get(SPANS) == 1)
+        consumer.said.append("settled")
+        rig.wait(lambda: log.committed.get(SPANS) == 2)
+
+
+def test_with_delivered_what_a_delivery_gave_up_is_read_again():
+    log = FakeLog()
+    log.write("otlp_spans", span(1))
+    consumer = FakeConsumer()
+    with running(log, consumer, commit_after="delivered") as rig:
+        rig.client.gain(SPANS)
+        rig.wait(lambda: rig.seen() == [1])
+        log.write("otlp_spans", span(2))
+        rig.wait(lambda: rig.seen() == [1, 2])
+        consumer.said += ["settled", "given up", "settled"]
+        rig.wait(lambda: len(rig.clients) == 2)
+        rig.client.gain(SPANS)
+        rig.wait(lambda: log.committed.get(SPANS) == 2)
+        assert rig.seen() == [1, 2, 2]
+
+
+def test_with_delivered_a_partition_that_moves_waits_a_little_for_what_is_on_its_way():
+    log = FakeLog()
+    log.write("otlp_spans", span(1))
+    consumer = FakeConsumer()
+    with running(log, consumer, commit_after="delivered", commit_interval_seconds=1000.0) as rig:
+        rig.client.gain(SPANS)
+        rig.wait(lambda: rig.seen() == [1])
+        rig.client.lose(SPANS)
+        consumer.said.append("settled")
+        rig.wait(lambda: rig.client.assigned == set())
+        assert log.committed == {SPANS: 1}
+
+
 BAD = {
     "text": b"hello",
     "json": b'{"resourceSpans": []}',
@@ -299,10 +345,12 @@ def test_lag_and_problems_come_from_what_the_client_says():
 
 
 def test_two_processes_do_not_share_a_folder_of_dead_letters(tmp_path: Path):
-    with running(FakeLog(), dead_letters={"directory": str(tmp_path)}):
-        with pytest.raises(ConfigError, match=r"receivers\.kafka\.dead_letters\.directory: .* used by another process"):
-            with running(FakeLog(), dead_letters={"directory": str(tmp_path)}):
-                pass
+    second = Rig(FakeLog(), FakeConsumer(), msgspec.convert({"dead_letters": {"directory": str(tmp_path)}}, Config))
+    with (
+        running(FakeLog(), dead_letters={"directory": str(tmp_path)}),
+        pytest.raises(ConfigError, match=r"receivers\.kafka\.dead_letters\.directory: .* used by another process"),
+    ):
+        second.receiver.start(FakeConsumer())
 
 
 def test_shutdown_is_safe_without_a_start_and_twice():
@@ -333,7 +381,7 @@ def test_shutdown_is_safe_without_a_start_and_twice():
         ),
         (
             {"session_timeout_seconds": 6, "heartbeat_interval_seconds": 3},
-            "receivers.kafka.heartbeat_interval_seconds: expected at most a third of session_timeout_seconds (6), got 3",
+            "receivers.kafka.heartbeat_interval_seconds: expected at most a third of session_timeout_seconds (6), got",
         ),
     ],
 )

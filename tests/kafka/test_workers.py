@@ -49,8 +49,13 @@ def test_workers_that_come_and_go_in_order_lose_nothing_and_repeat_nothing(trial
     assert result.sent > 7000
 
 
-def test_workers_that_are_killed_lose_nothing_and_repeat_what_was_not_committed(trial: Callable[..., Trial]) -> None:
-    run = trial(queue=DISK)
+@pytest.mark.parametrize(
+    "settings", [{"queue": DISK}, {"more": "commit_after: delivered"}], ids=["on disk", "in memory, when delivered"]
+)
+def test_workers_that_are_killed_lose_nothing_and_repeat_what_was_not_committed(
+    trial: Callable[..., Trial], settings: dict[str, str]
+) -> None:
+    run = trial(**settings)
     for worker in run.workers:
         worker.start()
     run.wait_for(1000)
