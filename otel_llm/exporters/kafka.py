@@ -23,7 +23,7 @@ from otel_llm.codecs.by_trace import Message, messages
 from otel_llm.components import Context
 from otel_llm.errors import MalformedError, PermanentError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
-from otel_llm.kafka.client import ClientConfig, Properties, client_properties
+from otel_llm.kafka.client import TOPICS, ClientConfig, Properties, client_properties
 from otel_llm.kafka.problems import TOO_LARGE, UNRECORDABLE, Where, is_about_access
 from otel_llm.signals import SIGNALS, Payload, Signal
 from otel_llm.telemetry import LogLimiter
@@ -185,9 +185,9 @@ class KafkaExporter:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = {
-            "traces": config.traces.topic or "otlp_spans",
-            "metrics": config.metrics.topic or "otlp_metrics",
-            "logs": config.logs.topic or "otlp_logs",
+            "traces": config.traces.topic or TOPICS["traces"],
+            "metrics": config.metrics.topic or TOPICS["metrics"],
+            "logs": config.logs.topic or TOPICS["logs"],
         }
         self._by_trace = {"traces": config.partition_traces_by_id, "logs": config.partition_logs_by_trace_id}
         self._limit = max(config.producer.max_message_bytes - _RECORD_BYTES, _SMALLEST_LIMIT // 2)

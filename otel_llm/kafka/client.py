@@ -13,9 +13,13 @@ import msgspec
 
 from otel_llm.credentials import Secret, read_secret_file
 from otel_llm.errors import ConfigError
+from otel_llm.signals import Signal
 
 # librdkafka's properties.
 Properties: TypeAlias = dict[str, object]
+
+# Where signals are when nobody says otherwise, as in the Collector.
+TOPICS: Final[dict[Signal, str]] = {"traces": "otlp_spans", "metrics": "otlp_metrics", "logs": "otlp_logs"}
 
 _LARGEST_PORT: Final = 65535
 

@@ -217,7 +217,10 @@ class KafkaReceiver:
             wait = _STEP_SECONDS
             if self._partitions.has_waiting:
                 wait = min(max(self._retry_at - self._clock.monotonic(), 0.0), _STEP_SECONDS)
-            found = client.consume(self._number, wait)
+            # For one it waits; for so many it would wait until there are as many, or time is up.
+            found = list(client.consume(1, wait))
+            if found:
+                found += client.consume(self._number, 0.0)
             for message in found:
                 self._add(message)
             if len(found) > 1:

@@ -7,10 +7,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from otel_llm.errors import ConfigError
-from otel_llm.kafka.client import ClientConfig, Properties, client_properties
+from otel_llm.kafka.client import TOPICS, ClientConfig, Properties, client_properties
 from otel_llm.signals import SIGNALS, Signal
 
-_TOPICS: Final[dict[Signal, str]] = {"traces": "otlp_spans", "metrics": "otlp_metrics", "logs": "otlp_logs"}
 _STATISTICS_MILLISECONDS: Final = 5000
 
 
@@ -86,7 +85,7 @@ class Config(ClientConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
 def topics_of(config: Config, signal: Signal) -> tuple[str, ...]:
     """The topics of a signal."""
     configured: TopicsConfig = getattr(config, signal)
-    return configured.topics or (_TOPICS[signal],)
+    return configured.topics or (TOPICS[signal],)
 
 
 def consumer_properties(config: Config, setting: str) -> Properties:

@@ -31,6 +31,7 @@ receivers:
   kafka:
     brokers: [kafka-1:9092, kafka-2:9092]
     group_id: otel-llm
+    commit_after: delivered       # needs no queue on disk
     tls: {ca_file: /etc/ssl/kafka-ca.pem}
     auth: {sasl: {mechanism: SCRAM-SHA-512, username: worker, password: "${env:KAFKA_PASSWORD}"}}
     dead_letters: {directory: /var/lib/otel-llm/letters}
