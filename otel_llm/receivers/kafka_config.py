@@ -117,6 +117,8 @@ def consumer_properties(config: Config, setting: str) -> Properties:
         "session.timeout.ms": int(config.session_timeout_seconds * 1000),
         "heartbeat.interval.ms": int(config.heartbeat_interval_seconds * 1000),
         "queued.max.messages.kbytes": max(config.max_fetch_bytes // 1024, 1),
+        # When so much is fetched ahead, look again soon: within the default of a second, a worker runs dry.
+        "fetch.queue.backoff.ms": 10,
         "statistics.interval.ms": _STATISTICS_MILLISECONDS,
         # A topic that is created, or gets partitions, is seen after this.
         "topic.metadata.refresh.interval.ms": 10_000,

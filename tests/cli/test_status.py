@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from otel_llm.cli.main import main
+from otel_llm.cli.status import render
+from otel_llm.delivery.status import HostStatus, ReceiverStatus
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
 from tests.delivery.requests import traces
 from tests.hosts.running import SIMPLE, http_port, post, running
@@ -36,3 +38,16 @@ def test_status_shows_accounts_that_balance_and_a_destination_that_fails(
 def test_status_says_when_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--endpoint", f"127.0.0.1:{unused_port()}"]) == 1
     assert "no status from 127.0.0.1" in capsys.readouterr().err
+
+
+def test_status_shows_a_receiver_that_fetches() -> None:
+    receivers = [
+        ReceiverStatus("kafka", "otel-llm", 4, lag=1234),
+        ReceiverStatus("kafka/b", "b", 0, waiting_seconds=61.0, problem="no broker", dead_letter_messages=2),
+    ]
+    shown = render(HostStatus("1", 5.0, None, [], receivers))
+    assert "kafka: group otel-llm: 4 partitions; 1,234 messages behind\n" in shown
+    assert (
+        "kafka/b: group b: 0 partitions; lag unknown; PAUSED for 1 min 1 s, until exporters have room; "
+        "FAILING: no broker; 2 messages were no OTLP requests\n"
+    ) in shown
