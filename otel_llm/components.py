@@ -101,6 +101,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "otlp": _BuiltIn("otel_llm.receivers.otlp"),
         "file": _BuiltIn("otel_llm.receivers.file"),
         "feedback": _BuiltIn("otel_llm.receivers.feedback", _LOGS),
+        "kafka": _BuiltIn("otel_llm.receivers.kafka"),
     },
     "processor": {
         "normalize": _BuiltIn("otel_llm.processors.normalize", _TRACES_AND_LOGS),
@@ -118,6 +119,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),
         "otlp_http": _BuiltIn("otel_llm.exporters.otlp_http"),
         "file": _BuiltIn("otel_llm.exporters.file"),
+        "kafka": _BuiltIn("otel_llm.exporters.kafka"),
         "debug": _BuiltIn("otel_llm.exporters.debug"),
         "ledger": _BuiltIn("otel_llm.exporters.ledger", _TRACES_AND_LOGS),
         "open_spans": _BuiltIn("otel_llm.exporters.open_spans", _TRACES_AND_LOGS),
@@ -129,6 +131,9 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "tail_sampling": _BuiltIn("otel_llm.connectors.tail_sampling", _TRACES),
     },
 }
+
+# Packages that come with another extra than `gateway`.
+_EXTRAS: dict[str, str] = {"confluent_kafka": "gateway,kafka"}
 
 # The names that the Collector's configurations in the field use.
 _ALIASES: dict[Kind, dict[str, str]] = {
@@ -210,7 +215,8 @@ def _import_built_in(kind: Kind, name: str, built_in: _BuiltIn) -> ComponentType
         missing = error.name or "a package"
         if missing.startswith("otel_llm"):
             raise
-        problem = f"{kind} type {name!r} needs {missing}, which is not installed; pip install 'otel-llm[gateway]'"
+        extra = _EXTRAS.get(missing, "gateway")
+        problem = f"{kind} type {name!r} needs {missing}, which is not installed; pip install 'otel-llm[{extra}]'"
         raise ConfigError([problem]) from error
     return _component_type(kind, name, module, built_in.signals)
 

@@ -55,10 +55,23 @@ class ConsumeResult:
     message: str = ""
 
 
+class Settling(Protocol):
+    """Tells what became of everything that had been accepted when it was made; thread-safe."""
+
+    def __call__(self) -> Literal["waiting", "settled", "given up"]:
+        """`settled` when all of it is delivered, or counted as dropped for a reason that sending again does not mend.
+
+        `given up` when a part was dropped because there was no time left for it: who has it still may send it again.
+        """
+        ...
+
+
 class Consumer(Protocol):
     """What a receiver hands requests to.
 
-    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop.
+    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop. One
+    that does not take all signals has those it takes in an attribute `signals`. One that knows when what it took has
+    arrived has a method `settling(signal)` that returns a Settling.
     """
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
     ("receivers", "exporters", "delivery", "processors", "ledger", "connectors", "instrumentation", "audit"),
-    ("http", "codecs", "dialects", "components"),
+    ("http", "codecs", "dialects", "components", "kafka"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "log_records", "clock", "errors", "nearest", "credentials"),
     ("cost", "policy", "quality"),
@@ -32,6 +32,7 @@ SIBLINGS = {
     ("exporters", "ledger"),  # one of them writes it
     ("connectors", "exporters"),  # one that holds what it gets is an Exporter to its delivery
     ("receivers", "ledger"),  # feedback looks up what it is about
+    ("receivers", "delivery"),  # nobody can be told of a message that is none: it is kept where delivery keeps such
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
     ("processors", "audit"),  # what they did is recorded
 }
@@ -117,6 +118,7 @@ ALLOWED_BROAD_EXCEPTS = {
     # A detector is anybody's code, and what it has not looked at must not be passed on: whoever asked is told so.
     "policy/detectors/detector_set.py",
     "processors/judging/worker.py",
+    "receivers/kafka.py",
     "quality/regression/run.py",
 }
 

@@ -193,6 +193,8 @@ OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
 OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: Final = "otel_llm.judge.sampling_probability"
 OTEL_LLM_JUDGE_SKIP_REASON: Final = "otel_llm.judge.skip_reason"
+OTEL_LLM_KAFKA_PARTITION: Final = "otel_llm.kafka.partition"
+OTEL_LLM_KAFKA_TOPIC: Final = "otel_llm.kafka.topic"
 OTEL_LLM_OWNER_NAME: Final = "otel_llm.owner.name"
 OTEL_LLM_POLICY_ACTION_TYPE: Final = "otel_llm.policy.action.type"
 OTEL_LLM_POLICY_BUNDLE_ID: Final = "otel_llm.policy.bundle.id"
@@ -455,6 +457,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_JUDGE_CALIBRATION: "string",
         OTEL_LLM_JUDGE_SAMPLING_PROBABILITY: "double",
         OTEL_LLM_JUDGE_SKIP_REASON: "string",
+        OTEL_LLM_KAFKA_PARTITION: "string",
+        OTEL_LLM_KAFKA_TOPIC: "string",
         OTEL_LLM_OWNER_NAME: "string",
         OTEL_LLM_POLICY_ACTION_TYPE: "string",
         OTEL_LLM_POLICY_BUNDLE_ID: "string",

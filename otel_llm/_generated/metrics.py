@@ -863,6 +863,24 @@ OTEL_LLM_JUDGE_USAGE: Final = Metric(
     attributes=("otel_llm.cost.currency", "gen_ai.evaluation.name"),
     required=frozenset({"otel_llm.cost.currency", "gen_ai.evaluation.name"}),
 )
+OTEL_LLM_KAFKA_LAG: Final = Metric(
+    name="otel_llm.kafka.lag",
+    instrument="gauge",
+    unit="{message}",
+    value_type="int",
+    description="Messages of a partition that the group has not committed; only of partitions that this process has.",
+    attributes=("otel_llm.component.name", "otel_llm.kafka.topic", "otel_llm.kafka.partition"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.kafka.topic", "otel_llm.kafka.partition"}),
+)
+OTEL_LLM_KAFKA_MESSAGES_PARKED: Final = Metric(
+    name="otel_llm.kafka.messages.parked",
+    instrument="counter",
+    unit="{message}",
+    value_type="int",
+    description="Messages put aside because they cannot be read as OTLP requests, or not wholly.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
 OTEL_LLM_PIPELINE_DURATION: Final = Metric(
     name="otel_llm.pipeline.duration",
     instrument="histogram",
@@ -1240,6 +1258,8 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.judge.queue.length": OTEL_LLM_JUDGE_QUEUE_LENGTH,
         "otel_llm.judge.skipped": OTEL_LLM_JUDGE_SKIPPED,
         "otel_llm.judge.usage": OTEL_LLM_JUDGE_USAGE,
+        "otel_llm.kafka.lag": OTEL_LLM_KAFKA_LAG,
+        "otel_llm.kafka.messages.parked": OTEL_LLM_KAFKA_MESSAGES_PARKED,
         "otel_llm.pipeline.duration": OTEL_LLM_PIPELINE_DURATION,
         "otel_llm.pipeline.items.dropped": OTEL_LLM_PIPELINE_ITEMS_DROPPED,
         "otel_llm.pipeline.items.processed": OTEL_LLM_PIPELINE_ITEMS_PROCESSED,

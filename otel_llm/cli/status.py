@@ -22,7 +22,7 @@ from otel_llm.cli.options import add_config_options, load_settings
 from otel_llm.cli.tables import Column, is_rich, render_table
 from otel_llm.config.service import AdminConfig
 from otel_llm.credentials import read_secret_file
-from otel_llm.delivery.status import DeliveryStatus, HostStatus
+from otel_llm.delivery.status import DeliveryStatus, HostStatus, ReceiverStatus
 from otel_llm.errors import ConfigError
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.receivers.auth import KeyConfig
@@ -159,9 +159,22 @@ def render(status: HostStatus) -> str:
         for signal, account in one.signals.items()
     ]
     lines = [f"otel-llm {status.version}, up for {_duration(status.up_seconds)}, {state}\n"]
+    lines += [_receiver(one) for one in status.receivers]
     lines += [_exporter(one) for one in status.exporters]
     table = render_table(_COLUMNS, rows, bold=is_rich()) if rows else "nothing was accepted yet\n"
     return "".join(lines) + "\n" + table
+
+
+def _receiver(one: ReceiverStatus) -> str:
+    lag = "lag unknown" if one.lag is None else f"{one.lag:,} messages behind"
+    said = [f"group {one.group}: {one.partitions} partitions", lag]
+    if one.waiting_seconds is not None:
+        said.append(f"PAUSED for {_duration(one.waiting_seconds)}, until exporters have room")
+    if one.problem:
+        said.append(f"FAILING: {one.problem}")
+    if one.dead_letter_messages:
+        said.append(f"{one.dead_letter_messages:,} messages were no OTLP requests")
+    return f"{one.name}: {'; '.join(said)}\n"
 
 
 def _exporter(one: DeliveryStatus) -> str:

@@ -21,7 +21,7 @@ from otel_llm.telemetry import Metrics
 
 _COLUMNS = (Column("pipeline"), Column("receivers"), Column("processors"), Column("exporters"))
 # They connect with the first request.
-_EXPORTERS_WITHOUT_FILE: Final = frozenset({"debug", "otlp_grpc", "otlp_http"})
+_EXPORTERS_WITHOUT_FILE: Final = frozenset({"debug", "kafka", "otlp_grpc", "otlp_http"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

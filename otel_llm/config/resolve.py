@@ -15,6 +15,7 @@ from otel_llm.config.exposure import exposures, literal_secrets
 from otel_llm.config.service import PipelineConfig, ServiceConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.config.structs import convert_section
+from otel_llm.config.topics import check_topics, forgetful_queues
 from otel_llm.config.values import Expanded, Value, join, plain, spread
 from otel_llm.delivery.config import Config as DeliveryConfig
 from otel_llm.errors import ConfigError
@@ -56,6 +57,7 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
     service = _service(document.get("service"), source, problems)
     pipelines = _pipelines(document.get("service"), components, problems)
     used = {kind: _used(kind, components[kind], pipelines) for kind in KINDS}
+    check_topics(pipelines, problems)
     check_connections(pipelines, used["connector"], problems)
     problems += literal_secrets(document.get("exporters"))
     if service is not None:
@@ -72,6 +74,7 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
         warnings=(
             *_unused(components, used),
             *exposures(used["receiver"], service.admin),
+            *forgetful_queues(pipelines),
         ),
         source=source,
     )

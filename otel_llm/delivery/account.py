@@ -10,12 +10,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from otel_llm._generated import attributes as keys
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm.clock import Clock
-from otel_llm.signals import SIGNALS, Signal
+from otel_llm.signals import SIGNALS, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 
@@ -47,12 +48,14 @@ class _Entry:
 
     Attributes:
         entered: items that were ever queued; those refused for lack of room were not.
+        given_up: the last of them, when the account was closed before they were settled.
     """
 
     accepted: int = 0
     exported: int = 0
     queued: int = 0
     entered: int = 0
+    given_up: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -154,7 +157,7 @@ class Account:
             self._closed_for = reason
             for signal, entry in self._entries.items():
                 if entry.queued:
-                    given_up[signal] = entry.queued
+                    given_up[signal] = entry.given_up = entry.queued
                     entry.dropped[reason] = entry.dropped.get(reason, 0) + entry.queued
                     entry.queued = 0
             self._changed.notify_all()
@@ -181,6 +184,23 @@ class Account:
                 dropped=MappingProxyType(dropped),
                 queued=sum(entry.queued for entry in entries),
             )
+
+    def settling(self, signal: Signal) -> Settling:
+        """What becomes of all that was accepted of a signal before this call.
+
+        Within a signal items are settled in the order they were accepted, so counting is enough.
+        """
+        with self._changed:
+            entry = self._entries[signal]
+            target = entry.entered
+
+        def look() -> Literal["waiting", "settled", "given up"]:
+            with self._changed:
+                if entry.left - entry.given_up >= target:
+                    return "settled"
+                return "given up" if entry.given_up else "waiting"
+
+        return look
 
     def wait_settled(self, timeout_seconds: float) -> bool:
         """Wait until nothing that was accepted before this call is queued; returns whether that was in time.

@@ -33,7 +33,7 @@ from otel_llm.delivery.stopping import Stopping
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import RefusedError
 from otel_llm.exporters.exporter import Exporter
-from otel_llm.signals import SIGNALS, Payload, Signal
+from otel_llm.signals import SIGNALS, Payload, Settling, Signal
 from otel_llm.telemetry import LogLimiter, Metrics
 
 _logger = logging.getLogger(__name__)
@@ -237,6 +237,10 @@ class Delivery:
     def balance(self, signal: Signal | None = None) -> Balance:
         """What became of the items accepted so far, at one instant."""
         return self._account.balance(signal)
+
+    def settling(self, signal: Signal) -> Settling:
+        """What becomes of all that was accepted of a signal before this call."""
+        return self._account.settling(signal)
 
     def status(self) -> DeliveryStatus:
         """What there is to say about it now."""

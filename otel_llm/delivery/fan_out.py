@@ -38,6 +38,11 @@ class FanOut:
         """Whether an offer may wait for a disk."""
         return any(delivery.may_wait for delivery in self._deliveries)
 
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        """Where payloads go."""
+        return self._deliveries
+
     def takers(self, payload: Payload) -> Sequence[Delivery]:
         """The deliveries whose exporters take the payload's signal."""
         return [delivery for delivery in self._deliveries if payload.signal in delivery.signals]

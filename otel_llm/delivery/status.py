@@ -45,6 +45,28 @@ class DeliveryStatus(msgspec.Struct, frozen=True):
     damaged_segments: int = 0
 
 
+class ReceiverStatus(msgspec.Struct, frozen=True):
+    """A receiver that fetches what it receives.
+
+    Attributes:
+        name: in the configuration.
+        group: of consumers, which it is one of.
+        partitions: how many it has now.
+        lag: messages of these that are not committed; None when that is not known.
+        waiting_seconds: for how long what it fetched has found no room; None while it does.
+        problem: what the brokers said last while something is wrong; empty when nothing is.
+        dead_letter_messages: those since the start that could not be read as requests.
+    """
+
+    name: str
+    group: str
+    partitions: int
+    lag: int | None = None
+    waiting_seconds: float | None = None
+    problem: str = ""
+    dead_letter_messages: int = 0
+
+
 class HostStatus(msgspec.Struct, frozen=True):
     """A host.
 
@@ -53,12 +75,14 @@ class HostStatus(msgspec.Struct, frozen=True):
         up_seconds: since its start.
         not_ready: why it takes no telemetry; None when it does.
         exporters: in the order of the configuration.
+        receivers: those that fetch, in the order of the configuration.
     """
 
     version: str
     up_seconds: float
     not_ready: str | None
     exporters: list[DeliveryStatus]
+    receivers: list[ReceiverStatus] = []
 
 
 def signal_status(balance: Balance) -> SignalStatus:

@@ -1,1 +1,1 @@
-"""Where a pipeline runs: the gateway, and later the app itself and a Kafka worker."""
+"""Where a pipeline runs: the gateway, which with a kafka receiver is a worker, and the app itself."""

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import cast
 
 from otel_llm import __version__
 from otel_llm.audit import open_logs
@@ -45,8 +46,8 @@ from otel_llm.http.server import HttpServer
 from otel_llm.log_records import LogRecords
 from otel_llm.nearest import hint
 from otel_llm.pipeline import Pipeline, Processor, Running, Starting, Successor
-from otel_llm.receivers import Receiver
-from otel_llm.signals import Consumer, ConsumeResult, Payload, Signal
+from otel_llm.receivers import Fetching, Receiver
+from otel_llm.signals import SIGNALS, Consumer, ConsumeResult, Payload, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -64,8 +65,16 @@ class _Switch:
     def may_wait(self) -> bool:
         return bool(getattr(self.target, "may_wait", False))
 
+    @property
+    def signals(self) -> frozenset[Signal]:
+        return frozenset(getattr(self.target, "signals", SIGNALS))
+
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         return self.target.consume(signal, body)
+
+    def settling(self, signal: Signal) -> Settling | None:
+        ask = getattr(self.target, "settling", None)
+        return None if ask is None else cast("Settling", ask(signal))
 
 
 class _Graph:
@@ -440,7 +449,8 @@ class Gateway:
         """What there is to say about it now."""
         up = self._clock.monotonic() - self._started
         exporters = [delivery.status() for delivery in self._graph.deliveries.values()]
-        return HostStatus(__version__, up, self._not_ready, exporters)
+        receivers = [one.status() for _, one in list(self._receivers.values()) if isinstance(one, Fetching)]
+        return HostStatus(__version__, up, self._not_ready, exporters, receivers)
 
     def abandon(self) -> None:
         """Stop at once: what is queued is counted, said and, in memory, dropped; nothing more is sent. Idempotent."""

@@ -79,6 +79,12 @@ class Outputs:
         )
         self.may_wait = any(route.fan_out.may_wait for route in self._routes)
 
+    @property
+    def deliveries(self) -> Iterator[Delivery]:
+        """All that it offers to itself."""
+        for route in self._routes:
+            yield from route.fan_out.deliveries
+
     def routes(self, payload: Payload) -> Iterator[tuple[FanOut, tuple[str, ...], Payload]]:
         """What each group of destinations is to be offered: a fan-out, connectors beside it, and the payload for both.
 

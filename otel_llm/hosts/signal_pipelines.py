@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
@@ -22,7 +22,7 @@ from otel_llm.hosts.outputs import Outputs
 from otel_llm.hosts.overload import Level, Overload
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline
-from otel_llm.signals import ConsumeResult, Payload, Signal
+from otel_llm.signals import ConsumeResult, Payload, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 _NORMALIZE: Final = "normalize"
@@ -237,6 +237,10 @@ class Behind(Protocol):
         """Whether offering it may wait for a disk."""
         ...
 
+    def settling(self, pipeline: SignalPipeline) -> Iterable[Settling]:
+        """What becomes of all that was accepted from it so far."""
+        ...
+
 
 class ReceiverConsumer:
     """What a receiver hands requests to: all pipelines that name it, as one.
@@ -250,6 +254,7 @@ class ReceiverConsumer:
 
     Attributes:
         may_wait: consuming may wait for a disk.
+        signals: those that a pipeline takes.
     """
 
     def __init__(
@@ -264,6 +269,7 @@ class ReceiverConsumer:
         self._receiver = receiver
         self._overload = overload
         self._pipelines = pipelines
+        self.signals = frozenset(pipelines)
         self._behind = behind
         self.may_wait = any(behind.may_wait(one) for several in pipelines.values() for one in several)
         keys = (names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_SIGNAL)
@@ -272,6 +278,19 @@ class ReceiverConsumer:
         self._refused = metrics.counter(
             definitions.OTEL_LLM_RECEIVER_ITEMS_REFUSED, (*keys, names.OTEL_LLM_REFUSAL_REASON)
         )
+
+    def settling(self, signal: Signal) -> Settling:
+        """What becomes of all that was accepted of a signal so far, in all deliveries behind its pipelines."""
+        open_ones = [one for pipeline in self._pipelines.get(signal, ()) for one in self._behind.settling(pipeline)]
+
+        def look() -> Literal["waiting", "settled", "given up"]:
+            found = {one: one() for one in open_ones}
+            open_ones[:] = [one for one, said in found.items() if said != "settled"]
+            if "given up" in found.values():
+                return "given up"
+            return "waiting" if open_ones else "settled"
+
+        return look
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         """Process a request in each pipeline and hand the results over to delivery: all of them, or none.

@@ -21,7 +21,7 @@ from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut, offer_all
 from otel_llm.errors import ConfigError
 from otel_llm.hosts.signal_pipelines import SignalPipeline
-from otel_llm.signals import Payload, Signal
+from otel_llm.signals import Payload, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 # A holder takes what it gets at once: batches would only make its traces later.
@@ -102,7 +102,18 @@ class Stages:
 
     def may_wait(self, pipeline: SignalPipeline) -> bool:
         """Whether accepting what a pipeline makes may wait for a disk, its own or one behind a connector."""
-        behind = [
+        return pipeline.outputs.may_wait or any(map(self.may_wait, self._behind(pipeline)))
+
+    def settling(self, pipeline: SignalPipeline) -> Iterator[Settling]:
+        """What becomes of all that was accepted from a pipeline; a holder has settled what it holds."""
+        for delivery in pipeline.outputs.deliveries:
+            yield delivery.settling(pipeline.signal)
+        for one in self._behind(pipeline):
+            yield from self.settling(one)
+
+    def _behind(self, pipeline: SignalPipeline) -> list[SignalPipeline]:
+        """The pipelines that a connector brings to at once what a pipeline makes."""
+        return [
             self._pipelines[one.id]
             for settings in self._settings.pipelines
             if settings.id == pipeline.name
@@ -111,7 +122,6 @@ class Stages:
             for one in self._settings.pipelines
             if connector in one.receivers
         ]
-        return pipeline.outputs.may_wait or any(map(self.may_wait, behind))
 
     def _pass_on(self, pipeline: SignalPipeline, payload: Payload) -> Iterator[Offer]:
         if payload.items:

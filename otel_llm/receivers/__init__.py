@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from otel_llm.delivery.status import ReceiverStatus
 from otel_llm.signals import Consumer
 
 
@@ -20,4 +21,13 @@ class Receiver(Protocol):
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Stop receiving; what is in flight is finished within the deadline. Idempotent, and safe without `start`."""
+        ...
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """A receiver that fetches what it receives, and so can say how far it is behind."""
+
+    def status(self) -> ReceiverStatus:
+        """What there is to say about it now."""
         ...

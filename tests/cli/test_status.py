@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from otel_llm.cli.main import main
+from otel_llm.cli.status import render
+from otel_llm.delivery.status import HostStatus, ReceiverStatus
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
 from tests.certificates import make_certificates
 from tests.delivery.requests import traces
@@ -64,3 +66,16 @@ def test_status_shows_a_key_where_the_gateway_wants_one(
             monkeypatch.setenv("OTEL_LLM_ADMIN_TOKEN", "operator-0123456789abcdef")
             assert main(["status", "--endpoint", f"https://{place}", *trusting]) == 0
     assert "ready" in capsys.readouterr().out
+
+
+def test_status_shows_a_receiver_that_fetches() -> None:
+    receivers = [
+        ReceiverStatus("kafka", "otel-llm", 4, lag=1234),
+        ReceiverStatus("kafka/b", "b", 0, waiting_seconds=61.0, problem="no broker", dead_letter_messages=2),
+    ]
+    shown = render(HostStatus("1", 5.0, None, [], receivers))
+    assert "kafka: group otel-llm: 4 partitions; 1,234 messages behind\n" in shown
+    assert (
+        "kafka/b: group b: 0 partitions; lag unknown; PAUSED for 1 min 1 s, until exporters have room; "
+        "FAILING: no broker; 2 messages were no OTLP requests\n"
+    ) in shown

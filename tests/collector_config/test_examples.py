@@ -11,7 +11,9 @@ from otel_llm.cli.main import main
 from otel_llm.config import load
 
 PROJECT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((PROJECT / "collector-config").glob("gateway-*.yaml"))
+EXAMPLES = sorted((PROJECT / "collector-config").glob("gateway-*.yaml")) + sorted(
+    (PROJECT / "collector-config").glob("worker-*.yaml")
+)
 YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What README leaves out where only the destination differs.
 REST_OF_A_CONFIGURATION = """

@@ -79,7 +79,11 @@ def test_settings_do_not_show_headers_when_they_are_printed(folder: Folder):
             "receivers:\n  oltp:",
             "receivers.oltp: unknown receiver type 'oltp'; did you mean 'otlp'?",
         ),
-        ("exporters:\n  otlp_http:", "exporters:\n  kafka:", "exporters.kafka: unknown exporter type 'kafka'; known: "),
+        (
+            "exporters:\n  otlp_http:",
+            "exporters:\n  pulsar:",
+            "exporters.pulsar: unknown exporter type 'pulsar'; known: ",
+        ),
         ("  otlp:\n", "  otlp/: {}\n  otlp:\n", "receivers.otlp/: expected type or type/name, got 'otlp/'"),
         ("  otlp:\n", "  /a: {}\n  otlp:\n", "receivers./a: expected type or type/name, got '/a'"),
         ("  otlp:\n", "  otlp: 5\n", "receivers.otlp: expected a section, got an integer"),

@@ -95,3 +95,30 @@ def test_the_same_figures_are_metrics() -> None:
         ("otel_llm.delivery.items.dropped", "backup", "traces", "rejected"): 1,
         ("otel_llm.delivery.items.queued", "backup", "traces"): 3,
     }
+
+
+def test_what_was_accepted_before_is_settled_when_as_many_items_are_whatever_came_after() -> None:
+    account = new_account()
+    account.accept("traces", 5)
+    first = account.settling("traces")
+    account.accept("traces", 7)
+    second = account.settling("traces")
+    account.accept("logs", 1)
+    assert (first(), second()) == ("waiting", "waiting")
+    account.export("traces", 4)
+    account.drop("traces", 1, "rejected")
+    assert (first(), second()) == ("settled", "waiting")
+    account.export("traces", 7)
+    assert (first(), second()) == ("settled", "settled")
+    assert account.settling("metrics")() == "settled"
+
+
+def test_what_is_given_up_at_the_end_is_told_from_what_had_arrived() -> None:
+    account = new_account()
+    account.accept("traces", 5)
+    first = account.settling("traces")
+    account.accept("traces", 7)
+    second = account.settling("traces")
+    account.export("traces", 5)
+    account.close("shutdown")
+    assert (first(), second()) == ("settled", "given up")

@@ -26,6 +26,16 @@ receivers:
     path: /var/lib/otelcol/traces.jsonl
     follow: true
 """,
+    ("receiver", "kafka"): """\
+receivers:
+  kafka:
+    brokers: [kafka-1:9092, kafka-2:9092]
+    group_id: otel-llm
+    commit_after: delivered       # needs no queue on disk
+    tls: {ca_file: /etc/ssl/kafka-ca.pem}
+    auth: {sasl: {mechanism: SCRAM-SHA-512, username: worker, password: "${env:KAFKA_PASSWORD}"}}
+    dead_letters: {directory: /var/lib/otel-llm/letters}
+""",
     ("receiver", "feedback"): """\
 receivers:
   feedback:
@@ -136,6 +146,14 @@ exporters:
     compression: none
     retry_on_failure:
       max_elapsed_seconds: 300
+""",
+    ("exporter", "kafka"): """\
+exporters:
+  kafka:
+    brokers: [kafka-1:9092, kafka-2:9092]
+    tls:                          # named and empty: the authorities of the system
+    auth: {sasl: {mechanism: SCRAM-SHA-512, username: gateway, password: "${env:KAFKA_PASSWORD}"}}
+    producer: {compression: zstd, max_message_bytes: 4000000}
 """,
     ("exporter", "file"): """\
 exporters:
