@@ -24,7 +24,8 @@ _USABLE_SHARE = 0.8
 _AHEAD = 4
 _PLENTY_SHARE = 0.2
 
-Outcome: TypeAlias = Literal["reserved", "exhausted", "unknown"]
+# exhausted, refused: nothing was held; unknown: held, though nobody could tell whether there was room.
+Outcome: TypeAlias = Literal["reserved", "exhausted", "refused", "unknown"]
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ class Allowance:
         self._reservations: dict[str, Reservation] = {}
         self._asked = 0  # how many times wishes were sent
         self._is_reachable = True
+        self._is_closing = False
 
     def reserve(
         self,
@@ -94,7 +96,7 @@ class Allowance:
         wake: Callable[[], None],
         timeout_seconds: float,
     ) -> tuple[Outcome, Budget | None]:
-        """Hold money for a call in every budget of it, or in none.
+        """Hold money for a call in every budget of it, or in none when it is not to be made.
 
         Args:
             request: what to hold; one pool for each budget.
@@ -110,15 +112,18 @@ class Allowance:
             short = self._short(pools, request.amount)
             if short and self._is_reachable:
                 short = self._wait(pools, request.amount, wake, timeout_seconds)
-            if short:
-                # A limit that is known to be reached outranks one that nobody knows of.
-                known = [pool for pool in short if self._is_known(pool)]
-                return ("exhausted", known[0].budget) if known else ("unknown", short[0].budget)
+            # A limit that is known to be reached outranks one that nobody knows of.
+            for pool in short:
+                if self._is_known(pool):
+                    return "exhausted", pool.budget
+            for pool in short:
+                if pool.budget.when_unknown == "deny":
+                    return "refused", pool.budget
             for pool in pools:
                 pool.held += request.amount
                 pool.largest = max(pool.largest, request.amount)
             self._reservations[request.id] = request
-            return "reserved", None
+            return ("unknown", short[0].budget) if short else ("reserved", None)
 
     def _wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> list[_Pool]:
         """Wait for the store to answer a question that begins now; what is short then."""
@@ -171,7 +176,8 @@ class Allowance:
 
     def _wish(self, pool: _Pool, key: str, spent: tuple[str, ...]) -> Wish:
         limit = pool.budget.limit_nano
-        ahead = _AHEAD * pool.largest if pool.left > limit * _PLENTY_SHARE else 0
+        has_plenty = pool.left > limit * _PLENTY_SHARE and not self._is_closing
+        ahead = _AHEAD * pool.largest if has_plenty else 0
         if pool.until < self._monotonic():  # others may have what it had
             pool.leased = 0
         target = pool.held + pool.wanted + ahead
@@ -212,6 +218,11 @@ class Allowance:
         with self._changed:
             self._is_reachable = False
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """From now on lease nothing ahead: what nobody uses goes back."""
+        with self._changed:
+            self._is_closing = True
 
     @property
     def held_nano(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -39,9 +39,9 @@ class Budget:
     at_limit: AtLimit = "record"
     when_unknown: WhenUnknown = "allow"
 
-    def matches(self, value: Callable[[str], str | None]) -> bool:
-        """Whether a call with these values is counted here."""
-        return all(value(key) in values for key, values in self.match.items())
+    def matches(self, values: Mapping[str, Iterable[str]]) -> bool:
+        """Whether a call with these values is counted here; a key may have several, and one of them will do."""
+        return all(not wanted.isdisjoint(values[key]) for key, wanted in self.match.items())
 
     def spent_key(self, window: Window) -> str:
         """The counter of what was spent, in nanos."""

@@ -92,6 +92,7 @@ class Keeper:
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Make a last trip, and stop. Idempotent, and safe without `start`."""
+        self._book.allowance.close()
         with self._woken:
             self._is_stopped = True
             self._woken.notify_all()

@@ -47,6 +47,7 @@ class BudgetProcessor:
         self._subjects = Subjects(self._counting.budgets)
         self._count_already_priced = config.count_already_priced
         self._seen = SeenSpans(config.remembered_spans)
+        self._predecessor: Counting | None = None
         self.reads = self._subjects.reads | {
             names.OTEL_LLM_COST_STATUS,
             names.OTEL_LLM_COST_TOTAL,
@@ -99,9 +100,13 @@ class BudgetProcessor:
     def succeed(self, predecessor: Self) -> None:
         """Go on with the memory of spans of the processor of the configuration before."""
         self._seen = predecessor._seen
+        self._predecessor = predecessor._counting
 
     def start(self) -> None:
         """Begin to write into the store."""
+        if self._predecessor is not None:  # both know the same, and the sum of levels is none
+            self._predecessor.hide()
+            self._predecessor = None
         self._counting.start()
 
     def shutdown(self, deadline_seconds: float) -> None:

@@ -60,6 +60,7 @@ class Counting:
         self._leases = leases
         self._source = source_of(config, context, setting)
         self._gauges: list[Gauge] = []
+        self._before_fork: list[Keeper] = []
         metrics = context.metrics
         self._usage = metrics.counter(definitions.OTEL_LLM_BUDGET_USAGE, _KEYS)
         self._unpriced = metrics.counter(definitions.OTEL_LLM_BUDGET_UNPRICED_CALLS, _KEYS)
@@ -90,11 +91,17 @@ class Counting:
     def shutdown(self, deadline_seconds: float) -> None:
         """Write what is left, and show nothing more."""
         self.keeper.shutdown(deadline_seconds)
+        self.hide()
+
+    def hide(self) -> None:
+        """Show nothing more."""
         for gauge in self._gauges:
             self._context.metrics.remove(gauge)
 
     def after_fork_in_child(self) -> None:
         """Begin anew in a child process: what its parent has counted, its parent writes."""
+        # Kept: to close its connection would be to meddle with the parent's.
+        self._before_fork.append(self.keeper)
         self._begin()
         self.keeper.start()
 

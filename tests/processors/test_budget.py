@@ -73,7 +73,7 @@ def test_each_call_is_counted_into_every_budget_it_belongs_to(tmp_path: Path) ->
         budget("attribute", match={"app.tier": "gold"}),
     )
     rig.pay(0.25, 0.5)
-    rig.pay(0.125, span=9, app__tier="gold", gen_ai__response__model="o3")
+    rig.pay(0.125, span=9, app__tier="gold", gen_ai__request__model="o3", gen_ai__response__model="o3-2025")
     assert rig.spent() == {"all": 0.875, "shop": 0.875, "models": 0.75, "other": 0.0, "attribute": 0.125}
 
 
