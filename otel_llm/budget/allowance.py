@@ -40,7 +40,7 @@ class _Pool:
         spent: by calls that have ended and whose cost is not on its way to the store yet.
         largest: the largest reservation of late.
         answered: the number of the last answer of the store.
-        left: what nobody had leased or spent at that time, beside what this process has.
+        left: of the limit, what was neither spent at that time nor leased to this process; others may have leased it.
     """
 
     budget: Budget
@@ -109,12 +109,14 @@ class Allowance:
         """
         with self._changed:
             pools = [self._pool(key, budget) for key, budget in zip(request.pools, budgets, strict=True)]
+            question = None
             short = self._short(pools, request.amount)
-            if short and self._is_reachable:
-                short = self._wait(pools, request.amount, wake, timeout_seconds)
+            if short and self._is_reachable and not any(self._is_spent(pool, request.amount) for pool in short):
+                question = self._wait(pools, request.amount, wake, timeout_seconds)
+                short = self._short(pools, request.amount)
             # A limit that is known to be reached outranks one that nobody knows of.
             for pool in short:
-                if self._is_known(pool):
+                if self._is_spent(pool, request.amount) or (question is not None and pool.answered >= question):
                     return "exhausted", pool.budget
             for pool in short:
                 if pool.budget.when_unknown == "deny":
@@ -125,8 +127,8 @@ class Allowance:
             self._reservations[request.id] = request
             return ("unknown", short[0].budget) if short else ("reserved", None)
 
-    def _wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> list[_Pool]:
-        """Wait for the store to answer a question that begins now; what is short then."""
+    def _wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> int:
+        """Wait for the store to answer a question that begins now; the number of that question."""
         question = self._asked + 1
         for pool in pools:
             pool.wanted += amount
@@ -141,15 +143,15 @@ class Allowance:
         )
         for pool in pools:
             pool.wanted -= amount
-        return self._short(pools, amount)
+        return question
 
     def _short(self, pools: list[_Pool], amount: int) -> list[_Pool]:
         now = self._monotonic()
         return [pool for pool in pools if pool.until < now or pool.leased - pool.held - pool.spent < amount]
 
-    def _is_known(self, pool: _Pool) -> bool:
-        """Whether the store has said of late that there is no more."""
-        return pool.until >= self._monotonic() and pool.answered > 0
+    def _is_spent(self, pool: _Pool, amount: int) -> bool:
+        """Whether the limit is known to be reached without anybody else's lease: then no question changes it."""
+        return pool.until >= self._monotonic() and pool.left + pool.leased - pool.held - pool.spent < amount
 
     def settle(self, reservation_id: str, cost_nano: int) -> None:
         """A call has ended: what it cost takes the place of what was held for it. Idempotent."""

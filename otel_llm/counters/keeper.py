@@ -141,6 +141,7 @@ class Keeper:
                     self._book.waiting,
                 )
         finally:
+            self._book.failed()  # nobody need wait for a store that nobody asks any more
             if self._store is not None:
                 self._store.close()
 
