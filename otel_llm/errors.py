@@ -7,6 +7,7 @@
      ├─ RefusedError           a request cannot be taken now; the sender may try again (429, RESOURCE_EXHAUSTED)
      ├─ AuditError             the audit log cannot take a record; whoever asked for it fails closed
      ├─ StoreError             the store of counters cannot be reached or used now; sums wait until it can
+     ├─ LedgerError            the ledger cannot be read or written; says whether that may pass
      ├─ DeniedError            a call of the app, or its answer, was stopped; the one error meant for the app
      └─ ExportError            an export did not succeed
          ├─ RetryableError     may succeed later
@@ -72,6 +73,18 @@ class AuditError(OtelLlmError):
 
 class StoreError(OtelLlmError):
     """The store of counters cannot be reached or used now. The message names it, without credentials."""
+
+
+class LedgerError(OtelLlmError):
+    """The ledger cannot be read or written. The message names it, without credentials, and holds nothing of a row.
+
+    Attributes:
+        may_pass: whether the same may succeed later: the file is locked, the disk full, the server away.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class DeniedError(OtelLlmError):

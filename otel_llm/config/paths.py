@@ -37,7 +37,8 @@ def path_problems(settings: Settings) -> Iterator[str]:
 
 def _path(component: Component, type_: str) -> Path | None:
     path: object = getattr(component.config, "path", None) if component.type.name == type_ else None
-    return Path(path).expanduser() if isinstance(path, str) and path != _STANDARD_OUTPUT else None
+    is_a_file = isinstance(path, str) and path != _STANDARD_OUTPUT and "://" not in path
+    return Path(str(path)).expanduser() if is_a_file else None
 
 
 def _cannot_write(path: Path) -> str | None:

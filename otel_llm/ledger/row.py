@@ -127,6 +127,8 @@ class Row(NamedTuple):
 
 
 COLUMNS: Final = Row._fields
+# As they stand in statements: `user` is a word of PostgreSQL's own.
+NAMES: Final = tuple(f'"{name}"' if name == "user" else name for name in COLUMNS)
 
 
 def to_units(pico: int) -> Decimal:

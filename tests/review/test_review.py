@@ -161,7 +161,7 @@ def test_labelled_cases_are_exported(
 ) -> None:
     review(session_of(telemetry, ledger), io.StringIO("g\n"), io.StringIO())
     out = tmp_path / "cases.jsonl"
-    assert main(["review", str(telemetry), "--ledger", ledger.path, "--export", str(out)]) == 0
+    assert main(["review", str(telemetry), "--ledger", ledger.place, "--export", str(out)]) == 0
     assert "1 labelled cases" in capsys.readouterr().out
     (line,) = map(json.loads, out.read_text().splitlines())
     assert (line["label"], line["score"], line["reviewer"]) == ("good", 1.0, "ann")
