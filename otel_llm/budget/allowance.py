@@ -20,9 +20,11 @@ from otel_llm.budget.model import Budget
 _LONGEST_CALL_SECONDS = 3600.0
 # A lease is not used in its last fifth: clocks differ, and an answer takes its time.
 _USABLE_SHARE = 0.8
-# So many calls more than are under way are leased ahead, while there is plenty: above this share of the limit.
-_AHEAD = 4
+# Leased ahead, while more than this share of the limit is left: so many calls, or twice as many as came since the last
+# trip, but of these no more than a part of the limit.
 _PLENTY_SHARE = 0.2
+_CALLS_AHEAD = 4
+_PART_AHEAD = 20
 
 # exhausted, refused: nothing was held; unknown: held, though nobody could tell whether there was room.
 Outcome: TypeAlias = Literal["reserved", "exhausted", "refused", "unknown"]
@@ -39,6 +41,10 @@ class _Pool:
         wanted: by calls that wait for a lease.
         spent: by calls that have ended and whose cost is not on its way to the store yet.
         largest: the largest reservation of late.
+        begun: how many calls have reserved since the last trip.
+        needed: what calls had and wanted when a lease was last asked for.
+        ahead: what was then wanted beyond that.
+        is_limited: whether the store could not give what was needed.
         answered: the number of the last answer of the store.
         left: of the limit, what was neither spent at that time nor leased to this process; others may have leased it.
     """
@@ -50,6 +56,10 @@ class _Pool:
     wanted: int = 0
     spent: int = 0
     largest: int = 0
+    begun: int = 0
+    needed: int = 0
+    ahead: int = 0
+    is_limited: bool = False
     answered: int = 0
     left: int = 0
 
@@ -109,29 +119,43 @@ class Allowance:
         """
         with self._changed:
             pools = [self._pool(key, budget) for key, budget in zip(request.pools, budgets, strict=True)]
-            question = None
-            short = self._short(pools, request.amount)
+            question = self._asked + 1
+            # What others wait for is theirs.
+            short = self._short(pools, request.amount, beside_others=True)
             if short and self._is_reachable and not any(self._is_spent(pool, request.amount) for pool in short):
-                question = self._wait(pools, request.amount, wake, timeout_seconds)
-                short = self._short(pools, request.amount)
+                short = self._wait(pools, request.amount, wake, timeout_seconds)
             # A limit that is known to be reached outranks one that nobody knows of.
             for pool in short:
-                if self._is_spent(pool, request.amount) or (question is not None and pool.answered >= question):
+                if self._is_spent(pool, request.amount) or (pool.answered >= question and pool.is_limited):
                     return "exhausted", pool.budget
             for pool in short:
                 if pool.budget.when_unknown == "deny":
                     return "refused", pool.budget
+            is_low = False
             for pool in pools:
                 pool.held += request.amount
+                pool.begun += 1
                 pool.largest = max(pool.largest, request.amount)
+                is_low = is_low or (pool.ahead > 0 and pool.leased - pool.held - pool.spent < pool.ahead // 2)
             self._reservations[request.id] = request
+            if is_low:  # the next calls need not wait
+                wake()
             return ("unknown", short[0].budget) if short else ("reserved", None)
 
-    def _wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> int:
-        """Wait for the store to answer a question that begins now; the number of that question."""
-        question = self._asked + 1
+    def _wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> list[_Pool]:
+        """Wait until the store has given enough, or has less than is needed; what is short then."""
+        until = self._monotonic() + timeout_seconds
         for pool in pools:
             pool.wanted += amount
+        while self._has_to_wait(pools, amount, wake, timeout_seconds) and self._monotonic() < until:
+            pass  # others have taken what was given: asked again
+        for pool in pools:
+            pool.wanted -= amount
+        return self._short(pools, amount)
+
+    def _has_to_wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> bool:
+        """Ask once; whether there was an answer that gave enough for all who asked, and it is gone."""
+        question = self._asked + 1
         wake()
         self._changed.wait_for(
             lambda: (
@@ -141,13 +165,16 @@ class Allowance:
             ),
             timeout_seconds,
         )
-        for pool in pools:
-            pool.wanted -= amount
-        return question
+        short = self._short(pools, amount)
+        return bool(short) and all(pool.answered >= question and not pool.is_limited for pool in short)
 
-    def _short(self, pools: list[_Pool], amount: int) -> list[_Pool]:
+    def _short(self, pools: list[_Pool], amount: int, *, beside_others: bool = False) -> list[_Pool]:
         now = self._monotonic()
-        return [pool for pool in pools if pool.until < now or pool.leased - pool.held - pool.spent < amount]
+        return [
+            pool
+            for pool in pools
+            if pool.until < now or pool.leased - pool.held - pool.spent - (pool.wanted if beside_others else 0) < amount
+        ]
 
     def _is_spent(self, pool: _Pool, amount: int) -> bool:
         """Whether the limit is known to be reached without anybody else's lease: then no question changes it."""
@@ -179,10 +206,13 @@ class Allowance:
     def _wish(self, pool: _Pool, key: str, spent: tuple[str, ...]) -> Wish:
         limit = pool.budget.limit_nano
         has_plenty = pool.left > limit * _PLENTY_SHARE and not self._is_closing
-        ahead = _AHEAD * pool.largest if has_plenty else 0
+        much = min(2 * pool.begun * pool.largest, limit // _PART_AHEAD)
+        pool.ahead = max(_CALLS_AHEAD * pool.largest, much) if has_plenty else 0
+        pool.begun = 0
         if pool.until < self._monotonic():  # others may have what it had
             pool.leased = 0
-        target = pool.held + pool.wanted + ahead
+        pool.needed = pool.held + pool.wanted
+        target = pool.needed + pool.ahead
         # Whatever it has too much of is given up here before the store is told, so nobody spends it meanwhile.
         pool.leased = max(pool.held, min(pool.leased - pool.spent, target))
         pool.spent = 0
@@ -204,6 +234,7 @@ class Allowance:
                 if pool is None:
                     continue
                 pool.leased = answer.granted[wish.pool]
+                pool.is_limited = pool.leased < pool.needed
                 pool.until = asked_at + self._lease_seconds * _USABLE_SHARE
                 pool.left = wish.limit - sum(answer.values[key] for key in wish.spent) - pool.leased
                 pool.answered = question

@@ -56,6 +56,22 @@ class Limits:
     lease_seconds: int = 30
 
 
+class _Place(NamedTuple):
+    """Where calls of one budget and one time are counted: its counters, and when these may be forgotten."""
+
+    window: Window
+    spent: str
+    calls: str
+    unpriced: str
+    expires: int
+
+
+def _place(budget: Budget, start_unix_nano: int) -> _Place:
+    window = budget.period.slice_of(start_unix_nano)
+    expires = window.end_unix_nano // _NANO + _KEEP_SECONDS
+    return _Place(window, budget.spent_key(window), budget.calls_key(window), budget.unpriced_key(window), expires)
+
+
 class Book:
     """Counts for budgets. Thread-safe; `take` and `answered` are for one thread.
 
@@ -91,6 +107,7 @@ class Book:
         self._counts: dict[str, int] = {}
         self._expires: dict[str, int] = {}
         self._windows: dict[str, tuple[Budget, Window]] = {}  # by the counter of what is spent
+        self._last: dict[str, _Place] = {}
         self._sent: Batch | None = None
         self._sequence = 0
         self._known: dict[str, int] = {}
@@ -111,18 +128,19 @@ class Book:
             start = now_unix_nano
         if start < now_unix_nano - _LATEST_NANO:
             return False
-        window = budget.period.slice_of(start)
-        spent = budget.spent_key(window)
-        if spent not in self._windows:
+        place = self._last.get(budget.name)
+        # Nearly every call is of the same period as the one before, and a calendar takes its time.
+        if place is None or not place.window.start_unix_nano <= start < place.window.end_unix_nano:
+            place = self._last[budget.name] = _place(budget, start)
+        if place.spent not in self._windows:
             if len(self._windows) >= self._limits.sums:
                 return False
-            self._windows[spent] = (budget, window)
-        expires = window.end_unix_nano // _NANO + _KEEP_SECONDS
-        counted = budget.calls_key(window) if cost is not None else budget.unpriced_key(window)
+            self._windows[place.spent] = (budget, place.window)
+        counted = place.calls if cost is not None else place.unpriced
         self._counts[counted] = self._counts.get(counted, 0) + 1
-        self._expires[counted] = self._expires[spent] = expires
+        self._expires[counted] = self._expires[place.spent] = place.expires
         if cost is not None:
-            self._picos[spent] = self._picos.get(spent, 0) + cost
+            self._picos[place.spent] = self._picos.get(place.spent, 0) + cost
         return True
 
     def take(self, now_unix_nano: int) -> Batch:
@@ -223,6 +241,11 @@ class Book:
                 self._picos.pop(key, None)
         needed = self._windows.keys() | self._counts.keys()
         self._expires = {key: value for key, value in self._expires.items() if key in needed}
+
+    def has_forgotten(self, answer: Answer) -> bool:
+        """Whether the store has lost something: counters never fall. Before the answer is taken over."""
+        with self._lock:
+            return any(answer.values.get(key, value) < value for key, value in self._known.items())
 
     def failed(self) -> None:
         """The store did not answer."""

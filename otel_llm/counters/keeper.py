@@ -110,6 +110,13 @@ class Keeper:
         except StoreError as error:
             self._failed(error)
             return False
+        if self._book.has_forgotten(answer):
+            self._limiter.warning(
+                "forgotten",
+                "%s: %s has lost what it had counted (a restart without its data?); budgets begin anew there",
+                self._setting,
+                self._store.place,
+            )
         crossings = self._book.answered(answer, asked_at, self._clock.unix_nano())
         if self._failures:
             _logger.info("%s: %s is back after %d attempts", self._setting, self._store.place, self._failures)
@@ -130,11 +137,18 @@ class Keeper:
             self._book.waiting,
         )
 
+    def _try(self) -> bool:
+        try:
+            return self.flush()
+        except Exception as error:  # noqa: BLE001 - the top of a worker loop: it must go on, and says what failed
+            self._failed(StoreError(f"a trip failed with {type(error).__name__}"))
+            return False
+
     def _run(self) -> None:
         try:
             while self._wait():
-                self.flush()
-            if not self.flush() and self._book.waiting:
+                self._try()
+            if not self._try() and self._book.waiting:
                 _logger.error(
                     "%s: %d sums are lost, for the store did not answer before the end",
                     self._setting,

@@ -60,8 +60,11 @@ for i, wish in ipairs(batch.wishes) do
 end
 
 local reply = table.concat(values, ' ') .. ';' .. table.concat(granted, ' ')
-redis.call('HSET', KEYS[1], 'sequence', batch.sequence, 'reply', reply)
-redis.call('EXPIRE', KEYS[1], batch.writer_seconds)
+-- A batch that writes nothing may be repeated, and leaves no trace of its writer.
+if #batch.deltas > 0 then
+  redis.call('HSET', KEYS[1], 'sequence', batch.sequence, 'reply', reply)
+  redis.call('EXPIRE', KEYS[1], batch.writer_seconds)
+end
 return reply
 """
 

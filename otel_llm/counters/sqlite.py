@@ -91,7 +91,7 @@ class SqliteCounters:
         execute = self._connection.execute
         now = now_unix_nano // _NANO
         found = execute("SELECT sequence FROM writers WHERE writer = ?", (batch.writer,)).fetchone()
-        if found is None or found[0] < batch.sequence:
+        if batch.deltas and (found is None or found[0] < batch.sequence):
             rows = [(key, delta, batch.expires[key]) for key, delta in batch.deltas.items()]
             self._connection.executemany(_ADD, rows)
             execute(_SEQUENCE, (batch.writer, batch.sequence, now + _WRITER_SECONDS))

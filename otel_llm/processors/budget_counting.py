@@ -110,11 +110,15 @@ class Counting:
         dropped = self.book.add(entries, self._context.clock.unix_nano())
         if dropped:
             self._dropped.add(dropped, self._context.name)
+        priced: dict[str, tuple[Budget, int]] = {}
+        unpriced: dict[str, tuple[Budget, int]] = {}
         for budget, _, cost in entries:
-            if cost is None:
-                self._unpriced.add(1, *_series(budget))
-            else:
-                self._usage.add(cost / _PICO, *_series(budget))
+            sums, more = (unpriced, 1) if cost is None else (priced, cost)
+            sums[budget.name] = budget, sums.get(budget.name, (budget, 0))[1] + more
+        for budget, pico in priced.values():
+            self._usage.add(pico / _PICO, *_series(budget))
+        for budget, calls in unpriced.values():
+            self._unpriced.add(calls, *_series(budget))
 
     def statuses(self) -> list[BudgetStatus]:
         """What is known of each budget now."""
@@ -159,6 +163,23 @@ class Counting:
             self._context.records.emit(
                 LogRecord(OTEL_LLM_BUDGET_CROSSING, now, _attributes(one), sentence, severity_number=WARN)
             )
+
+
+def look(config: Config, context: Context, setting: str) -> list[BudgetStatus]:
+    """What the store knows of each budget now, without counting anything.
+
+    Raises:
+        ConfigError: budgets or the store's settings have problems.
+        StoreError: the store cannot be reached.
+    """
+    book = Book(read_budgets(config, setting), "reader", context.clock.monotonic)
+    store = source_of(config, context, setting).open()
+    try:
+        asked_at, now = context.clock.monotonic(), context.clock.unix_nano()
+        book.answered(store.apply(book.take(now)), asked_at, now)
+    finally:
+        store.close()
+    return book.statuses(now)
 
 
 def source_of(config: Config, context: Context, setting: str) -> Source:

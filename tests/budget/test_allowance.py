@@ -150,3 +150,18 @@ def test_whatever_happens_in_whichever_order_what_is_promised_stays_within_the_l
         process.trip()
         process.trip()
     assert store.spent == spent
+
+
+def test_a_call_whose_share_another_took_asks_again_and_is_not_told_that_all_is_gone() -> None:
+    process = Process(Memory(), FakeClock(NOON))
+    process.begin(5)
+    taken: list[str] = []
+
+    def wake() -> None:
+        process.trip()
+        if not taken:  # before the waiting call wakes up
+            taken.append(process.begin(30, lambda: None)[0])
+
+    request = Reservation("waits", (POOL,), 10, 0.0)
+    outcome, _ = process.book.allowance.reserve(request, [STRICT], wake, 1.0)
+    assert (outcome, len(taken)) == ("reserved", 1)

@@ -126,6 +126,24 @@ def test_the_thread_writes_on_its_own_when_woken_and_at_the_end() -> None:
     assert store.is_closed
 
 
+def test_the_thread_outlives_what_nobody_has_thought_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Scripted):
+        def apply(self, batch: Batch) -> Answer:
+            if not self.trips:
+                self.trips += 1
+                raise ZeroDivisionError
+            return super().apply(batch)
+
+    store, book = Broken(), book_of()
+    keeper = keeper_of(store, book)
+    pay(book, 60)
+    keeper.start()
+    keeper.wake()
+    keeper.shutdown(20)
+    assert "a trip failed with ZeroDivisionError" in caplog.text
+    assert book.waiting == 0 or "sums are lost" in caplog.text
+
+
 def test_what_is_lost_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> None:
     store, book = Scripted(), book_of()
     store.fails = ["before"] * 1000
@@ -134,6 +152,18 @@ def test_what_is_lost_at_the_end_is_said(caplog: pytest.LogCaptureFixture) -> No
     keeper.start()
     keeper.shutdown(20)
     assert "processors.budget.path: 2 sums are lost, for the store did not answer before the end" in caplog.text
+
+
+def test_a_store_that_has_lost_its_counters_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    store, book = Scripted(), book_of()
+    keeper = keeper_of(store, book)
+    pay(book, 3)
+    assert keeper.flush()
+    assert "lost" not in caplog.text
+    store.values.clear()
+    assert keeper.flush()
+    assert "processors.budget.path: a store has lost what it had counted" in caplog.text
+    assert book.statuses(NOON)[0].spent_nano == 0
 
 
 @needs_redis

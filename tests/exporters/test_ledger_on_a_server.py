@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL, away and back. Bad input: "a clear message that names the setting, back-pressure, no loss"."""
+"""The ledger in PostgreSQL, away and back: a clear message, back-pressure rather than loss."""
 
 from __future__ import annotations
 
