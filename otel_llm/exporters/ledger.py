@@ -137,8 +137,6 @@ class LedgerExporter:
             return write()
         except LedgerError as error:
             raise (RetryableError if error.may_pass else PermanentError)(str(error)) from error
-        except ConfigError as error:  # a server that is of a newer version, which shows when it is reached
-            raise PermanentError(str(error)) from error
 
     def _clean_up(self) -> None:
         """Forget old rows, at the first export and then once an hour."""

@@ -94,6 +94,8 @@ class PostgresDatabase:
                 self._is_migrated = True
             with connection.transaction():
                 yield
+        except ConfigError as error:  # found only now, when nobody starts any more
+            raise LedgerError(str(error), may_pass=False) from error
         except psycopg.Error as error:
             if self._connection is not None and self._connection.broken:
                 self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -194,11 +195,16 @@ def _values(value: str | Iterable[str]) -> Iterable[str]:
     return (value,) if isinstance(value, str) else value
 
 
-def _zone(name: str, path: str, problems: list[str]) -> ZoneInfo | None:
+def _zone(name: str, path: str, problems: list[str]) -> tzinfo | None:
+    if name == "UTC":  # a small image has no other
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        problems.append(f"{path}.time_zone: there is no time zone {name!r} here; expected one such as Europe/Berlin")
+        problems.append(
+            f"{path}.time_zone: there is no time zone {name!r} here; expected one such as Europe/Berlin, with the "
+            f"package tzdata where the system has none"
+        )
         return None
 
 

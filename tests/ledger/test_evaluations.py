@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +58,19 @@ def test_a_result_again_is_the_same_row_and_a_re_score_takes_its_place(ledger_wi
     assert [one.is_new for one in ledger.record_evaluations([first, first])] == [True, False]
     ledger.record_evaluations([judged(at(1), 0.9, time_unix_nano=20), judged(at(1), 0.1, time_unix_nano=15)])
     assert [(one.evaluation.score, one.span_id) for one in ledger.evaluations()] == [(0.9, at(1).span_id)]
+
+
+def test_a_result_that_several_record_at_once_is_new_to_one_of_them(ledger_with: Ledgers) -> None:
+    ledgers = [ledger_with(call(1)) for _ in range(4)]
+    barrier = threading.Barrier(4)
+
+    def record(ledger: Ledger) -> bool:
+        barrier.wait(20)
+        [recorded] = ledger.record_evaluations([judged(at(1), 0.5, time_unix_nano=10)])
+        return recorded.is_new
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(record, ledgers)) == [False, False, False, True]
 
 
 def test_an_unknown_target_is_kept_and_joined_when_its_span_comes(ledger_with: Ledgers) -> None:

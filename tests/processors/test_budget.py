@@ -214,10 +214,14 @@ def test_all_problems_of_budgets_are_told_at_once(tmp_path: Path) -> None:
     unknown = (
         f"processors.budget.budgets[1].match.modell: expected one of {words}, or an attribute; did you mean 'model'?"
     )
+    paris = (
+        f"{file}: budgets[1].time_zone: there is no time zone 'Europe/Pari' here; expected one such as Europe/Berlin, "
+        "with the package tzdata where the system has none"
+    )
     assert caught.value.problems == (
         unknown,
         "processors.budget.budgets[1].match.tenant: expected at least one value; a budget for no call is none",
-        f"{file}: budgets[1].time_zone: there is no time zone 'Europe/Pari' here; expected one such as Europe/Berlin",
+        paris,
         f"{file}: budgets[0].name: 'all' is the name of another budget, too; choose another",
     )
 
