@@ -147,14 +147,16 @@ class Allowance:
         until = self._monotonic() + timeout_seconds
         for pool in pools:
             pool.wanted += amount
-        while self._has_to_wait(pools, amount, wake, timeout_seconds) and self._monotonic() < until:
-            pass  # others have taken what was given: asked again
+        while self._has_to_ask_again(pools, amount, wake, until - self._monotonic()) and self._monotonic() < until:
+            pass
         for pool in pools:
             pool.wanted -= amount
         return self._short(pools, amount)
 
-    def _has_to_wait(self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float) -> bool:
-        """Ask once; whether there was an answer that gave enough for all who asked, and it is gone."""
+    def _has_to_ask_again(
+        self, pools: list[_Pool], amount: int, wake: Callable[[], None], timeout_seconds: float
+    ) -> bool:
+        """Ask once; whether the answer gave enough for all who asked, and others have taken it before this call."""
         question = self._asked + 1
         wake()
         self._changed.wait_for(
@@ -225,7 +227,7 @@ class Allowance:
             wishes: what was asked for.
             answer: what was granted.
             question: see `asked`.
-            asked_at: when, by the monotonic clock: leases count from there.
+            asked_at: when it was first asked, by the monotonic clock: leases count from there.
         """
         with self._changed:
             self._is_reachable = True

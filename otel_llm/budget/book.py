@@ -109,6 +109,7 @@ class Book:
         self._windows: dict[str, tuple[Budget, Window]] = {}  # by the counter of what is spent
         self._last: dict[str, _Place] = {}
         self._sent: Batch | None = None
+        self._sent_at = 0.0
         self._sequence = 0
         self._known: dict[str, int] = {}
         self._heard: float | None = None
@@ -157,6 +158,7 @@ class Book:
                     deltas[key] = nano
             expires = {key: self._expires[key] for key in deltas}
             self._sequence += 1
+            self._sent_at = self._monotonic()
             self._sent = Batch(
                 self._writer,
                 self._sequence,
@@ -196,6 +198,7 @@ class Book:
         """
         with self._lock:
             batch, self._sent = self._sent, None
+            sent_at = self._sent_at
             if batch is None:
                 return []
             self._known = dict(answer.values)
@@ -212,7 +215,8 @@ class Book:
                 for one in (self._status(budget, now_unix_nano, 0.0) for budget in self.budgets)
                 if one.spent_nano is not None and one.spent_nano >= one.budget.limit_nano
             }
-        self.allowance.answered(batch.wishes, answer, self.allowance.asked, asked_at)
+        # Leases count from the first sending: an answer that comes again is that of then.
+        self.allowance.answered(batch.wishes, answer, self.allowance.asked, sent_at)
         return crossings
 
     def _crossings(self, key: str, batch: Batch, answer: Answer, now_unix_nano: int) -> list[Crossing]:

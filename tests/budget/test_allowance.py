@@ -78,6 +78,21 @@ def test_a_lease_serves_calls_while_the_store_is_away_and_ends_before_the_store_
     assert process.begin(1)[0] == "unknown"
 
 
+def test_a_lease_of_an_answer_that_came_late_counts_from_when_it_was_asked_for() -> None:
+    """The store has given it then, and gives it to others 30 seconds later."""
+    store, clock = Memory(), FakeClock(NOON)
+    process = Process(store, clock)
+    process.begin(10)
+    process.trip()
+    answer = store.apply(process.book.take(NOON))  # it is lost on its way
+    clock.advance(20)
+    process.book.answered(answer, clock.monotonic(), NOON)
+    process.is_cut_off = True
+    assert process.begin(10)[0] == "reserved"
+    clock.advance(5)
+    assert process.begin(10)[0] == "unknown"
+
+
 def test_a_limit_that_is_known_to_be_reached_is_so_without_another_question() -> None:
     process = Process(Memory(), FakeClock(NOON))
     _, call = process.begin(900)

@@ -108,6 +108,14 @@ def test_validate_tells_the_problems_of_budgets(gateway: Path, capsys: pytest.Ca
     assert "processors.budget.budgets[1].hours" in problems
 
 
+def test_validate_tells_of_a_file_that_is_no_store(
+    gateway: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "b.db").write_text("something else")
+    assert main(["validate", "--config", str(gateway)]) == 1
+    assert f"processors.budget.path: {tmp_path / 'b.db'} is no SQLite file" in capsys.readouterr().err
+
+
 def test_a_budget_that_stands_before_the_prices_is_refused(gateway: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gateway.write_text(gateway.read_text().replace("[cost, budget]", "[budget, cost]"))
     assert main(["validate", "--config", str(gateway)]) == 1
