@@ -103,6 +103,7 @@ class BudgetAdmission:
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Write what was counted, and let go of the store."""
+        _ADMISSIONS.discard(self)
         self._counting.shutdown(deadline_seconds)
 
     def after_fork_in_child(self) -> None:

@@ -102,6 +102,7 @@ class Counting:
         """Begin anew in a child process: what its parent has counted, its parent writes."""
         # Kept: to close its connection would be to meddle with the parent's.
         self._before_fork.append(self.keeper)
+        self._context.metrics.after_fork_in_child()
         self._begin()
         self.keeper.start()
 
