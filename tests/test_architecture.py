@@ -20,11 +20,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hosts", "loopback", "review"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
-    ("receivers", "exporters", "delivery", "processors", "ledger", "connectors", "instrumentation", "audit"),
+    (
+        "receivers",
+        "exporters",
+        "delivery",
+        "processors",
+        "ledger",
+        "connectors",
+        "instrumentation",
+        "audit",
+        "counters",
+    ),
     ("http", "codecs", "dialects", "components", "kafka"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "log_records", "clock", "errors", "nearest", "credentials"),
-    ("cost", "policy", "quality"),
+    ("cost", "policy", "quality", "budget"),
     ("_generated",),
 )
 SIBLINGS = {
@@ -35,9 +45,10 @@ SIBLINGS = {
     ("receivers", "delivery"),  # nobody can be told of a message that is none: it is kept where delivery keeps such
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
     ("processors", "audit"),  # what they did is recorded
+    ("processors", "counters"),  # what they count is shared
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
-PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours
+PURE = ("cost", "policy", "quality", "budget")  # domain packages: no OpenTelemetry, nothing of ours
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:
@@ -119,6 +130,7 @@ ALLOWED_BROAD_EXCEPTS = {
     "policy/detectors/detector_set.py",
     "processors/judging/worker.py",
     "receivers/kafka.py",
+    "counters/keeper.py",
     "quality/regression/run.py",
 }
 

@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "queue": ("otel_llm.cli.queue", "look into queues on disk, and at what destinations refused"),
     "price": ("otel_llm.cli.price", "explain what a call costs, line by line"),
     "policy": ("otel_llm.cli.policy", "check, test and try policies"),
+    "budget": ("otel_llm.cli.budget", "show what is spent of each budget"),
     "review": ("otel_llm.cli.review", "have people look at answers, and keep what they say"),
     "drift": ("otel_llm.cli.drift", "show what is watched for drift, and with how much evidence"),
     "eval": ("otel_llm.cli.eval", "run a data set and compare it with a baseline, for CI"),

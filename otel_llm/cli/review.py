@@ -36,7 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", type=Path, help="OTLP JSON lines, as the file exporter writes"
     )
     parser.add_argument(
-        "--ledger", metavar="FILE", default="otel-llm-ledger.db", help="where labels go (default: %(default)s)"
+        "--ledger",
+        metavar="FILE",
+        default="otel-llm-ledger.db",
+        help="where labels go: a file, or postgresql://… with PGPASSWORD (default: %(default)s)",
     )
     parser.add_argument("--name", default="review", help="what the evaluation is called (default: %(default)s)")
     parser.add_argument("--reviewer", metavar="WHO", help="who is labelling (default: the user's login name)")
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             _serve(session, options.port)
         else:
             review(session, sys.stdin, sys.stdout)
-        print(f"\n{session.labelled} labelled as {reviewer}, in {ledger.path}")
+        print(f"\n{session.labelled} labelled as {reviewer}, in {ledger.place}")
         return 0
     finally:
         ledger.close()

@@ -17,16 +17,21 @@ _SQLITE: Final = b"SQLite format 3\0"
 
 
 def path_problems(settings: Settings) -> Iterator[str]:
-    """A line for each file, ledger or folder of a queue that could not be used."""
+    """A line for each file, ledger, store of counters or folder of a queue that could not be used."""
     for receiver in settings.receivers:
         path = _path(receiver, "file")
         if path is not None and not getattr(receiver.config, "follow", False) and not os.access(path, os.R_OK):
             yield f"{receiver.path}.path: cannot read {path}; give a file, or set follow"
+    for processor in settings.processors:
+        path = _path(processor, "budget") if getattr(processor.config, "redis", None) is None else None
+        problem = None if path is None else _cannot_write(path) or _not_of_sqlite(path)
+        if problem is not None:
+            yield f"{processor.path}.path: {problem}"
     for exporter in settings.exporters:
         path = _path(exporter, "file") or _path(exporter, "ledger")
         problem = None if path is None else _cannot_write(path)
         if problem is None and path is not None and exporter.type.name == "ledger":
-            problem = _not_a_ledger(path)
+            problem = _not_of_sqlite(path)
         if problem is not None:
             yield f"{exporter.path}.path: {problem}"
         disk = exporter.delivery.sending_queue.disk
@@ -37,7 +42,8 @@ def path_problems(settings: Settings) -> Iterator[str]:
 
 def _path(component: Component, type_: str) -> Path | None:
     path: object = getattr(component.config, "path", None) if component.type.name == type_ else None
-    return Path(path).expanduser() if isinstance(path, str) and path != _STANDARD_OUTPUT else None
+    is_a_file = isinstance(path, str) and path != _STANDARD_OUTPUT and "://" not in path
+    return Path(str(path)).expanduser() if is_a_file else None
 
 
 def _cannot_write(path: Path) -> str | None:
@@ -52,8 +58,8 @@ def _cannot_write(path: Path) -> str | None:
     return None if os.access(folder, os.W_OK | os.X_OK) else f"cannot make {path} in {folder}; check its permissions"
 
 
-def _not_a_ledger(path: Path) -> str | None:
-    """Why an existing file is no ledger, as far as its beginning shows."""
+def _not_of_sqlite(path: Path) -> str | None:
+    """Why an existing file is no ledger and no store of counters, as far as its beginning shows."""
     try:
         with path.open("rb") as file:
             beginning = file.read(len(_SQLITE))

@@ -1,4 +1,4 @@
-"""Writes each GenAI operation and each evaluation result into the ledger, a SQLite file; see otel_llm/ledger.
+"""Writes each GenAI operation and each evaluation result into the ledger; see otel_llm/ledger.
 
 Other spans and log records are passed over.
 """
@@ -6,7 +6,6 @@ Other spans and log records are passed over.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, TypeVar
 
@@ -17,11 +16,12 @@ from otel_llm._generated import metrics as definitions
 from otel_llm.codecs.evaluations import read_evaluations
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.components import Context
-from otel_llm.errors import MalformedError, PermanentError, RetryableError
+from otel_llm.credentials import Secret, read_secret_file
+from otel_llm.errors import ConfigError, LedgerError, MalformedError, PermanentError, RetryableError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.ledger.evaluations import Recorded
 from otel_llm.ledger.row import OWNERSHIP_KEYS, Row, row_of
-from otel_llm.ledger.store import Ledger, may_pass
+from otel_llm.ledger.store import Ledger, is_on_a_server
 from otel_llm.signals import Payload, Signal
 
 _logger = logging.getLogger(__name__)
@@ -46,10 +46,17 @@ SIGNALS: Final[frozenset[Signal]] = frozenset({"traces", "logs"})
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ledger: one row for each GenAI operation, and evaluation results beside them, in a SQLite file."""
+    """The ledger: one row for each GenAI operation, and evaluation results beside them, in SQLite or PostgreSQL."""
 
     path: str = "otel-llm-ledger.db"
-    """The file; made when it is not there. `~` is the home folder."""
+    """A SQLite file, made when it is not there, where `~` is the home folder; or PostgreSQL, for gateways on several
+    machines: `postgresql://user@host:5432/database`, with parameters of libpq such as `?sslmode=verify-full`."""
+
+    password: Secret | None = None
+    """With PostgreSQL: the password, as `${env:NAME}`. Without one, libpq's PGPASSWORD or password file."""
+
+    password_file: str | None = None
+    """Or the file with the password."""
 
     retention_days: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """Delete rows of operations that started more than this many days ago. Keep all without it."""
@@ -86,12 +93,12 @@ class LedgerExporter:
         self._results = context.metrics.counter(definitions.OTEL_LLM_EVALUATION_RESULTS, _RESULT_KEYS)
         self._scores = context.metrics.histogram(definitions.OTEL_LLM_EVALUATION_SCORE, _SCORE_KEYS)
 
-    def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - SQLite waits as opened
+    def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - databases wait as opened
         """Record the operations or the evaluation results of a payload, all or none.
 
         Raises:
-            RetryableError: the file is locked or the disk full, for now.
-            PermanentError: the payload cannot be read, or the file is broken.
+            RetryableError: the file is locked, the disk full or the server away, for now.
+            PermanentError: the payload cannot be read, or the ledger is broken.
         """
         try:
             if payload.signal == "logs":
@@ -107,7 +114,7 @@ class LedgerExporter:
         return ExportResult(nameless, "spans without trace or span id have no row") if nameless else ExportResult()
 
     def shutdown(self) -> None:
-        """Close the file."""
+        """Let go of the ledger."""
         self.ledger.close()
 
     def _export_evaluations(self, payload: Payload) -> ExportResult:
@@ -128,11 +135,8 @@ class LedgerExporter:
     def _written(self, write: Callable[[], _Result]) -> _Result:
         try:
             return write()
-        except sqlite3.Error as error:
-            problem = f"ledger {self.ledger.path}: {error}"
-            if may_pass(error):
-                raise RetryableError(problem) from error
-            raise PermanentError(f"{problem}; move the file away to begin a new one") from error
+        except LedgerError as error:
+            raise (RetryableError if error.may_pass else PermanentError)(str(error)) from error
 
     def _clean_up(self) -> None:
         """Forget old rows, at the first export and then once an hour."""
@@ -142,8 +146,8 @@ class LedgerExporter:
         self._next_clean_up = now + _CLEAN_UP_SECONDS
         try:
             self.ledger.forget(self._retention_days)
-        except sqlite3.Error as error:  # the rows of this payload are safe; it is tried again in an hour
-            _logger.warning("ledger %s: old rows were not deleted: %s", self.ledger.path, error)
+        except LedgerError as error:  # the rows of this payload are safe; it is tried again in an hour
+            _logger.warning("old rows were not deleted: %s", error)
 
 
 def _series(recorded: Recorded) -> tuple[str, ...]:
@@ -157,16 +161,28 @@ def _series(recorded: Recorded) -> tuple[str, ...]:
 
 
 def create(config: Config, context: Context) -> LedgerExporter:
-    """Make the exporter and open the file.
+    """Make the exporter and open the file; a server is connected to when there is something to write.
 
     Raises:
-        ConfigError: the file cannot be used.
+        ConfigError: the file cannot be used, or the settings contradict each other.
     """
+    setting = f"exporters.{context.name}"
+    password = _password(config, setting)
     ownership = {
         "owner": config.owner_keys,
         "tenant": config.tenant_keys,
         "user": config.user_keys,
         "feature": config.feature_keys,
     }
-    ledger = Ledger(config.path, clock=context.clock)
+    ledger = Ledger(config.path, clock=context.clock, password=password)
     return LedgerExporter(ledger, ownership, config.retention_days, context)
+
+
+def _password(config: Config, setting: str) -> str | None:
+    if config.password is None and config.password_file is None:
+        return None
+    if not is_on_a_server(config.path):
+        raise ConfigError([f"{setting}: a password is for PostgreSQL; expected path: postgresql://…, or no password"])
+    if config.password is not None and config.password_file is not None:
+        raise ConfigError([f"{setting}: password and password_file; expected one of them"])
+    return config.password if config.password_file is None else read_secret_file(config.password_file, setting)

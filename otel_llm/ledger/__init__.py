@@ -1,8 +1,9 @@
-"""The ledger: one row for each GenAI operation, in SQLite. What reports, budgets and cost exports are made from.
+"""The ledger: one row for each GenAI operation, in SQLite or PostgreSQL. What reports are made from.
 
     row.py       a Row, and how an Operation becomes one
     schema.py    the tables, as numbered migrations
     store.py     Ledger: record, read, total, forget
+    database.py  what a database must do; sqlite.py and postgres.py do it
     totals.py    sums over rows that say what they do not know
     evaluations.py   results of evaluations, joined with the rows they are about
 

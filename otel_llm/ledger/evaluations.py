@@ -6,13 +6,13 @@ so that feedback may come before the span, or days after. Explanations are not k
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-from otel_llm.ledger.row import COLUMNS, Row
+from otel_llm.ledger.database import Statements
+from otel_llm.ledger.row import NAMES, Row
 from otel_llm.quality.results import Evaluation, Target
 
 EvaluationDimension = Literal[
@@ -23,16 +23,23 @@ _INT64_MAX: Final = 2**63 - 1
 
 # The operation that a result is about: by its span; by the id of its answer; of a trace, the call that answered last.
 _OPERATION: Final = """(
-    SELECT o.rowid FROM operations o WHERE e.span_id IS NOT NULL AND o.trace_id = e.trace_id AND o.span_id = e.span_id
+    SELECT o.{row_id} FROM operations o WHERE e.span_id IS NOT NULL AND o.trace_id = e.trace_id
+        AND o.span_id = e.span_id
     UNION ALL
-    SELECT o.rowid FROM operations o WHERE e.span_id IS NULL AND e.response_id IS NOT NULL
+    SELECT o.{row_id} FROM operations o WHERE e.span_id IS NULL AND e.response_id IS NOT NULL
         AND o.response_id = e.response_id
     UNION ALL
-    SELECT * FROM (SELECT o.rowid FROM operations o WHERE e.span_id IS NULL AND o.trace_id = e.trace_id
-        AND o.operation IN ('chat', 'generate_content', 'text_completion') ORDER BY o.start_unix_nano DESC LIMIT 1)
+    SELECT * FROM (SELECT o.{row_id} FROM operations o WHERE e.span_id IS NULL AND o.trace_id = e.trace_id
+        AND o.operation IN ('chat', 'generate_content', 'text_completion') ORDER BY o.start_unix_nano DESC LIMIT 1) last
     LIMIT 1
 )"""
-_JOINED: Final = f"evaluations e LEFT JOIN operations o ON o.rowid = {_OPERATION}"
+
+
+def _joined(statements: Statements) -> str:
+    """Results with the operation that each is about."""
+    row_id = statements.dialect.row_id
+    return f"evaluations e LEFT JOIN operations o ON o.{row_id} = {_OPERATION.format(row_id=row_id)}"
+
 
 _COLUMNS: Final = (
     "id", "trace_id", "span_id", "response_id", "name", "evaluator_id", "evaluator_version", "source", "score", "label",
@@ -106,31 +113,31 @@ class StoredEvaluation(NamedTuple):
     span_id: bytes
 
 
-def find_operation(connection: sqlite3.Connection, target: Target) -> Row | None:
+def find_operation(statements: Statements, target: Target) -> Row | None:
     """The operation that a target means; of a whole trace, the call that answered last."""
-    select = f"SELECT {', '.join(COLUMNS)} FROM operations WHERE"  # noqa: S608 - constants
+    select = f"SELECT {', '.join(NAMES)} FROM operations WHERE"  # noqa: S608 - constants
     found = None
     if target.span_id:
-        found = connection.execute(f"{select} {_FIND['span']}", (target.trace_id, target.span_id)).fetchone()
+        found = statements.execute(f"{select} {_FIND['span']}", (target.trace_id, target.span_id)).fetchone()
         return None if found is None else Row._make(found)
     if target.response_id:
-        found = connection.execute(f"{select} {_FIND['response']} LIMIT 1", (target.response_id,)).fetchone()
+        found = statements.execute(f"{select} {_FIND['response']} LIMIT 1", (target.response_id,)).fetchone()
     if found is None and target.trace_id:
-        found = connection.execute(f"{select} {_FIND['trace']} LIMIT 1", (target.trace_id,)).fetchone()
+        found = statements.execute(f"{select} {_FIND['trace']} LIMIT 1", (target.trace_id,)).fetchone()
     return None if found is None else Row._make(found)
 
 
-def record_evaluations(connection: sqlite3.Connection, evaluations: Iterable[Evaluation]) -> list[Recorded]:
+def record_evaluations(statements: Statements, evaluations: Iterable[Evaluation]) -> list[Recorded]:
     """Write results, within a transaction of the caller's; a later one takes the place of an earlier one."""
     recorded = []
     for one in evaluations:
-        is_new = connection.execute("SELECT 1 FROM evaluations WHERE id = ?", (one.id,)).fetchone() is None
-        connection.execute(_UPSERT, _values(one))
+        is_new = statements.execute("SELECT 1 FROM evaluations WHERE id = ?", (one.id,)).fetchone() is None
+        statements.execute(_UPSERT, _values(one))
         if one.target.span_id and one.target.response_id:
             # The same that came before its span did, when only the response was known.
             early = (one.target.response_id, one.name, one.evaluator_id, one.evaluator_version)
-            is_new = connection.execute(_FORGET_EARLY, early).rowcount == 0 and is_new
-        recorded.append(Recorded(one, is_new, find_operation(connection, one.target)))
+            is_new = statements.execute(_FORGET_EARLY, early).rowcount == 0 and is_new
+        recorded.append(Recorded(one, is_new, find_operation(statements, one.target)))
     return recorded
 
 
@@ -141,18 +148,18 @@ def _values(one: Evaluation) -> tuple[object, ...]:
         one.evaluator_version, one.source or None, one.score, one.label or None, one.error_type or None,
         min(one.time_unix_nano, _INT64_MAX), one.sampling_probability,
     )  # fmt: skip
-    # SQLite takes only what UTF-8 can hold.
+    # Databases take only what UTF-8 can hold.
     return tuple(value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for value in values)
 
 
-def read_evaluations(connection: sqlite3.Connection, since_unix_nano: int, limit: int) -> list[StoredEvaluation]:
+def read_evaluations(statements: Statements, since_unix_nano: int, limit: int) -> list[StoredEvaluation]:
     """Results that came at or after a time, the newest first."""
     columns = ", ".join(f"e.{name}" for name in _COLUMNS)
     statement = (
-        f"SELECT {columns}, o.trace_id, o.span_id FROM {_JOINED} WHERE e.time_unix_nano >= ? "  # noqa: S608 - constants
+        f"SELECT {columns}, o.trace_id, o.span_id FROM {_joined(statements)} WHERE e.time_unix_nano >= ? "  # noqa: S608 - constants
         "ORDER BY e.time_unix_nano DESC LIMIT ?"
     )
-    return [_stored(values) for values in connection.execute(statement, (since_unix_nano, limit))]
+    return [_stored(values) for values in statements.execute(statement, (since_unix_nano, limit))]
 
 
 def _stored(values: Sequence[object]) -> StoredEvaluation:
@@ -176,20 +183,20 @@ def _stored(values: Sequence[object]) -> StoredEvaluation:
 
 
 def read_evaluation_totals(
-    connection: sqlite3.Connection, by: Sequence[EvaluationDimension], since_unix_nano: int
+    statements: Statements, by: Sequence[EvaluationDimension], since_unix_nano: int
 ) -> list[EvaluationTotals]:
     """Totals for each combination of the dimensions' values, the largest first."""
     groups = [_EXPRESSIONS.get(name, f"e.{name}") for name in by]
     sums = (
-        "sum(e.error_type IS NULL)", "sum(e.error_type IS NOT NULL)", "sum(e.score IS NOT NULL)", "avg(e.score)",
-        "sum(o.rowid IS NULL)",
+        "count(*) FILTER (WHERE e.error_type IS NULL)", "count(*) FILTER (WHERE e.error_type IS NOT NULL)",
+        "count(e.score)", "avg(e.score)", "count(*) FILTER (WHERE o.trace_id IS NULL)",
     )  # fmt: skip
     statement = (
-        f"SELECT {', '.join([*groups, *sums])} FROM {_JOINED} WHERE e.time_unix_nano >= ?"  # noqa: S608 - checked names
+        f"SELECT {', '.join([*groups, *sums])} FROM {_joined(statements)} WHERE e.time_unix_nano >= ?"  # noqa: S608 - checked names
         f"{' GROUP BY ' + ', '.join(groups) if groups else ''} ORDER BY count(*) DESC"
     )
     return [
         EvaluationTotals(MappingProxyType(dict(zip(by, values, strict=False))), *values[len(by) :])
-        for values in connection.execute(statement, (since_unix_nano,))
-        if values[len(by)] is not None
+        for values in statements.execute(statement, (since_unix_nano,))
+        if values[len(by)] or values[len(by) + 1]
     ]

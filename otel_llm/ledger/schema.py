@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from otel_llm.clock import Clock
 from otel_llm.errors import ConfigError
+from otel_llm.ledger.database import Statements
 
 _FIRST: Final = (
     """
@@ -97,23 +98,29 @@ _TABLE: Final = (
 )
 
 
-def migrate(connection: sqlite3.Connection, path: str, clock: Clock) -> None:
-    """Bring the tables to this version, in one transaction; safe when several processes do it at the same time.
+def migrate(
+    statements: Statements, place: str, clock: Clock, translate: Callable[[str], str] = lambda statement: statement
+) -> None:
+    """Bring the tables to this version, within a transaction of which there is one at a time.
+
+    Args:
+        statements: of the transaction.
+        place: names the ledger in messages.
+        clock: dates the migrations.
+        translate: a statement of the schema, as the database has it.
 
     Raises:
-        ConfigError: a newer otel_llm wrote this file.
+        ConfigError: a newer otel_llm wrote this ledger.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
-        connection.execute(_TABLE)
-        ((version,),) = connection.execute("SELECT coalesce(max(version), 0) FROM migrations")
-        if version > len(MIGRATIONS):
-            problem = (
-                f"ledger {path}: expected schema version {len(MIGRATIONS)} or older, got {version}; "
-                "use the otel_llm that wrote it, or another file"
-            )
-            raise ConfigError([problem])
-        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute("INSERT INTO migrations VALUES (?, ?)", (number, clock.unix_nano()))
+    statements.execute(translate(_TABLE))
+    version: int = statements.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0]
+    if version > len(MIGRATIONS):
+        problem = (
+            f"ledger {place}: expected schema version {len(MIGRATIONS)} or older, got {version}; "
+            "use the otel_llm that wrote it, or another one"
+        )
+        raise ConfigError([problem])
+    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        for statement in migration:
+            statements.execute(translate(statement))
+        statements.execute("INSERT INTO migrations VALUES (?, ?)", (number, clock.unix_nano()))

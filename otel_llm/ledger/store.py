@@ -1,20 +1,14 @@
-"""The ledger's file: rows in, rows and totals out, old rows away.
-
-One file may be used by several processes and threads: SQLite's write-ahead log lets readers read while one writes, and
-a writer waits for another. Errors of SQLite (`sqlite3.Error`) come out as they are; `may_pass` tells which are worth
-waiting for.
-"""
+"""The ledger: rows in, rows and totals out, old rows away. In a SQLite file, or in PostgreSQL."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, get_args
 
 from otel_llm.clock import Clock, SystemClock
-from otel_llm.errors import ConfigError
+from otel_llm.ledger.database import Database
 from otel_llm.ledger.evaluations import (
     EvaluationDimension,
     EvaluationTotals,
@@ -25,8 +19,9 @@ from otel_llm.ledger.evaluations import (
     read_evaluations,
     record_evaluations,
 )
-from otel_llm.ledger.row import COLUMNS, Row
-from otel_llm.ledger.schema import migrate
+from otel_llm.ledger.postgres import SCHEMES, PostgresDatabase
+from otel_llm.ledger.row import COLUMNS, NAMES, Row
+from otel_llm.ledger.sqlite import SqliteDatabase
 from otel_llm.ledger.totals import Dimension, Totals, read_totals
 from otel_llm.quality.results import Evaluation, Target
 
@@ -35,73 +30,71 @@ _DAY_NANO: Final = 86_400 * 10**9
 # Rows deleted in one transaction: other processes that write should not have to wait long.
 _DELETE_ROWS: Final = 5000
 
-_INSERT: Final = f"INSERT OR REPLACE INTO operations VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
-_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM operations WHERE start_unix_nano >= ? ORDER BY start_unix_nano"  # noqa: S608 - constants
-_DELETE: Final = (
-    "DELETE FROM operations WHERE rowid IN (SELECT rowid FROM operations WHERE start_unix_nano < ? LIMIT ?)"
+_INSERT: Final = (
+    f"INSERT INTO operations VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - constants
+    f"ON CONFLICT (trace_id, span_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in NAMES[2:])}"
 )
-_DELETE_EVALUATIONS: Final = (
-    "DELETE FROM evaluations WHERE rowid IN (SELECT rowid FROM evaluations WHERE time_unix_nano < ? LIMIT ?)"
-)
-
-# Conditions that can end by themselves or by a person's hand, after which the same rows are taken.
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_NOMEM,
-    }
-)
+_SELECT: Final = f"SELECT {', '.join(NAMES)} FROM operations WHERE start_unix_nano >= ? ORDER BY start_unix_nano"  # noqa: S608 - constants
+_DELETE: Final = "DELETE FROM {table} WHERE {row_id} IN (SELECT {row_id} FROM {table} WHERE {time} < ? LIMIT ?)"
 
 
-def may_pass(error: sqlite3.Error) -> bool:
-    """Whether trying again later can succeed: the file is locked, the disk full, ..."""
-    # The low byte is the condition, the rest says where it arose.
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _PASSING
+def is_on_a_server(place: str | Path) -> bool:
+    """Whether a ledger's place is the URL of a server, and not the path of a file."""
+    return isinstance(place, str) and place.startswith(SCHEMES)
 
 
 class Ledger:
-    """One row for each GenAI operation; thread-safe, and safe with several processes on one file.
+    """One row for each GenAI operation; thread-safe, and safe with several processes on one ledger.
 
     Args:
-        path: the file; it and its folder are made when they are not there. `:memory:` keeps it in memory.
+        place: the path of a SQLite file, made when it is not there, or `postgresql://user@host/database`. `:memory:`
+            keeps it in memory.
         clock: for retention.
-        busy_timeout_seconds: how long to wait for another process that writes.
+        busy_timeout_seconds: with a file, how long to wait for another process that writes.
+        password: with a server; None for what libpq finds.
 
     Raises:
-        ConfigError: the file cannot be opened, is no ledger, or is of a newer version.
+        ConfigError: the file cannot be opened, is no ledger, or is of a newer version. A server is connected to when
+            the ledger is first used.
     """
 
-    def __init__(self, path: str | Path, *, clock: Clock | None = None, busy_timeout_seconds: float = 5.0) -> None:
-        self.path = str(path)
+    def __init__(
+        self,
+        place: str | Path,
+        *,
+        clock: Clock | None = None,
+        busy_timeout_seconds: float = 5.0,
+        password: str | None = None,
+    ) -> None:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        if self.path != ":memory:":
-            self.path = str(Path(path).expanduser())
-            _make_folder(self.path)
-        self._connection = _open(self.path, busy_timeout_seconds, self._clock)
+        self._database: Database = (
+            PostgresDatabase(str(place), password, self._clock)
+            if is_on_a_server(place)
+            else SqliteDatabase(str(place), busy_timeout_seconds, self._clock)
+        )
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages; without credentials."""
+        return self._database.place
 
     def record(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction: all or none. A row whose span is there already takes its place.
 
         Raises:
-            sqlite3.Error: see `may_pass`.
+            LedgerError: see there.
         """
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:
-                self._connection.executemany(_INSERT, rows)
+        # In one order, so that two processes that write the same rows do not wait for each other.
+        ordered = sorted(rows, key=lambda row: (row.trace_id, row.span_id))
+        with self._lock, self._database.writing() as statements:
+            statements.executemany(_INSERT, ordered)
 
     def rows(self, since_unix_nano: int = 0, limit: int = 1000, *, newest_first: bool = False) -> list[Row]:
         """Operations that started at or after a time, in the order of their start."""
         statement = f"{_SELECT}{' DESC' if newest_first else ''} LIMIT ?"
-        with self._lock:
-            return [Row._make(values) for values in self._connection.execute(statement, (since_unix_nano, limit))]
+        with self._lock, self._database.reading() as statements:
+            return [Row._make(values) for values in statements.execute(statement, (since_unix_nano, limit))]
 
     def totals(
         self, by: Sequence[Dimension] = (), since_unix_nano: int = 0, until_unix_nano: int = _INT64_MAX
@@ -114,24 +107,22 @@ class Ledger:
         unknown = [name for name in by if name not in get_args(Dimension)]
         if unknown:
             raise ValueError(f"by: expected some of {', '.join(get_args(Dimension))}; got {', '.join(unknown)}")
-        with self._lock:
-            return read_totals(self._connection, by, since_unix_nano, until_unix_nano)
+        with self._lock, self._database.reading() as statements:
+            return read_totals(statements, by, since_unix_nano, until_unix_nano)
 
     def record_evaluations(self, evaluations: Sequence[Evaluation]) -> list[Recorded]:
         """Write results of evaluations in one transaction; one that came before is replaced unless it is newer.
 
         Raises:
-            sqlite3.Error: see `may_pass`.
+            LedgerError: see there.
         """
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:
-                return record_evaluations(self._connection, evaluations)
+        with self._lock, self._database.writing(alone=True) as statements:
+            return record_evaluations(statements, evaluations)
 
     def evaluations(self, since_unix_nano: int = 0, limit: int = 1000) -> list[StoredEvaluation]:
         """Results that came at or after a time, the newest first."""
-        with self._lock:
-            return read_evaluations(self._connection, since_unix_nano, limit)
+        with self._lock, self._database.reading() as statements:
+            return read_evaluations(statements, since_unix_nano, limit)
 
     def evaluation_totals(
         self, by: Sequence[EvaluationDimension] = (), since_unix_nano: int = 0
@@ -146,17 +137,17 @@ class Ledger:
             raise ValueError(
                 f"by: expected some of {', '.join(get_args(EvaluationDimension))}; got {', '.join(unknown)}"
             )
-        with self._lock:
-            return read_evaluation_totals(self._connection, by, since_unix_nano)
+        with self._lock, self._database.reading() as statements:
+            return read_evaluation_totals(statements, by, since_unix_nano)
 
     def find(self, target: Target) -> Row | None:
         """The operation that a target means; of a whole trace, the call that answered last.
 
         Raises:
-            sqlite3.Error: see `may_pass`.
+            LedgerError: see there.
         """
-        with self._lock:
-            return find_operation(self._connection, target)
+        with self._lock, self._database.reading() as statements:
+            return find_operation(statements, target)
 
     def forget(self, older_than_days: float) -> int:
         """Delete rows that started, and results that came, longer ago than this; returns how many rows.
@@ -164,56 +155,20 @@ class Ledger:
         Their space is used again.
         """
         limit = self._clock.unix_nano() - int(older_than_days * _DAY_NANO)
-        self._delete(_DELETE_EVALUATIONS, limit)
-        return self._delete(_DELETE, limit)
+        self._delete("evaluations", "time_unix_nano", limit)
+        return self._delete("operations", "start_unix_nano", limit)
 
-    def _delete(self, statement: str, limit: int) -> int:
+    def _delete(self, table: str, time: str, limit: int) -> int:
         total = 0
         while True:
-            with self._lock:
-                self._connection.execute("BEGIN IMMEDIATE")
-                with self._connection:
-                    deleted = self._connection.execute(statement, (limit, _DELETE_ROWS)).rowcount
+            with self._lock, self._database.writing() as statements:
+                statement = _DELETE.format(table=table, time=time, row_id=statements.dialect.row_id)
+                deleted = statements.execute(statement, (limit, _DELETE_ROWS)).rowcount
             total += deleted
             if deleted < _DELETE_ROWS:
                 return total
 
     def close(self) -> None:
-        """Close the file. Idempotent; nothing else may be called afterwards."""
+        """Let go of it. Idempotent; nothing else may be called afterwards."""
         with self._lock:
-            self._connection.close()
-
-
-def _make_folder(path: str) -> None:
-    folder = Path(path).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        problem = f"ledger {path}: cannot make the folder {folder} ({reason}); choose another path"
-        raise ConfigError([problem]) from error
-
-
-def _open(path: str, busy_timeout_seconds: float, clock: Clock) -> sqlite3.Connection:
-    try:
-        # Without an isolation level, the module begins no transactions of its own.
-        connection = sqlite3.connect(path, busy_timeout_seconds, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise _unusable(path, error) from error
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A crash of the machine may lose the last transactions, never the file.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        migrate(connection, path, clock)
-    except sqlite3.Error as error:
-        connection.close()
-        raise _unusable(path, error) from error
-    except ConfigError:
-        connection.close()
-        raise
-    return connection
-
-
-def _unusable(path: str, error: sqlite3.Error) -> ConfigError:
-    hint = "check space, permissions and who uses it" if may_pass(error) else "move it away to begin a new one"
-    return ConfigError([f"ledger {path}: cannot be used ({error}); {hint}"])
+            self._database.close()

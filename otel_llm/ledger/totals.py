@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, Literal
 
+from otel_llm.ledger.database import Statements
 from otel_llm.ledger.row import to_units
 
 Dimension = Literal[
@@ -38,37 +38,36 @@ Dimension = Literal[
     "dialect",
 ]
 
-# Dimensions that are not columns. Days are UTC.
-_EXPRESSIONS: Final[Mapping[str, str]] = {
-    "day": "date(start_unix_nano / 1000000000, 'unixepoch')",
-    "model": "coalesce(response_model, request_model)",
-}
+# Dimensions that are not columns, or are a database's own words. Days are UTC, and each database's matter.
+_EXPRESSIONS: Final[Mapping[str, str]] = {"model": "coalesce(response_model, request_model)", "user": '"user"'}
 
 # A call is what is billed, or what might be: spans of agents, workflows and tools repeat the tokens of their children.
 _IS_CALL: Final = """(cost_status IN ('priced', 'partial', 'unpriced', 'error') OR (cost_status IS NULL
     AND operation IN ('chat', 'generate_content', 'text_completion', 'embeddings')))"""
 _HAS_COST: Final = f"({_IS_CALL} AND cost_status IN ('priced', 'partial') AND cost_total IS NOT NULL)"
-_IS_UNPRICED: Final = f"({_IS_CALL} AND NOT coalesce({_HAS_COST}, 0))"
+_IS_UNPRICED: Final = f"({_IS_CALL} AND NOT coalesce({_HAS_COST}, FALSE))"
 
 # How each field of Totals that is a number is summed.
 _SUMS: Final[Mapping[str, str]] = {
     "operations": "count(*)",
-    "errors": "sum(status = 'error')",
-    "calls": f"sum({_IS_CALL})",
-    "priced_calls": f"sum({_HAS_COST})",
-    "partial_calls": f"sum({_HAS_COST} AND cost_status = 'partial')",
-    "unpriced_calls": f"sum({_IS_UNPRICED})",
-    "calls_without_usage": f"sum({_IS_CALL} AND input_tokens IS NULL AND output_tokens IS NULL)",
-    "input_tokens": f"sum(iif({_IS_CALL}, input_tokens, 0))",
-    "output_tokens": f"sum(iif({_IS_CALL}, output_tokens, 0))",
-    "cache_read_tokens": f"sum(iif({_IS_CALL}, cache_read_tokens, 0))",
-    "cache_write_tokens": f"sum(iif({_IS_CALL}, cache_write_tokens, 0))",
-    "reasoning_tokens": f"sum(iif({_IS_CALL}, reasoning_tokens, 0))",
-    "unpriced_input_tokens": f"sum(iif({_IS_UNPRICED}, input_tokens, 0))",
-    "unpriced_output_tokens": f"sum(iif({_IS_UNPRICED}, output_tokens, 0))",
+    "errors": "count(*) FILTER (WHERE status = 'error')",
+    "calls": f"count(*) FILTER (WHERE {_IS_CALL})",
+    "priced_calls": f"count(*) FILTER (WHERE {_HAS_COST})",
+    "partial_calls": f"count(*) FILTER (WHERE {_HAS_COST} AND cost_status = 'partial')",
+    "unpriced_calls": f"count(*) FILTER (WHERE {_IS_UNPRICED})",
+    "calls_without_usage": f"count(*) FILTER (WHERE {_IS_CALL} AND input_tokens IS NULL AND output_tokens IS NULL)",
+    "input_tokens": f"sum(input_tokens) FILTER (WHERE {_IS_CALL})",
+    "output_tokens": f"sum(output_tokens) FILTER (WHERE {_IS_CALL})",
+    "cache_read_tokens": f"sum(cache_read_tokens) FILTER (WHERE {_IS_CALL})",
+    "cache_write_tokens": f"sum(cache_write_tokens) FILTER (WHERE {_IS_CALL})",
+    "reasoning_tokens": f"sum(reasoning_tokens) FILTER (WHERE {_IS_CALL})",
+    "unpriced_input_tokens": f"sum(input_tokens) FILTER (WHERE {_IS_UNPRICED})",
+    "unpriced_output_tokens": f"sum(output_tokens) FILTER (WHERE {_IS_UNPRICED})",
 }
 # A sum of whole 1e-12 units could pass 2**63 in a ledger of nine million currency units, so it is taken in two parts.
-_COST_PARTS: Final = f"sum(iif({_HAS_COST}, cost_total / 1000000, 0)), sum(iif({_HAS_COST}, cost_total % 1000000, 0))"
+_COST_PARTS: Final = (
+    f"sum(cost_total / 1000000) FILTER (WHERE {_HAS_COST}), sum(cost_total % 1000000) FILTER (WHERE {_HAS_COST})"
+)
 _MICRO: Final = 1_000_000
 _PRICED_CALLS: Final = tuple(_SUMS).index("priced_calls")
 
@@ -115,20 +114,22 @@ class Totals:
 
 
 def read_totals(
-    connection: sqlite3.Connection, by: Sequence[Dimension], since_unix_nano: int, until_unix_nano: int
+    statements: Statements, by: Sequence[Dimension], since_unix_nano: int, until_unix_nano: int
 ) -> list[Totals]:
     """Totals for each combination of the dimensions' values, the most expensive first."""
-    groups = [_EXPRESSIONS.get(name, name) for name in by]
+    expressions = {**_EXPRESSIONS, "day": statements.dialect.day}
+    groups = [expressions.get(name, name) for name in by]
     select = ", ".join([*groups, "cost_currency", *_SUMS.values(), _COST_PARTS])
     statement = (
         f"SELECT {select} FROM operations WHERE start_unix_nano >= ? AND start_unix_nano < ? "  # noqa: S608 - by is a
         f"GROUP BY {', '.join([*groups, 'cost_currency'])}"  # closed set of names, checked by the caller
     )
     merged: dict[tuple[str | None, ...], tuple[dict[str, int], dict[str, int]]] = {}
-    for row in connection.execute(statement, (since_unix_nano, until_unix_nano)):
+    for row in statements.execute(statement, (since_unix_nano, until_unix_nano)):
         key, currency, numbers = row[: len(by)], row[len(by)] or "", row[len(by) + 1 :]
         sums, costs = merged.setdefault(key, (dict.fromkeys(_SUMS, 0), {}))
-        *counts, micro, rest = (number or 0 for number in numbers)
+        # PostgreSQL's sums are decimals.
+        *counts, micro, rest = (int(number or 0) for number in numbers)
         for name, number in zip(_SUMS, counts, strict=True):
             sums[name] += number
         if counts[_PRICED_CALLS]:

@@ -29,7 +29,7 @@ from otel_llm.operation import AttributeValue, Message, Operation
 _logger = logging.getLogger(__name__)
 
 # Operations whose usage is billed: each is one model call. The rest repeat their children's usage, or have none.
-_BILLED_OPERATIONS: Final = frozenset(
+BILLED_OPERATIONS: Final = frozenset(
     {
         "chat",
         "generate_content",
@@ -208,7 +208,7 @@ class Cost:
         if operation.get(names.OTEL_LLM_COST_STATUS) is not None and not self._clear(operation):
             return None
         usage = read_usage(operation)
-        if operation.text(names.GEN_AI_OPERATION_NAME) not in _BILLED_OPERATIONS:
+        if operation.text(names.GEN_AI_OPERATION_NAME) not in BILLED_OPERATIONS:
             if usage is not None:
                 _not_billable(operation, "aggregate")
             return None
@@ -239,7 +239,7 @@ class Cost:
         self._unpriced.add(1, "unpriced", reason, operation.operation_name or "", operation.provider_name or "", model)
 
     def _price(self, operation: Operation, usage: Usage, *, is_estimated: bool) -> None:
-        quote = self._quote(operation, usage)
+        quote = quote_of(self._catalogue, operation, usage)
         # Some instrumentations report an estimate of their own as if it were usage; normalising has marked it.
         is_guess = is_estimated or operation.get(names.OTEL_LLM_USAGE_SOURCE) == "estimated"
         if quote.total is None:
@@ -253,21 +253,6 @@ class Cost:
         if is_estimated and _ESTIMATES.isdisjoint(operation.keys()):
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_INPUT_TOKENS, usage.input_tokens)
             operation.set(names.OTEL_LLM_USAGE_ESTIMATED_OUTPUT_TOKENS, usage.output_tokens)
-
-    def _quote(self, operation: Operation, usage: Usage) -> Quote:
-        text = operation.text
-        model = text(names.GEN_AI_RESPONSE_MODEL)
-        keys = operation.keys()
-        return self._catalogue.quote(
-            text(names.GEN_AI_PROVIDER_NAME),
-            model,
-            usage,
-            operation.start_unix_nano,
-            text(names.OTEL_LLM_USAGE_PROCESSING) if names.OTEL_LLM_USAGE_PROCESSING in keys else None,
-            text(names.OPENAI_RESPONSE_SERVICE_TIER) or text(names.OTEL_LLM_USAGE_SERVICE_TIER),
-            text(names.SERVER_ADDRESS),
-            text(names.GEN_AI_REQUEST_MODEL) if model is None else None,
-        )
 
     def _priced(self, quote: Quote) -> dict[str, AttributeValue]:
         """The attributes of a quote with a total."""
@@ -299,6 +284,23 @@ class Cost:
                 self._constants = {}
             self._constants[id(basis)] = (basis, constants)
         return constants
+
+
+def quote_of(catalogue: Catalogue, operation: Operation, usage: Usage) -> Quote:
+    """What an operation costs that has used this."""
+    text = operation.text
+    model = text(names.GEN_AI_RESPONSE_MODEL)
+    keys = operation.keys()
+    return catalogue.quote(
+        text(names.GEN_AI_PROVIDER_NAME),
+        model,
+        usage,
+        operation.start_unix_nano,
+        text(names.OTEL_LLM_USAGE_PROCESSING) if names.OTEL_LLM_USAGE_PROCESSING in keys else None,
+        text(names.OPENAI_RESPONSE_SERVICE_TIER) or text(names.OTEL_LLM_USAGE_SERVICE_TIER),
+        text(names.SERVER_ADDRESS),
+        text(names.GEN_AI_REQUEST_MODEL) if model is None else None,
+    )
 
 
 def _age_seconds(as_of: str, clock: Clock) -> float:
@@ -406,21 +408,32 @@ def create(config: Config, context: Context) -> Cost:
     Raises:
         ConfigError: a price file cannot be read, or has problems.
     """
+    return Cost(config, load_catalogue(config.prices, f"processors.{context.name}.prices"), context)
+
+
+def load_catalogue(prices: Sequence[str], setting: str) -> Catalogue:
+    """The price list with the user's own prices.
+
+    Args:
+        prices: paths of price files.
+        setting: where they stand in the configuration, for messages.
+
+    Raises:
+        ConfigError: a file cannot be read, or has problems.
+    """
     user: dict[str, object] = {}
     problems: list[str] = []
-    for number, path in enumerate(config.prices):
+    for number, path in enumerate(prices):
         try:
             user |= msgspec.yaml.decode(Path(path).read_bytes(), type=dict[str, object])
         except (OSError, msgspec.MsgspecError) as error:
-            problems.append(f"processors.{context.name}.prices[{number}]: cannot read {path}: {error}")
+            problems.append(f"{setting}[{number}]: cannot read {path}: {error}")
     if problems:
         raise ConfigError(problems)
     try:
         catalogue = Catalogue.load(user=user or None)
-        for sentence in catalogue.unmatched():
-            _logger.warning("processors.%s.prices: %s", context.name, sentence)
     except OverlayError as error:
-        raise ConfigError(
-            [f"processors.{context.name}.prices: {problem}" for problem in str(error).splitlines()]
-        ) from None
-    return Cost(config, catalogue, context)
+        raise ConfigError([f"{setting}: {problem}" for problem in str(error).splitlines()]) from None
+    for sentence in catalogue.unmatched():
+        _logger.warning("%s: %s", setting, sentence)
+    return catalogue

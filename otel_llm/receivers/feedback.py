@@ -13,7 +13,6 @@ result twice is passed on once.
 from __future__ import annotations
 
 import math
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from otel_llm._generated import metrics as definitions
 from otel_llm.clock import Clock
 from otel_llm.codecs.evaluations import encode_evaluations
 from otel_llm.components import Context
-from otel_llm.errors import RefusedError
+from otel_llm.errors import LedgerError, RefusedError
 from otel_llm.http.message import Reason, Request, Response, Route
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
@@ -65,7 +64,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Who may send. Without it, whoever reaches the port."""
 
     ledger: str | None = None
-    """Path of the ledger to look operations up in that feedback is about: the file of the `ledger` exporter.
+    """The ledger to look operations up in that feedback is about: the `path` of the `ledger` exporter. The password of
+    a server is then taken from PGPASSWORD, or from libpq's password file.
     Without it, targets stay as they were given."""
 
     resolve_within_seconds: Annotated[float, msgspec.Meta(ge=0)] = 600.0
@@ -230,7 +230,7 @@ class FeedbackReceiver:
         if self._ledger is not None:
             try:
                 row = self._ledger.find(evaluation.target)
-            except sqlite3.Error:  # locked for too long, or broken: feedback is passed on all the same
+            except LedgerError:  # locked for too long, away or broken: feedback is passed on all the same
                 return _Piece(evaluation, "unchecked", "")
         if row is None:
             return _Piece(evaluation, "unchecked" if self._ledger is None else "unknown", "")

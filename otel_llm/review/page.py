@@ -7,12 +7,12 @@ page as text, never as HTML, and the page may load nothing.
 from __future__ import annotations
 
 import hmac
-import sqlite3
 from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
 
+from otel_llm.errors import LedgerError
 from otel_llm.http.message import Request, Response, Route
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.review.session import LABELS, Session
@@ -112,7 +112,7 @@ def review_server(session: Session, token: str, port: int = 0) -> HttpServer:
             return Response(400)
         try:
             session.answer(given.number, next((one for one in LABELS if one == given.label), None))
-        except sqlite3.Error:
+        except LedgerError:
             return Response(503)
         return case(request)
 

@@ -78,7 +78,7 @@ class Session:
         A number that is not the current one does nothing: a page was sent twice.
 
         Raises:
-            sqlite3.Error: the ledger cannot be written now; the case stays current.
+            LedgerError: the ledger cannot be written now; the case stays current.
         """
         with self._lock:
             if self._position >= len(self._items) or number != self._position + 1:

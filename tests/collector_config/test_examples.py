@@ -57,12 +57,12 @@ def test_every_variable_an_example_names_is_read(path: Path):
         changed = load(
             str(path), {variable: "127.0.0.1:5" if variable.startswith("OTEL_LLM_LISTEN") else "http://host:5"}
         )
-        assert [(one.config, one.delivery) for one in (*plain.receivers, *plain.exporters)] != [
-            (one.config, one.delivery) for one in (*changed.receivers, *changed.exporters)
+        assert [(one.config, one.delivery) for one in (*plain.receivers, *plain.processors, *plain.exporters)] != [
+            (one.config, one.delivery) for one in (*changed.receivers, *changed.processors, *changed.exporters)
         ]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/gateway.md", "docs/quality.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/gateway.md", "docs/quality.md", "docs/budgets.md"])
 def test_complete_configurations_in_a_document_are_valid(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -13,6 +13,7 @@ from otel_llm.components import Context
 from otel_llm.errors import PermanentError, RetryableError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.ledger import Config, LedgerExporter, create
+from otel_llm.ledger.sqlite import SqliteDatabase
 from otel_llm.signals import Payload
 from otel_llm.testing import FakeClock
 from tests.spans import NOON, SpanSpec, chat, request
@@ -25,6 +26,13 @@ def exporting(context: Context, path: Path, **config: object) -> Iterator[Ledger
         yield exporter
     finally:
         exporter.shutdown()
+
+
+def in_the_file(exporter: LedgerExporter, statement: str) -> None:
+    """Something that no ledger does by itself."""
+    database = exporter.ledger._database
+    assert isinstance(database, SqliteDatabase)
+    database.execute(statement)
 
 
 def payload(*specs: SpanSpec) -> Payload:
@@ -55,7 +63,7 @@ def test_ownership_is_read_from_the_keys_the_user_names(context: Context, tmp_pa
 def test_a_locked_file_is_retryable_and_loses_nothing(context: Context, tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     with exporting(context, path) as exporter, closing(sqlite3.connect(path)) as other:
-        exporter.ledger._connection.execute("PRAGMA busy_timeout = 10")
+        in_the_file(exporter, "PRAGMA busy_timeout = 10")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(RetryableError, match="database is locked"):
             exporter.export(payload(SpanSpec(chat())), 5)
@@ -66,7 +74,7 @@ def test_a_locked_file_is_retryable_and_loses_nothing(context: Context, tmp_path
 
 def test_a_full_disk_is_retryable(context: Context, tmp_path: Path) -> None:
     with exporting(context, tmp_path / "l.db") as exporter:
-        exporter.ledger._connection.execute("PRAGMA max_page_count = 10")
+        in_the_file(exporter, "PRAGMA max_page_count = 10")
         with pytest.raises(RetryableError, match="full"):
             exporter.export(payload(*(SpanSpec(chat(), span=span) for span in range(1, 1000))), 5)
 
@@ -75,7 +83,7 @@ def test_a_payload_that_is_none_and_a_broken_file_are_permanent(context: Context
     with exporting(context, tmp_path / "l.db") as exporter:
         with pytest.raises(PermanentError, match="protobuf"):
             exporter.export(Payload.of("traces", (b"\x0a\xff",), 1), 5)
-        exporter.ledger._connection.execute("DROP TABLE operations")
+        in_the_file(exporter, "DROP TABLE operations")
         with pytest.raises(PermanentError, match="move the file away"):
             exporter.export(payload(SpanSpec(chat())), 5)
 

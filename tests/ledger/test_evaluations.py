@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -13,10 +18,25 @@ from otel_llm.testing import FakeClock
 from tests.spans import SECOND, SpanSpec, chat, operations
 
 
-def ledger_with(*specs: SpanSpec, path: str = ":memory:", clock: FakeClock | None = None) -> Ledger:
-    ledger = Ledger(path, clock=clock or FakeClock())
-    ledger.record(row for one in operations(*specs) if (row := row_of(one)) is not None)
-    return ledger
+class Ledgers(Protocol):
+    """Makes a ledger with these operations in it."""
+
+    def __call__(self, *specs: SpanSpec, clock: FakeClock | None = None) -> Ledger: ...
+
+
+@pytest.fixture
+def ledger_with(ledger_place: str) -> Iterator[Ledgers]:
+    opened: list[Ledger] = []
+
+    def make(*specs: SpanSpec, clock: FakeClock | None = None) -> Ledger:
+        ledger = Ledger(ledger_place, clock=clock or FakeClock())
+        opened.append(ledger)
+        ledger.record(row for one in operations(*specs) if (row := row_of(one)) is not None)
+        return ledger
+
+    yield make
+    for ledger in opened:
+        ledger.close()
 
 
 def call(span: int, **more: object) -> SpanSpec:
@@ -32,7 +52,7 @@ def judged(target: Target, score: float | None, name: str = "helpful", **more: o
     return Evaluation(target, name, score, evaluator_id="judge", evaluator_version="1", **more)  # type: ignore[arg-type] # fields of Evaluation
 
 
-def test_a_result_again_is_the_same_row_and_a_re_score_takes_its_place() -> None:
+def test_a_result_again_is_the_same_row_and_a_re_score_takes_its_place(ledger_with: Ledgers) -> None:
     ledger = ledger_with(call(1))
     first = judged(at(1), 0.2, time_unix_nano=10)
     assert [one.is_new for one in ledger.record_evaluations([first, first])] == [True, False]
@@ -40,7 +60,20 @@ def test_a_result_again_is_the_same_row_and_a_re_score_takes_its_place() -> None
     assert [(one.evaluation.score, one.span_id) for one in ledger.evaluations()] == [(0.9, at(1).span_id)]
 
 
-def test_an_unknown_target_is_kept_and_joined_when_its_span_comes() -> None:
+def test_a_result_that_several_record_at_once_is_new_to_one_of_them(ledger_with: Ledgers) -> None:
+    ledgers = [ledger_with(call(1)) for _ in range(4)]
+    barrier = threading.Barrier(4)
+
+    def record(ledger: Ledger) -> bool:
+        barrier.wait(20)
+        [recorded] = ledger.record_evaluations([judged(at(1), 0.5, time_unix_nano=10)])
+        return recorded.is_new
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(record, ledgers)) == [False, False, False, True]
+
+
+def test_an_unknown_target_is_kept_and_joined_when_its_span_comes(ledger_with: Ledgers) -> None:
     ledger = ledger_with()
     (recorded,) = ledger.record_evaluations([judged(Target(response_id="resp-7"), 1.0)])
     assert recorded.operation is None
@@ -51,7 +84,7 @@ def test_an_unknown_target_is_kept_and_joined_when_its_span_comes() -> None:
     assert ledger.evaluations()[0].span_id == at(7).span_id
 
 
-def test_a_result_that_came_before_its_span_and_comes_again_after_it_is_one() -> None:
+def test_a_result_that_came_before_its_span_and_comes_again_after_it_is_one(ledger_with: Ledgers) -> None:
     ledger = ledger_with()
     ledger.record_evaluations([judged(Target(response_id="resp-7"), 1.0)])
     late = Target(at(7).trace_id, at(7).span_id, "resp-7")
@@ -63,7 +96,7 @@ def test_a_result_that_came_before_its_span_and_comes_again_after_it_is_one() ->
     ]
 
 
-def test_a_trace_means_the_call_that_answered_last() -> None:
+def test_a_trace_means_the_call_that_answered_last(ledger_with: Ledgers) -> None:
     ledger = ledger_with(
         call(1, start=SECOND), call(2, start=3 * SECOND), call(3, start=2 * SECOND), call(4, trace=2, start=9 * SECOND)
     )
@@ -74,7 +107,7 @@ def test_a_trace_means_the_call_that_answered_last() -> None:
     assert ledger.find(at(99)) is None
 
 
-def test_totals_tell_models_and_prompt_versions_apart_and_count_failures_apart() -> None:
+def test_totals_tell_models_and_prompt_versions_apart_and_count_failures_apart(ledger_with: Ledgers) -> None:
     ledger = ledger_with(
         call(1, gen_ai__prompt__version="1"), call(2, gen_ai__prompt__version="2"), call(3, gen_ai__prompt__version="2")
     )
@@ -97,7 +130,7 @@ def test_totals_tell_models_and_prompt_versions_apart_and_count_failures_apart()
         ledger.evaluation_totals(["id; DROP TABLE evaluations"])  # type: ignore[list-item] # on purpose
 
 
-def test_old_results_are_forgotten_with_old_rows() -> None:
+def test_old_results_are_forgotten_with_old_rows(ledger_with: Ledgers) -> None:
     clock = FakeClock()
     ledger = ledger_with(call(1, start=clock.unix_nano()), clock=clock)
     ledger.record_evaluations([judged(at(1), 1.0, time_unix_nano=clock.unix_nano())])
@@ -115,6 +148,6 @@ def test_a_ledger_of_the_version_before_is_migrated(tmp_path: Path) -> None:
         connection.execute(statement)
     connection.execute("INSERT INTO migrations VALUES (1, 0)")
     connection.close()
-    ledger = ledger_with(call(1), path=str(path))
-    assert ledger.record_evaluations([judged(at(1), 1.0)])[0].operation is not None
-    ledger.close()
+    with closing(Ledger(path)) as ledger:
+        ledger.record(row for one in operations(call(1)) if (row := row_of(one)) is not None)
+        assert ledger.record_evaluations([judged(at(1), 1.0)])[0].operation is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_llm.errors import ConfigError
-from otel_llm.ledger.row import COLUMNS, Row, row_of, to_pico, to_units
+from otel_llm.cost.money import to_pico
+from otel_llm.errors import ConfigError, LedgerError
+from otel_llm.ledger.row import COLUMNS, Row, row_of, to_units
 from otel_llm.ledger.schema import MIGRATIONS
-from otel_llm.ledger.store import Ledger, may_pass
+from otel_llm.ledger.sqlite import SqliteDatabase
+from otel_llm.ledger.store import Ledger, is_on_a_server
 from otel_llm.testing import FakeClock
 from tests.spans import NOON, SpanSpec, chat, operation, operations
 
@@ -23,8 +26,8 @@ DAY = 86_400 * 10**9
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(Ledger(tmp_path / "made" / "ledger.db", clock=FakeClock(NOON))) as opened:
+def ledger(ledger_place: str) -> Iterator[Ledger]:
+    with closing(Ledger(ledger_place, clock=FakeClock(NOON))) as opened:
         yield opened
 
 
@@ -250,22 +253,29 @@ def test_old_rows_are_forgotten_in_portions(ledger: Ledger) -> None:
 
 
 def test_a_batch_is_written_whole_or_not_at_all(ledger: Ledger) -> None:
-    with pytest.raises(sqlite3.Error) as caught:
+    with pytest.raises(LedgerError) as caught:
         ledger.record([row(1), row(2, start_unix_nano=None)])
-    assert not may_pass(caught.value)
+    assert not caught.value.may_pass
     assert ledger.rows() == []
     ledger.record([row(3)])
     assert len(ledger.rows()) == 1
 
 
+def in_the_file(ledger: Ledger, statement: str) -> None:
+    """Something that no ledger does by itself."""
+    database = ledger._database
+    assert isinstance(database, SqliteDatabase)
+    database.execute(statement)
+
+
 def test_a_full_disk_may_pass(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "ledger.db")) as ledger:
-        ledger._connection.execute("PRAGMA max_page_count = 10")
-        with pytest.raises(sqlite3.Error, match="full") as caught:
+        in_the_file(ledger, "PRAGMA max_page_count = 10")
+        with pytest.raises(LedgerError, match="full") as caught:
             ledger.record([row(span) for span in range(1, 2000)])
-        assert may_pass(caught.value)
+        assert caught.value.may_pass
         assert ledger.rows() == []
-        ledger._connection.execute("PRAGMA max_page_count = 100000")
+        in_the_file(ledger, "PRAGMA max_page_count = 100000")
         ledger.record([row(1)])
 
 
@@ -273,9 +283,9 @@ def test_a_file_that_another_process_keeps_locked_may_pass(tmp_path: Path) -> No
     path = tmp_path / "ledger.db"
     with closing(Ledger(path, busy_timeout_seconds=0.01)) as ledger, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(sqlite3.Error, match="locked") as caught:
+        with pytest.raises(LedgerError, match="locked") as caught:
             ledger.record([row(1)])
-        assert may_pass(caught.value)
+        assert caught.value.may_pass
         other.rollback()
         ledger.record([row(1)])
 
@@ -294,47 +304,62 @@ def test_threads_share_a_ledger(ledger: Ledger) -> None:
     assert len(ledger.rows()) == 80
 
 
-def write_from_process(path: str, first: int) -> None:
-    """What each of several processes does with one file that does not exist yet."""
-    with closing(Ledger(path, busy_timeout_seconds=20)) as ledger:
+def write_from_process(place: str, first: int) -> None:
+    """What each of several processes does with one ledger that does not exist yet."""
+    with closing(Ledger(place, busy_timeout_seconds=20)) as ledger:
         for number in range(25):
-            ledger.record([row(first + number)])
+            # One of its own, and one that they all write, in orders of their own.
+            shared = [priced(900 + one, 0.5) for one in ((1, 2), (2, 1))[first % 2]]
+            ledger.record([priced(first + number, 0.1), *shared])
 
 
-def test_processes_share_a_ledger_from_its_first_moment(tmp_path: Path) -> None:
-    path = str(tmp_path / "ledger.db")
+def test_processes_share_a_ledger_from_its_first_moment(ledger_place: str) -> None:
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=write_from_process, args=(path, 1 + 100 * number)) for number in range(3)]
+    processes = [spawn.Process(target=write_from_process, args=(ledger_place, 1 + 101 * number)) for number in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(40)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    with closing(Ledger(path)) as ledger:
-        assert len(ledger.rows()) == 75
+    with closing(Ledger(ledger_place)) as ledger:
+        (total,) = ledger.totals()
+        assert (total.calls, total.costs) == (77, {"USD": Decimal("8.5")})
 
 
 def test_the_table_has_the_fields_of_a_row_in_their_order(ledger: Ledger) -> None:
-    columns = [name for _, name, *_ in ledger._connection.execute("PRAGMA table_info(operations)")]
-    assert tuple(columns) == COLUMNS
+    names = tuple(range(len(COLUMNS)))
+    whole = Row._make(
+        {"BLOB": bytes([n]) * 8, "TEXT": f"t{n}", "INTEGER": n, "REAL": n + 0.5}[kind]
+        for n, kind in zip(
+            names, re.findall(r"^        \w+ (BLOB|TEXT|INTEGER|REAL)", MIGRATIONS[0][0], re.MULTILINE), strict=True
+        )
+    )
+    ledger.record([whole])
+    assert ledger.rows() == [whole]
 
 
-def test_opening_again_keeps_rows_and_migrates_once(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
+def test_opening_again_keeps_rows_and_migrates_once(ledger_place: str) -> None:
     for span in (1, 2):
-        with closing(Ledger(path)) as ledger:
+        with closing(Ledger(ledger_place)) as ledger:
             ledger.record([row(span)])
-            versions = ledger._connection.execute("SELECT version FROM migrations").fetchall()
+            with ledger._database.reading() as statements:
+                versions = list(statements.execute("SELECT version FROM migrations ORDER BY version"))
             assert versions == [(number,) for number in range(1, len(MIGRATIONS) + 1)]
             assert len(ledger.rows()) == span
 
 
-def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    with closing(Ledger(path)) as ledger:
-        ledger._connection.execute("INSERT INTO migrations VALUES (99, 0)")
-    with pytest.raises(ConfigError, match=f"expected schema version {len(MIGRATIONS)} or older, got 99"):
-        Ledger(path)
+def test_a_ledger_of_a_newer_version_is_left_alone(ledger_place: str) -> None:
+    with closing(Ledger(ledger_place)) as ledger, ledger._database.writing() as statements:
+        statements.execute("INSERT INTO migrations VALUES (99, 0)")
+
+    def used() -> None:
+        with closing(Ledger(ledger_place)) as newer:
+            newer.rows()
+
+    # A server shows it when it is first used.
+    wrong = LedgerError if is_on_a_server(ledger_place) else ConfigError
+    with pytest.raises(wrong, match=f"expected schema version {len(MIGRATIONS)} or older, got 99"):
+        used()
 
 
 def test_a_file_that_is_no_ledger_is_a_clear_error(tmp_path: Path) -> None:
@@ -352,3 +377,15 @@ def test_a_file_that_is_no_ledger_is_a_clear_error(tmp_path: Path) -> None:
 def test_operations_of_one_request_become_rows() -> None:
     made = [row_of(o) for o in operations(SpanSpec(chat(), span=1), SpanSpec(chat(), span=2))]
     assert [r and r.span_id[-1] for r in made] == [1, 2]
+
+
+def test_a_name_with_a_character_that_a_database_cannot_hold_is_kept_without_it(ledger: Ledger) -> None:
+    ledger.record([row(1, request_model="gpt\0-4o", user="\N{SNOWMAN}"), row(2, user="current_user")])
+    assert ledger.rows()[0].request_model in {"gpt\0-4o", "gpt\N{REPLACEMENT CHARACTER}-4o"}
+    assert {total.group["user"] for total in ledger.totals(["user"])} == {"\N{SNOWMAN}", "current_user"}
+
+
+def test_only_urls_of_postgresql_are_on_a_server(tmp_path: Path) -> None:
+    assert is_on_a_server("postgresql://app@db:5432/ledger")
+    assert not is_on_a_server(tmp_path / "ledger.db")
+    assert not is_on_a_server("ledger.db")

@@ -56,8 +56,8 @@ def telemetry(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(tmp_path / "ledger.db")
+def ledger(ledger_place: str) -> Iterator[Ledger]:
+    ledger = Ledger(ledger_place)
     yield ledger
     ledger.close()
 
@@ -157,11 +157,11 @@ def test_the_page_takes_no_other_labels(body: object, telemetry: Path, ledger: L
 
 
 def test_labelled_cases_are_exported(
-    telemetry: Path, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    telemetry: Path, ledger: Ledger, ledger_place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     review(session_of(telemetry, ledger), io.StringIO("g\n"), io.StringIO())
     out = tmp_path / "cases.jsonl"
-    assert main(["review", str(telemetry), "--ledger", ledger.path, "--export", str(out)]) == 0
+    assert main(["review", str(telemetry), "--ledger", ledger_place, "--export", str(out)]) == 0
     assert "1 labelled cases" in capsys.readouterr().out
     (line,) = map(json.loads, out.read_text().splitlines())
     assert (line["label"], line["score"], line["reviewer"]) == ("good", 1.0, "ann")
