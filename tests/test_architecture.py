@@ -34,6 +34,7 @@ SIBLINGS = {
     ("receivers", "ledger"),  # feedback looks up what it is about
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
     ("processors", "audit"),  # what they did is recorded
+    ("processors", "ledger"),  # metrics know an owner by the names that the ledger knows
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
 PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours
