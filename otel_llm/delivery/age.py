@@ -1,8 +1,8 @@
 """How long the oldest item of a line has waited, told from nothing but counts that are read now and then.
 
 Whoever asks leaves a mark: so many items had come by now. Items are settled in the order in which they came, so the
-oldest one that waits came no later than the first mark that is not settled. Nothing is noted as items come and go, which
-would cost each of them something; the answer is as exact as the interval at which it is asked for.
+oldest one that waits came no later than the first mark that is not settled. Nothing is noted as items come and go,
+which would cost each of them something; the answer is as exact as the interval at which it is asked for.
 """
 
 from __future__ import annotations
