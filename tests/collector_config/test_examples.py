@@ -13,6 +13,8 @@ from otel_llm.config import load
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((PROJECT / "collector-config").glob("gateway-*.yaml"))
 YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Of variables that are not where to send to.
+OTHER_VALUES = {"OTEL_LLM_LISTEN": "127.0.0.1:5", "OTEL_LLM_HOST": "127.0.0.2", "OTEL_LLM_DATA": "elsewhere"}
 # What README leaves out where only the destination differs.
 REST_OF_A_CONFIGURATION = """
 receivers:
@@ -52,7 +54,7 @@ def test_every_variable_an_example_names_is_read(path: Path):
     assert variables
     plain = load(str(path), {})
     for variable in variables:
-        changed = load(str(path), {variable: "127.0.0.1:5" if variable == "OTEL_LLM_LISTEN" else "http://host:5"})
+        changed = load(str(path), {variable: OTHER_VALUES.get(variable, "http://host:5")})
         assert [(one.config, one.delivery) for one in (*plain.receivers, *plain.exporters)] != [
             (one.config, one.delivery) for one in (*changed.receivers, *changed.exporters)
         ]
