@@ -113,6 +113,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "compare": _BuiltIn("otel_llm.processors.compare", _TRACES),
         "judge": _BuiltIn("otel_llm.processors.judge", _TRACES),
         "redact": _BuiltIn("otel_llm.processors.redact"),
+        "budget": _BuiltIn("otel_llm.processors.budget", _TRACES),
     },
     "exporter": {
         "otlp_grpc": _BuiltIn("otel_llm.exporters.otlp_grpc"),

@@ -6,6 +6,7 @@
      ├─ MalformedError         a request cannot be read; the sender must not send it again (400, INVALID_ARGUMENT)
      ├─ RefusedError           a request cannot be taken now; the sender may try again (429, RESOURCE_EXHAUSTED)
      ├─ AuditError             the audit log cannot take a record; whoever asked for it fails closed
+     ├─ StoreError             the store of counters cannot be reached or used now; sums wait until it can
      ├─ DeniedError            a call of the app, or its answer, was stopped; the one error meant for the app
      └─ ExportError            an export did not succeed
          ├─ RetryableError     may succeed later
@@ -67,6 +68,10 @@ class RefusedError(OtelLlmError):
 
 class AuditError(OtelLlmError):
     """The audit log cannot be opened, or cannot take a record. The message holds nothing of the record."""
+
+
+class StoreError(OtelLlmError):
+    """The store of counters cannot be reached or used now. The message names it, without credentials."""
 
 
 class DeniedError(OtelLlmError):

@@ -20,11 +20,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hosts", "loopback", "review"),
     ("config",),
     ("testing",),  # destinations to send to, so they know what delivery and exporters speak
-    ("receivers", "exporters", "delivery", "processors", "ledger", "connectors", "instrumentation", "audit"),
+    (
+        "receivers",
+        "exporters",
+        "delivery",
+        "processors",
+        "ledger",
+        "connectors",
+        "instrumentation",
+        "audit",
+        "counters",
+    ),
     ("http", "codecs", "dialects", "components"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "log_records", "clock", "errors", "nearest", "credentials"),
-    ("cost", "policy", "quality"),
+    ("cost", "policy", "quality", "budget"),
     ("_generated",),
 )
 SIBLINGS = {
@@ -35,9 +45,10 @@ SIBLINGS = {
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
     ("processors", "audit"),  # what they did is recorded
     ("processors", "ledger"),  # metrics know an owner by the names that the ledger knows
+    ("processors", "counters"),  # what they count is shared
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
-PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours
+PURE = ("cost", "policy", "quality", "budget")  # domain packages: no OpenTelemetry, nothing of ours
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:

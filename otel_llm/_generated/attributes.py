@@ -137,6 +137,17 @@ OTEL_LLM_ATTEMPT_RETRY_AFTER: Final = "otel_llm.attempt.retry_after"
 OTEL_LLM_AUDIT_LOG: Final = "otel_llm.audit.log"
 OTEL_LLM_AUDIT_MAC: Final = "otel_llm.audit.mac"
 OTEL_LLM_AUDIT_SEQUENCE: Final = "otel_llm.audit.sequence"
+OTEL_LLM_BUDGET_AMOUNT: Final = "otel_llm.budget.amount"
+OTEL_LLM_BUDGET_DECISION: Final = "otel_llm.budget.decision"
+OTEL_LLM_BUDGET_EXCEEDED: Final = "otel_llm.budget.exceeded"
+OTEL_LLM_BUDGET_LIMIT_AMOUNT: Final = "otel_llm.budget.limit_amount"
+OTEL_LLM_BUDGET_NAME: Final = "otel_llm.budget.name"
+OTEL_LLM_BUDGET_OWNER: Final = "otel_llm.budget.owner"
+OTEL_LLM_BUDGET_PERIOD_END: Final = "otel_llm.budget.period.end"
+OTEL_LLM_BUDGET_PERIOD_START: Final = "otel_llm.budget.period.start"
+OTEL_LLM_BUDGET_PERIOD_TYPE: Final = "otel_llm.budget.period.type"
+OTEL_LLM_BUDGET_RESERVATION: Final = "otel_llm.budget.reservation"
+OTEL_LLM_BUDGET_THRESHOLD: Final = "otel_llm.budget.threshold"
 OTEL_LLM_COMPARISON_ATTRIBUTE: Final = "otel_llm.comparison.attribute"
 OTEL_LLM_COMPARISON_CANARY: Final = "otel_llm.comparison.canary"
 OTEL_LLM_COMPARISON_CLAIM: Final = "otel_llm.comparison.claim"
@@ -399,6 +410,17 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_AUDIT_LOG: "string",
         OTEL_LLM_AUDIT_MAC: "string",
         OTEL_LLM_AUDIT_SEQUENCE: "int",
+        OTEL_LLM_BUDGET_AMOUNT: "double",
+        OTEL_LLM_BUDGET_DECISION: "string",
+        OTEL_LLM_BUDGET_EXCEEDED: "string[]",
+        OTEL_LLM_BUDGET_LIMIT_AMOUNT: "double",
+        OTEL_LLM_BUDGET_NAME: "string",
+        OTEL_LLM_BUDGET_OWNER: "string",
+        OTEL_LLM_BUDGET_PERIOD_END: "string",
+        OTEL_LLM_BUDGET_PERIOD_START: "string",
+        OTEL_LLM_BUDGET_PERIOD_TYPE: "string",
+        OTEL_LLM_BUDGET_RESERVATION: "string",
+        OTEL_LLM_BUDGET_THRESHOLD: "double",
         OTEL_LLM_COMPARISON_ATTRIBUTE: "string",
         OTEL_LLM_COMPARISON_CANARY: "string",
         OTEL_LLM_COMPARISON_CLAIM: "string",
@@ -642,6 +664,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
         OPENAI_API_TYPE: frozenset({"chat_completions", "responses"}),
         OPENAI_REQUEST_SERVICE_TIER: frozenset({"auto", "default"}),
+        OTEL_LLM_BUDGET_DECISION: frozenset({"allow", "warn", "deny", "allow_unknown", "deny_unknown"}),
+        OTEL_LLM_BUDGET_PERIOD_TYPE: frozenset({"day", "month", "rolling"}),
         OTEL_LLM_COMPARISON_CLAIM: frozenset({"worse", "safe"}),
         OTEL_LLM_COMPARISON_VERDICT: frozenset({"promote", "roll_back", "keep_watching"}),
         OTEL_LLM_COMPONENT_TYPE: frozenset({"receiver", "pipeline", "processor", "delivery", "exporter", "connector"}),
@@ -952,6 +976,30 @@ class OpenaiRequestServiceTierValues:
 
     AUTO: Final = "auto"
     DEFAULT: Final = "default"
+
+
+OtelLlmBudgetDecision: TypeAlias = Literal["allow", "warn", "deny", "allow_unknown", "deny_unknown"]
+
+
+class OtelLlmBudgetDecisionValues:
+    """Listed values of otel_llm.budget.decision; others may occur."""
+
+    ALLOW: Final = "allow"
+    WARN: Final = "warn"
+    DENY: Final = "deny"
+    ALLOW_UNKNOWN: Final = "allow_unknown"
+    DENY_UNKNOWN: Final = "deny_unknown"
+
+
+OtelLlmBudgetPeriodType: TypeAlias = Literal["day", "month", "rolling"]
+
+
+class OtelLlmBudgetPeriodTypeValues:
+    """Listed values of otel_llm.budget.period.type; others may occur."""
+
+    DAY: Final = "day"
+    MONTH: Final = "month"
+    ROLLING: Final = "rolling"
 
 
 OtelLlmComparisonClaim: TypeAlias = Literal["worse", "safe"]

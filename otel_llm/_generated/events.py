@@ -13,6 +13,7 @@ GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS: Final = "gen_ai.client.inference.oper
 GEN_AI_CLIENT_OPERATION_EXCEPTION: Final = "gen_ai.client.operation.exception"
 GEN_AI_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
 OTEL_LLM_AUDIT_ANCHOR: Final = "otel_llm.audit.anchor"
+OTEL_LLM_BUDGET_CROSSING: Final = "otel_llm.budget.crossing"
 OTEL_LLM_COMPARISON_RESULT: Final = "otel_llm.comparison.result"
 OTEL_LLM_DRIFT_CHANGE: Final = "otel_llm.drift.change"
 OTEL_LLM_POLICY_FINDING: Final = "otel_llm.policy.finding"

@@ -451,6 +451,135 @@ OTEL_LLM_AUDIT_FAILURES: Final = Metric(
     attributes=("otel_llm.component.name",),
     required=frozenset({"otel_llm.component.name"}),
 )
+OTEL_LLM_BUDGET_ADMISSIONS: Final = Metric(
+    name="otel_llm.budget.admissions",
+    instrument="counter",
+    unit="{call}",
+    value_type="int",
+    description="Calls that were about to be made and asked their budgets.",
+    attributes=("otel_llm.budget.decision", "otel_llm.budget.name"),
+    required=frozenset({"otel_llm.budget.decision"}),
+)
+OTEL_LLM_BUDGET_AGE: Final = Metric(
+    name="otel_llm.budget.age",
+    instrument="gauge",
+    unit="s",
+    value_type="double",
+    description="Time since the store was last heard from. Missing before it was for the first time.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_BUDGET_DROPPED: Final = Metric(
+    name="otel_llm.budget.dropped",
+    instrument="counter",
+    unit="{call}",
+    value_type="int",
+    description="Calls that were not counted, because too many sums waited, or because they are of a period that is long over.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_BUDGET_ELAPSED: Final = Metric(
+    name="otel_llm.budget.elapsed",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Share of the current period that has passed; 1 for a rolling one.",
+    attributes=(
+        "otel_llm.budget.name",
+        "otel_llm.budget.owner",
+        "otel_llm.cost.currency",
+        "otel_llm.budget.period.type",
+    ),
+    required=frozenset({"otel_llm.budget.name", "otel_llm.cost.currency", "otel_llm.budget.period.type"}),
+)
+OTEL_LLM_BUDGET_LIMIT: Final = Metric(
+    name="otel_llm.budget.limit",
+    instrument="gauge",
+    unit="{currency}",
+    value_type="double",
+    description="Most money that may be spent in a period of a budget.",
+    attributes=(
+        "otel_llm.budget.name",
+        "otel_llm.budget.owner",
+        "otel_llm.cost.currency",
+        "otel_llm.budget.period.type",
+    ),
+    required=frozenset({"otel_llm.budget.name", "otel_llm.cost.currency", "otel_llm.budget.period.type"}),
+)
+OTEL_LLM_BUDGET_SPENT: Final = Metric(
+    name="otel_llm.budget.spent",
+    instrument="gauge",
+    unit="{currency}",
+    value_type="double",
+    description="Money spent in the current period of a budget, by everybody who counts into the same store.",
+    attributes=(
+        "otel_llm.budget.name",
+        "otel_llm.budget.owner",
+        "otel_llm.cost.currency",
+        "otel_llm.budget.period.type",
+    ),
+    required=frozenset({"otel_llm.budget.name", "otel_llm.cost.currency", "otel_llm.budget.period.type"}),
+)
+OTEL_LLM_BUDGET_STORE_FAILURES: Final = Metric(
+    name="otel_llm.budget.store.failures",
+    instrument="counter",
+    unit="{attempt}",
+    value_type="int",
+    description="Attempts to write into the store that failed. Nothing is lost by them.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
+OTEL_LLM_BUDGET_UNPRICED_CALLS: Final = Metric(
+    name="otel_llm.budget.unpriced_calls",
+    instrument="counter",
+    unit="{call}",
+    value_type="int",
+    description="Calls of a budget whose cost is not known, or is in another currency; what is spent is too low by theirs.",
+    attributes=(
+        "otel_llm.budget.name",
+        "otel_llm.budget.owner",
+        "otel_llm.cost.currency",
+        "otel_llm.budget.period.type",
+    ),
+    required=frozenset({"otel_llm.budget.name", "otel_llm.cost.currency", "otel_llm.budget.period.type"}),
+)
+OTEL_LLM_BUDGET_USAGE: Final = Metric(
+    name="otel_llm.budget.usage",
+    instrument="counter",
+    unit="{currency}",
+    value_type="double",
+    description="Money that this process has counted into a budget.",
+    attributes=(
+        "otel_llm.budget.name",
+        "otel_llm.budget.owner",
+        "otel_llm.cost.currency",
+        "otel_llm.budget.period.type",
+    ),
+    required=frozenset({"otel_llm.budget.name", "otel_llm.cost.currency", "otel_llm.budget.period.type"}),
+)
+OTEL_LLM_BUDGET_UTILIZATION: Final = Metric(
+    name="otel_llm.budget.utilization",
+    instrument="gauge",
+    unit="1",
+    value_type="double",
+    description="Share of the limit that is spent; above 1 when it is exceeded. Missing while it is unknown.",
+    attributes=(
+        "otel_llm.budget.name",
+        "otel_llm.budget.owner",
+        "otel_llm.cost.currency",
+        "otel_llm.budget.period.type",
+    ),
+    required=frozenset({"otel_llm.budget.name", "otel_llm.cost.currency", "otel_llm.budget.period.type"}),
+)
+OTEL_LLM_BUDGET_WAITING: Final = Metric(
+    name="otel_llm.budget.waiting",
+    instrument="gauge",
+    unit="{sum}",
+    value_type="int",
+    description="Sums that wait to be written into the store.",
+    attributes=("otel_llm.component.name",),
+    required=frozenset({"otel_llm.component.name"}),
+)
 OTEL_LLM_COMPARISON_EVIDENCE: Final = Metric(
     name="otel_llm.comparison.evidence",
     instrument="gauge",
@@ -1211,6 +1340,17 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "mcp.server.operation.duration": MCP_SERVER_OPERATION_DURATION,
         "mcp.server.session.duration": MCP_SERVER_SESSION_DURATION,
         "otel_llm.audit.failures": OTEL_LLM_AUDIT_FAILURES,
+        "otel_llm.budget.admissions": OTEL_LLM_BUDGET_ADMISSIONS,
+        "otel_llm.budget.age": OTEL_LLM_BUDGET_AGE,
+        "otel_llm.budget.dropped": OTEL_LLM_BUDGET_DROPPED,
+        "otel_llm.budget.elapsed": OTEL_LLM_BUDGET_ELAPSED,
+        "otel_llm.budget.limit": OTEL_LLM_BUDGET_LIMIT,
+        "otel_llm.budget.spent": OTEL_LLM_BUDGET_SPENT,
+        "otel_llm.budget.store.failures": OTEL_LLM_BUDGET_STORE_FAILURES,
+        "otel_llm.budget.unpriced_calls": OTEL_LLM_BUDGET_UNPRICED_CALLS,
+        "otel_llm.budget.usage": OTEL_LLM_BUDGET_USAGE,
+        "otel_llm.budget.utilization": OTEL_LLM_BUDGET_UTILIZATION,
+        "otel_llm.budget.waiting": OTEL_LLM_BUDGET_WAITING,
         "otel_llm.comparison.evidence": OTEL_LLM_COMPARISON_EVIDENCE,
         "otel_llm.comparison.verdicts": OTEL_LLM_COMPARISON_VERDICTS,
         "otel_llm.cost.catalogue.age": OTEL_LLM_COST_CATALOGUE_AGE,

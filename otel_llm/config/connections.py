@@ -11,8 +11,8 @@ from typing import Final
 from otel_llm.config.settings import Component, PipelineSettings
 
 _SAMPLING: Final = "tail_sampling"
-# What has to see every operation: derived metrics, and the ledger behind reports and budgets.
-_EXACT: Final = {("processor", "metrics"), ("exporter", "ledger")}
+# What has to see every operation: derived metrics, budgets, and the ledger behind reports.
+_EXACT: Final = {("processor", "metrics"), ("processor", "budget"), ("exporter", "ledger")}
 
 
 def check_connections(

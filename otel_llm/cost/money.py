@@ -7,11 +7,20 @@ a user discounts or converts. Each is rounded once, half to even, where it arise
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 #: Attos in one unit of the currency.
 ATTO = 10**18
+
+# What is read back from an attribute is a whole number of this part of a currency unit. Token prices are multiples of
+# it; what the attribute's double holds beyond it is less than 1e-12 of a unit for each operation.
+PICO: Final = 10**12
+# What no operation costs: a million units of money. Such a number is a mistake or an attack, and would make sums
+# overflow.
+_MAX_PICO: Final = 10**6 * PICO
 
 
 def to_atto(amount: Fraction) -> int:
@@ -22,3 +31,14 @@ def to_atto(amount: Fraction) -> int:
 def to_decimal(atto: int) -> Decimal:
     """The exact amount in currency units."""
     return Decimal((atto < 0, tuple(map(int, str(abs(atto)))), -18))
+
+
+def to_pico(value: object) -> int | None:
+    """An amount of money from a span's attribute, in 1e-12 units; None when it is none that a sum can hold.
+
+    The double is read as the decimal that it is printed as, which is what the one who set it meant.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    pico = round(Decimal(repr(value)) * PICO)
+    return pico if abs(pico) <= _MAX_PICO else None

@@ -10,14 +10,10 @@ from typing import Final, NamedTuple, TypeAlias, get_args
 
 from otel_llm._generated import attributes as keys
 from otel_llm._generated.attributes import OtelLlmCostMeter
+from otel_llm.cost.money import to_pico
 from otel_llm.operation import AttributeValue, Operation
 
-# Money in the ledger is a whole number of this part of a currency unit. Token prices are multiples of it; what the
-# attribute's double holds beyond it is less than 1e-12 of a unit for each row.
-PICO: Final = 10**12
-# What no operation costs or uses: a million units of money, 1e12 tokens. Such a number is a mistake or an attack, and
-# would make sums overflow.
-_MAX_PICO: Final = 10**6 * PICO
+# What no operation uses. Such a number is a mistake or an attack, and would make sums overflow.
 _MAX_TOKENS: Final = 10**12
 _INT64_MAX: Final = 2**63 - 1
 
@@ -136,17 +132,6 @@ COLUMNS: Final = Row._fields
 def to_units(pico: int) -> Decimal:
     """An amount of 1e-12 units in units, exact."""
     return Decimal(pico).scaleb(-12)
-
-
-def to_pico(value: AttributeValue) -> int | None:
-    """An amount of money from a span's attribute; None when it is none that a row can hold.
-
-    The double is read as the decimal that it is printed as, which is what the one who set it meant.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    pico = round(Decimal(repr(value)) * PICO)
-    return pico if abs(pico) <= _MAX_PICO else None
 
 
 def row_of(operation: Operation, ownership: Mapping[str, Sequence[str]] = OWNERSHIP_KEYS) -> Row | None:

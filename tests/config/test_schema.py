@@ -59,7 +59,7 @@ def is_valid(text: str) -> bool:
 )
 def test_every_example_of_the_documentation_loads_and_fits_the_schema(folder: Folder, key: tuple[Kind, str], text: str):
     whole = example(key[0], text)
-    keys = dict.fromkeys(("ACME_KEY", "FEEDBACK_TOKEN", "REDACTION_KEY"), "0123456789abcdef")
+    keys = dict.fromkeys(("ACME_KEY", "FEEDBACK_TOKEN", "REDACTION_KEY", "REDIS_PASSWORD"), "0123456789abcdef")
     settings = folder.load(whole, dict.fromkeys(VARIABLES, "abc") | keys)
     assert settings.warnings == ()
     ends = (*settings.receivers, *settings.processors, *settings.exporters, *settings.connectors)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_llm.cost.money import to_pico
 from otel_llm.errors import ConfigError
-from otel_llm.ledger.row import COLUMNS, Row, row_of, to_pico, to_units
+from otel_llm.ledger.row import COLUMNS, Row, row_of, to_units
 from otel_llm.ledger.schema import MIGRATIONS
 from otel_llm.ledger.store import Ledger, may_pass
 from otel_llm.testing import FakeClock

@@ -73,6 +73,14 @@ processors:
   policy:
     packs: [starter]                      # in shadow mode; your own with paths, see policy-guide.md
 """,
+    ("processor", "budget"): """\
+processors:
+  budget:                                 # behind cost, see budgets.md
+    redis: {url: "redis://cache:6379/0", password: "${env:REDIS_PASSWORD}"}
+    budgets:
+      - {name: support, owner: team-support, match: {service: support}, limit: 500, at_limit: deny}
+      - {name: everything, limit: 50, period: day, time_zone: Europe/Berlin}
+""",
     ("processor", "presets"): """\
 processors:
   presets:
