@@ -56,7 +56,9 @@ def dashboard_expressions() -> list[Expression]:
 
 def rules() -> list[dict[str, Any]]:
     """Every rule of every file."""
-    return [rule for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    return [
+        rule for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]
+    ]
 
 
 def rule_expressions() -> list[Expression]:

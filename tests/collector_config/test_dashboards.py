@@ -32,7 +32,9 @@ _DIMENSIONS = frozenset(
 def known_series() -> dict[str, frozenset[str]]:
     """Every series there is, with its labels: of the registry, of Prometheus, and of our recording rules."""
     known = registry() | _OF_PROMETHEUS
-    known = {name: labels | _DIMENSIONS if "gen_ai_provider_name" in labels else labels for name, labels in known.items()}
+    known = {
+        name: labels | _DIMENSIONS if "gen_ai_provider_name" in labels else labels for name, labels in known.items()
+    }
     for rule in rules():
         if "record" in rule:
             names = names_in(rule["expr"])
