@@ -45,6 +45,7 @@ SIBLINGS = {
     ("receivers", "delivery"),  # nobody can be told of a message that is none: it is kept where delivery keeps such
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
     ("processors", "audit"),  # what they did is recorded
+    ("processors", "ledger"),  # metrics know an owner by the names that the ledger knows
     ("processors", "counters"),  # what they count is shared
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other

@@ -704,6 +704,15 @@ OTEL_LLM_DELIVERY_ITEMS_SHORTENED: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
+OTEL_LLM_DELIVERY_QUEUE_AGE: Final = Metric(
+    name="otel_llm.delivery.queue.age",
+    instrument="gauge",
+    unit="s",
+    value_type="double",
+    description="How long the oldest item has been waiting or in flight, at least; 0 when there is none.",
+    attributes=("otel_llm.component.name", "otel_llm.signal"),
+    required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
+)
 OTEL_LLM_DELIVERY_QUEUE_CAPACITY: Final = Metric(
     name="otel_llm.delivery.queue.capacity",
     instrument="updowncounter",
@@ -1372,6 +1381,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.delivery.items.parked": OTEL_LLM_DELIVERY_ITEMS_PARKED,
         "otel_llm.delivery.items.queued": OTEL_LLM_DELIVERY_ITEMS_QUEUED,
         "otel_llm.delivery.items.shortened": OTEL_LLM_DELIVERY_ITEMS_SHORTENED,
+        "otel_llm.delivery.queue.age": OTEL_LLM_DELIVERY_QUEUE_AGE,
         "otel_llm.delivery.queue.capacity": OTEL_LLM_DELIVERY_QUEUE_CAPACITY,
         "otel_llm.delivery.queue.size": OTEL_LLM_DELIVERY_QUEUE_SIZE,
         "otel_llm.derived.overflows": OTEL_LLM_DERIVED_OVERFLOWS,

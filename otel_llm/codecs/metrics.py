@@ -14,6 +14,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     NumberDataPoint,
 )
 
+from otel_llm._generated.metrics import Metric as Definition
 from otel_llm.signals import Payload
 from otel_llm.telemetry import OVERFLOW_KEY, Distribution, Family, Series
 
@@ -120,13 +121,18 @@ def prometheus_text(families: Iterable[Family]) -> bytes:
     return generate_latest(registry)
 
 
-_PROMETHEUS_UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio"}
+_PROMETHEUS_UNITS: Final = {"s": "seconds", "By": "bytes"}
 
 
-def _prometheus_name(family: Family) -> str:
-    definition = family.definition
+def prometheus_name(definition: Definition) -> str:
+    """Name of a metric in Prometheus, without the `_total` of counters.
+
+    As OTLP metrics are called in Prometheus, so that one query serves both: a unit in braces is left out, and only a
+    gauge of unit 1 is called a ratio. Source: OpenTelemetry specification, Prometheus and OpenMetrics compatibility.
+    """
     name = definition.name.replace(".", "_")
-    unit = _PROMETHEUS_UNITS.get(definition.unit)
+    is_ratio = definition.unit == "1" and definition.instrument == "gauge"
+    unit = "ratio" if is_ratio else _PROMETHEUS_UNITS.get(definition.unit)
     return name if unit is None or name.endswith(unit) else f"{name}_{unit}"
 
 
@@ -134,7 +140,7 @@ def _prometheus_metric(family: Family) -> PrometheusMetric:
     from prometheus_client.core import Metric as PrometheusMetric  # noqa: PLC0415 - as above
 
     definition = family.definition
-    name = _prometheus_name(family)
+    name = prometheus_name(definition)
     kind = {"counter": "counter", "histogram": "histogram"}.get(definition.instrument, "gauge")
     metric = PrometheusMetric(name, definition.description, kind)
     for series in family.series:

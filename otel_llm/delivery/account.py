@@ -16,6 +16,7 @@ from otel_llm._generated import attributes as keys
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm.clock import Clock
+from otel_llm.delivery.age import WaitingTime
 from otel_llm.signals import SIGNALS, Settling, Signal
 from otel_llm.telemetry import Metrics
 
@@ -49,6 +50,7 @@ class _Entry:
     Attributes:
         entered: items that were ever queued; those refused for lack of room were not.
         given_up: the last of them, when the account was closed before they were settled.
+        waiting: how long the oldest of them has waited.
     """
 
     accepted: int = 0
@@ -57,6 +59,7 @@ class _Entry:
     entered: int = 0
     given_up: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    waiting: WaitingTime = field(default_factory=WaitingTime)
 
     @property
     def left(self) -> int:
@@ -86,11 +89,23 @@ class Account:
             definitions.OTEL_LLM_DELIVERY_ITEMS_DROPPED, (*labels, keys.OTEL_LLM_DROP_REASON)
         )
         self._metrics = metrics
-        self._level = metrics.gauge(definitions.OTEL_LLM_DELIVERY_ITEMS_QUEUED, labels, self._queued)
+        self._gauges = (
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_ITEMS_QUEUED, labels, self._queued),
+            metrics.gauge(definitions.OTEL_LLM_DELIVERY_QUEUE_AGE, labels, self._ages),
+        )
 
     def _queued(self) -> dict[tuple[str, ...], float]:
         with self._changed:
             return {(self._name, signal): entry.queued for signal, entry in self._entries.items() if entry.accepted}
+
+    def _ages(self) -> dict[tuple[str, ...], float]:
+        now = self._clock.monotonic()
+        with self._changed:
+            return {
+                (self._name, signal): entry.waiting.at_least(now, entry.entered, entry.left)
+                for signal, entry in self._entries.items()
+                if entry.accepted
+            }
 
     def accept(self, signal: Signal, items: int) -> None:
         """Items are taken over and wait. On a closed account they are dropped at once."""
@@ -148,7 +163,7 @@ class Account:
     def close(self, reason: str) -> int:
         """Give up all that is queued, now and from now on; returns how many items that were. Idempotent.
 
-        Its gauge goes: from now on nothing is queued, and after a reload another account has the same name.
+        Its gauges go: from now on nothing is queued, and after a reload another account has the same name.
         """
         given_up: dict[Signal, int] = {}
         with self._changed:
@@ -168,7 +183,8 @@ class Account:
 
     def retire(self) -> None:
         """Show no more what is queued: it is on disk and somebody else's. Idempotent."""
-        self._metrics.remove(self._level)
+        for gauge in self._gauges:
+            self._metrics.remove(gauge)
 
     def balance(self, signal: Signal | None = None) -> Balance:
         """The account of one signal, or of all together, at one instant."""

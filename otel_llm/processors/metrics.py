@@ -19,6 +19,7 @@ from otel_llm._generated.attributes import OtelLlmCostMeter
 from otel_llm._generated.metrics import Metric
 from otel_llm.components import Context
 from otel_llm.cost.usage import MAXIMUM_QUANTITY
+from otel_llm.ledger.row import OWNERSHIP_KEYS
 from otel_llm.operation import Operation
 from otel_llm.telemetry import Counter, Histogram
 
@@ -58,6 +59,8 @@ _SIZES: Final = (
     (names.GEN_AI_USAGE_INPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_OPERATION_INPUT_TOKENS),
     (names.GEN_AI_USAGE_OUTPUT_TOKENS, definitions.GEN_AI_CLIENT_INFERENCE_OPERATION_OUTPUT_TOKENS),
 )
+# Keys of ownership -> all names that it is looked for by, that key first.
+_SYNONYMS: Final = {synonyms[0]: synonyms for synonyms in OWNERSHIP_KEYS.values()}
 _METERS: Final[tuple[str, ...]] = get_args(OtelLlmCostMeter)
 
 
@@ -66,7 +69,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     dimensions: tuple[str, ...] = ()
     """Further attributes of the span or its resource to tell series apart by, e.g. `deployment.environment.name`.
-    Each value makes new series: keep ids of users and requests out."""
+    Each value makes new series: keep ids of users and requests out. `otel_llm.owner.name`, `otel_llm.feature.name` and
+    `otel_llm.tenant.id` are read from the other names that the ledger knows for them, too, such as `service.owner`."""
 
     series_limit: Annotated[int, msgspec.Meta(ge=1)] = 2000
     """How many series one metric may have; the rest is summed up in one series with `otel.metric.overflow`."""
@@ -106,6 +110,7 @@ class DerivedMetrics:
         self._config = config
         self._context = context
         self._keys = (*_DIMENSIONS, *config.dimensions)
+        self._dimension_keys = tuple(_SYNONYMS.get(key, (key,)) for key in config.dimensions)
         self._seen = _Seen(config.remembered_spans)
         self._inference = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_DURATION, names.ERROR_TYPE)
         self._other = self._histogram(definitions.GEN_AI_CLIENT_OPERATION_DURATION, names.ERROR_TYPE)
@@ -172,10 +177,18 @@ class DerivedMetrics:
         service = operation.resource.get(names.SERVICE_NAME)
         values: list[object] = [operation.text(key) for key in _DIMENSIONS[:-1]]
         values.append(service)
-        for key in self._config.dimensions:
-            value = operation.get(key)
-            values.append(operation.resource.get(key) if value is None else value)
+        values.extend(_first(operation, synonyms) for synonyms in self._dimension_keys)
         return tuple("" if value is None else str(value)[:_VALUE_LENGTH_LIMIT] for value in values)
+
+
+def _first(operation: Operation, keys: tuple[str, ...]) -> object:
+    """The first of these attributes that is there, on the span or else on its resource."""
+    for source in (operation.get, operation.resource.get):
+        for key in keys:
+            value = source(key)
+            if value is not None and value != "":
+                return value
+    return None
 
 
 class _Seen:

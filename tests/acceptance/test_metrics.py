@@ -47,3 +47,18 @@ def test_53_any_number_of_users_and_models_makes_a_bounded_number_of_series_with
     assert overflow[0] > 1000 * _SPANS / 2
     cost = sum(value for _, value in derived(destination, "otel_llm.cost.usage"))
     assert cost == pytest.approx(0.0035 * known, rel=1e-9)
+
+
+def test_an_owner_is_a_dimension_by_whichever_name_the_app_calls_it(tmp_path: Path) -> None:
+    """Given apps that say who owns a call in their own words, on the span or on the resource, then the cost of an owner
+    is one series, as it is one owner in the ledger."""
+    with started(tmp_path, dimensions="otel_llm.owner.name, otel_llm.feature.name") as through:
+        through.call({**chat(), "team": "search", "feature": "summary"})
+        through.call({**chat(), "otel_llm.owner.name": "search", "otel_llm.feature.name": "summary", "team": "other"})
+        through.call(chat())
+        destination = through.destination
+    cost = derived(destination, "otel_llm.cost.usage")
+    owners = {
+        (attributes.get("otel_llm.owner.name"), attributes.get("otel_llm.feature.name")) for attributes, _ in cost
+    }
+    assert owners == {("search", "summary"), (None, None)}

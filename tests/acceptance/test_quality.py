@@ -183,7 +183,7 @@ def test_60_feedback_a_judge_and_a_re_score_join_the_call_they_speak_of(tmp_path
         through.destination.wait_for(lambda: len(results_at(through.destination)) >= 5)
         arrived = results_at(through.destination)
         through.gateway.delivery("ledger").force_flush(10)
-        counted = through.own_metric("otel_llm_evaluation_score_ratio_count", gen_ai_response_model="gpt-4o")
+        counted = through.own_metric("otel_llm_evaluation_score_count", gen_ai_response_model="gpt-4o")
     assert [one["outcome"] for one in (first, second, again)] == ["accepted", "duplicate", "accepted"]
     assert [one["target"] for one in (first, forged)] == ["known", "unknown"]
     assert {one.target for one in arrived} == {target, Target(response_id="nobody-knows")}

@@ -29,6 +29,7 @@ processors:
     prices: [{prices}]
   metrics:
     series_limit: {series_limit}
+    dimensions: [{dimensions}]
 exporters:
   otlp_http:
     endpoint: {sink}
@@ -112,13 +113,13 @@ class Through:
 
 
 @contextmanager
-def started(folder: Path, prices: str = "", series_limit: int = 2000) -> Iterator[Through]:
+def started(folder: Path, prices: str = "", series_limit: int = 2000, dimensions: str = "") -> Iterator[Through]:
     """A gateway, with these prices of the user's (YAML)."""
     if prices:
         (folder / "prices.yaml").write_text(prices)
     paths = str(folder / "prices.yaml") if prices else ""
     with OtlpHttpSink() as sink:
-        text = CONFIG.format(prices=paths, series_limit=series_limit, sink=sink.endpoint)
+        text = CONFIG.format(prices=paths, series_limit=series_limit, dimensions=dimensions, sink=sink.endpoint)
         with running(text, folder) as gateway:
             yield Through(gateway, sink.destination, sink.port)
 

@@ -4,7 +4,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_llm._generated.metrics import Metric
-from otel_llm.codecs.metrics import encode_metrics, prometheus_text
+from otel_llm.codecs.metrics import encode_metrics, prometheus_name, prometheus_text
 from otel_llm.telemetry import Metrics
 
 CALLS = Metric("app.calls", "counter", "{call}", "int", "Calls.")
@@ -62,3 +62,10 @@ def test_prometheus_text_parses_and_says_the_same() -> None:
     assert samples["app_duration_seconds_bucket", ("le", "1.0"), ("model", "a")] == 2
     assert samples["app_duration_seconds_count", ("model", "a")] == 3
     assert samples[("app_level_bytes",)] == 7
+
+
+def test_only_a_gauge_of_unit_one_is_called_a_ratio() -> None:
+    assert prometheus_name(Metric("app.load", "gauge", "1", "double", "Load.")) == "app_load_ratio"
+    assert prometheus_name(Metric("app.score", "histogram", "1", "double", "Scores.")) == "app_score"
+    assert prometheus_name(Metric("app.io", "counter", "By", "int", "Bytes.")) == "app_io_bytes"
+    assert prometheus_name(Metric("app.calls", "counter", "{call}", "int", "Calls.")) == "app_calls"

@@ -15,6 +15,15 @@ EXAMPLES = sorted((PROJECT / "collector-config").glob("gateway-*.yaml")) + sorte
     (PROJECT / "collector-config").glob("worker-*.yaml")
 )
 YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Of variables that are not where to send to.
+OTHER_VALUES = {"OTEL_LLM_HOST": "127.0.0.2", "OTEL_LLM_DATA": "elsewhere"}
+
+
+def _other_value(variable: str) -> str:
+    is_address = variable.startswith("OTEL_LLM_LISTEN")
+    return "127.0.0.1:5" if is_address else OTHER_VALUES.get(variable, "http://host:5")
+
+
 # What README leaves out where only the destination differs.
 REST_OF_A_CONFIGURATION = """
 receivers:
@@ -54,9 +63,7 @@ def test_every_variable_an_example_names_is_read(path: Path):
     assert variables
     plain = load(str(path), {})
     for variable in variables:
-        changed = load(
-            str(path), {variable: "127.0.0.1:5" if variable.startswith("OTEL_LLM_LISTEN") else "http://host:5"}
-        )
+        changed = load(str(path), {variable: _other_value(variable)})
         assert [(one.config, one.delivery) for one in (*plain.receivers, *plain.processors, *plain.exporters)] != [
             (one.config, one.delivery) for one in (*changed.receivers, *changed.processors, *changed.exporters)
         ]

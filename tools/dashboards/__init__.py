@@ -1,0 +1,1 @@
+"""Grafana dashboards, from one readable source to JSON."""
