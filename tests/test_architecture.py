@@ -34,6 +34,7 @@ SIBLINGS = {
     ("receivers", "ledger"),  # feedback looks up what it is about
     ("processors", "exporters"),  # a judge is asked over the exporters' HTTP client
     ("processors", "audit"),  # what they did is recorded
+    ("processors", "delivery"),  # a state file is locked as a disk queue is
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
 PURE = ("cost", "policy", "quality")  # domain packages: no OpenTelemetry, nothing of ours

@@ -85,8 +85,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What is compared."""
 
     state_file: str | None = None
-    """Where to keep what was seen when the process ends; `~` is the home folder. One file for each process. Without it,
-    every start begins anew."""
+    """Where to keep what was seen when the process ends; `~` is the home folder. Further processes of the
+    same configuration take a file of their own beside it. Without it, every start begins anew."""
 
     state_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often it is written."""
@@ -192,9 +192,14 @@ class Compare:
         self._has_succeeded = True
 
     def start(self) -> None:
-        """Go on from the state that was kept last, and begin to keep it."""
+        """Go on from the state that was kept last, and begin to keep it.
+
+        Raises:
+            ConfigError: the state file is that of another component.
+        """
         if self._file is None:
             return
+        self._file.claim()
         if not self._has_succeeded:
             self._restore(self._file)
         self._file.start()

@@ -86,8 +86,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     each other, and a long one would look like a change."""
 
     state_file: str | None = None
-    """Where to keep what was learnt when the process ends; `~` is the home folder. One file for each process: `otel-llm
-    drift` shows several together. Without it, every start begins anew."""
+    """Where to keep what was learnt when the process ends; `~` is the home folder. Further processes of the
+    same configuration take a file of their own beside it (`drift.1.json`, ...); `otel-llm drift` shows several together.
+    Without it, every start begins anew."""
 
     state_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often it is written."""
@@ -230,9 +231,14 @@ class Drift:
         self._has_succeeded = True
 
     def start(self) -> None:
-        """Go on from the state that was kept last, and begin to keep it."""
+        """Go on from the state that was kept last, and begin to keep it.
+
+        Raises:
+            ConfigError: the state file is that of another component.
+        """
         if self._file is None:
             return
+        self._file.claim()
         if not self._has_succeeded:
             self._restore(self._file)
         self._file.start()
