@@ -709,7 +709,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
         OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "resolved", "invalid", "refused"}),
         OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
-        OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
+        OTEL_LLM_JUDGE_SKIP_REASON: frozenset(
+            {"queue_full", "daily_limit", "no_content", "judging", "judge_hangs", "shutdown"}
+        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_RELOAD_OUTCOME: frozenset({"success", "failure"}),
@@ -1224,7 +1226,14 @@ class OtelLlmJudgeCalibrationValues:
     UNCALIBRATED: Final = "uncalibrated"
 
 
-OtelLlmJudgeSkipReason: TypeAlias = Literal["queue_full", "daily_limit", "no_content", "judging", "shutdown"]
+OtelLlmJudgeSkipReason: TypeAlias = Literal[
+    "queue_full",
+    "daily_limit",
+    "no_content",
+    "judging",
+    "judge_hangs",
+    "shutdown",
+]
 
 
 class OtelLlmJudgeSkipReasonValues:
@@ -1234,6 +1243,7 @@ class OtelLlmJudgeSkipReasonValues:
     DAILY_LIMIT: Final = "daily_limit"
     NO_CONTENT: Final = "no_content"
     JUDGING: Final = "judging"
+    JUDGE_HANGS: Final = "judge_hangs"
     SHUTDOWN: Final = "shutdown"
 
 

@@ -20,6 +20,7 @@ from otel_llm.ledger.evaluations import (
     EvaluationTotals,
     Recorded,
     StoredEvaluation,
+    find_evaluation,
     find_operation,
     read_evaluation_totals,
     read_evaluations,
@@ -132,6 +133,15 @@ class Ledger:
         """Results that came at or after a time, the newest first."""
         with self._lock:
             return read_evaluations(self._connection, since_unix_nano, limit)
+
+    def find_evaluation(self, evaluation_id: str) -> Evaluation | None:
+        """The result of this id, without an explanation; None when there is none.
+
+        Raises:
+            sqlite3.Error: see `may_pass`.
+        """
+        with self._lock:
+            return find_evaluation(self._connection, evaluation_id)
 
     def evaluation_totals(
         self, by: Sequence[EvaluationDimension] = (), since_unix_nano: int = 0
