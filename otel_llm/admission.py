@@ -11,11 +11,11 @@ gets of the answer what the guard has passed on, and a DeniedError in place of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from otel_llm.operation import Message, Operation
+from otel_llm.operation import AttributeValue, Message, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,25 @@ class AnswerGuard(Protocol):
 
     def whole(self, messages: Sequence[Message]) -> None:
         """Decide about the messages of an answer that is complete; `denied` says how."""
+        ...
+
+
+@runtime_checkable
+class EndingAdmission(Protocol):
+    """An admission that wants to know how calls ended.
+
+    Attributes:
+        name: as of every admission.
+    """
+
+    name: str
+
+    def ended(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """A call has ended, sampled or not, made or not; quick, and on any thread.
+
+        Args:
+            attributes: those of its span, what admissions have set included.
+        """
         ...
 
 

@@ -241,6 +241,10 @@ OTEL_LLM_REDACTION_TYPE: Final = "otel_llm.redaction.type"
 OTEL_LLM_REDACTION_TYPES: Final = "otel_llm.redaction.types"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
+OTEL_LLM_RUNAWAY_ACTION: Final = "otel_llm.runaway.action"
+OTEL_LLM_RUNAWAY_REASON: Final = "otel_llm.runaway.reason"
+OTEL_LLM_RUNAWAY_REASONS: Final = "otel_llm.runaway.reasons"
+OTEL_LLM_RUNAWAY_RESERVATION: Final = "otel_llm.runaway.reservation"
 OTEL_LLM_SAMPLING_ADJUSTED_COUNT: Final = "otel_llm.sampling.adjusted_count"
 OTEL_LLM_SAMPLING_DECISION: Final = "otel_llm.sampling.decision"
 OTEL_LLM_SAMPLING_OVERFLOW: Final = "otel_llm.sampling.overflow"
@@ -503,6 +507,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_REDACTION_TYPES: "string[]",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
+        OTEL_LLM_RUNAWAY_ACTION: "string",
+        OTEL_LLM_RUNAWAY_REASON: "string",
+        OTEL_LLM_RUNAWAY_REASONS: "string[]",
+        OTEL_LLM_RUNAWAY_RESERVATION: "string",
         OTEL_LLM_SAMPLING_ADJUSTED_COUNT: "double",
         OTEL_LLM_SAMPLING_DECISION: "string",
         OTEL_LLM_SAMPLING_OVERFLOW: "boolean",
@@ -733,6 +741,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "timeout",
             }
         ),
+        OTEL_LLM_RUNAWAY_ACTION: frozenset({"observe", "deny"}),
+        OTEL_LLM_RUNAWAY_REASON: frozenset({"trace_cost", "agent_loop"}),
         OTEL_LLM_SAMPLING_DECISION: frozenset({"kept", "sampled_out"}),
         OTEL_LLM_SAMPLING_RULE: frozenset({"violation", "error", "cost", "duration", "probability"}),
         OTEL_LLM_SIGNAL: frozenset({"traces", "metrics", "logs"}),
@@ -1365,6 +1375,26 @@ class OtelLlmRefusalReasonValues:
     OVERLOAD: Final = "overload"
     SHUTTING_DOWN: Final = "shutting_down"
     TIMEOUT: Final = "timeout"
+
+
+OtelLlmRunawayAction: TypeAlias = Literal["observe", "deny"]
+
+
+class OtelLlmRunawayActionValues:
+    """Listed values of otel_llm.runaway.action; others may occur."""
+
+    OBSERVE: Final = "observe"
+    DENY: Final = "deny"
+
+
+OtelLlmRunawayReason: TypeAlias = Literal["trace_cost", "agent_loop"]
+
+
+class OtelLlmRunawayReasonValues:
+    """Listed values of otel_llm.runaway.reason; others may occur."""
+
+    TRACE_COST: Final = "trace_cost"
+    AGENT_LOOP: Final = "agent_loop"
 
 
 OtelLlmSamplingDecision: TypeAlias = Literal["kept", "sampled_out"]

@@ -10,6 +10,7 @@ from opentelemetry import trace
 
 from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
+from otel_llm.instrumentation.admit import ended_of
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS
 from otel_llm.instrumentation.loader import Choice, Loader
@@ -79,6 +80,7 @@ def instrument(
         instrumentation = _current.instrumentation
         if admissions is not None:
             instrumentation.engine.admissions = tuple(admissions)
+            instrumentation.engine.ended = ended_of(admissions)
         if redact is not None:
             instrumentation.engine.redact_with(redact)
         instrumentation.loader.load()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from opentelemetry import trace
 
 from otel_llm._generated import attributes as names
-from otel_llm.admission import Admission, AnswerAdmission, AnswerGuard, Decision
+from otel_llm.admission import Admission, AnswerAdmission, AnswerGuard, Decision, EndingAdmission
 from otel_llm.errors import DeniedError
 from otel_llm.instrumentation.guarding import Guarding, denial, failure
 from otel_llm.instrumentation.provider import Content
@@ -112,6 +112,19 @@ def admit(engine: Engine, call: Call) -> DeniedError | None:
         if decision is not None and decision.action == "deny":
             return denial(admission.name, decision)
     return _guard(engine, call, operation) if call.endpoint.is_captured else None
+
+
+def ended_of(admissions: Sequence[Admission]) -> Callable[[Mapping[str, AttributeValue]], None] | None:
+    """What `Engine.ended` is to be for these admissions; None when none of them wants to know how calls ended."""
+    wanting = [one for one in admissions if isinstance(one, EndingAdmission)]
+    if not wanting:
+        return None
+
+    def ended(attributes: Mapping[str, AttributeValue]) -> None:
+        for one in wanting:
+            one.ended(attributes)
+
+    return ended
 
 
 def _guard(engine: Engine, call: Call, operation: Operation) -> DeniedError | None:

@@ -87,8 +87,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     state_file: str | None = None
     """Where to keep what was learnt when the process ends; `~` is the home folder. Further processes of the
-    same configuration take a file of their own beside it (`drift.1.json`, ...); `otel-llm drift` shows several together.
-    Without it, every start begins anew."""
+    same configuration take a file of their own beside it (`drift.1.json`, ...); `otel-llm drift` shows several
+    together. Without it, every start begins anew."""
 
     state_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often it is written."""

@@ -1,8 +1,8 @@
 """A JSON file that a processor keeps what it has learnt in, between runs.
 
 Several processes of one configuration have a file each: the first one takes `drift.json`, others `drift.1.json`,
-`drift.2.json` and so on, whichever is free. A process holds its file by a lock that ends with it, however it ends, and a
-later one goes on with whatever file it gets: what they hold is of the same traffic.
+`drift.2.json` and so on, whichever is free. A process holds its file by a lock that ends with it, however it ends, and
+a later one goes on with whatever file it gets: what they hold is of the same traffic.
 """
 
 from __future__ import annotations

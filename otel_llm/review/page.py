@@ -42,7 +42,8 @@ header { display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline;
 h1 { font-size: 1.1rem; margin: 0; outline: none; }
 h2 { font-size: .85rem; color: var(--muted); margin: 1rem 0 .3rem; }
 progress { flex: 1; min-width: 6rem; height: .5rem; accent-color: #2f6f4f; }
-ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem .5rem; padding: 0; margin: .4rem 0; font-size: .85rem; }
+ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem .5rem; padding: 0; margin: .4rem 0;
+  font-size: .85rem; }
 li { border: 1px solid var(--line); border-radius: 1rem; padding: 0 .6rem; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--box); border-radius: .4rem;
   padding: .8rem 1rem; }

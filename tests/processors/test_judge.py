@@ -283,9 +283,7 @@ def test_no_more_tokens_a_minute_are_used_than_the_provider_allows() -> None:
     """A question may use 1,900 of the 2,000 that may be had at once; this one says it used 500."""
     with Answering({"m": [200]}) as server:
         endpoint = EndpointConfig(url=server.url, model="m", max_output_tokens=1500)
-        with judging(
-            endpoint=endpoint, tokens_per_minute=20_000.0, requests_per_minute=10_000.0, concurrency=4
-        ) as one:
+        with judging(endpoint=endpoint, tokens_per_minute=20_000.0, requests_per_minute=10_000.0, concurrency=4) as one:
             one.ask(*(exchange(number, f"Answer {number}.") for number in range(1, 41)))
             one.wait_for(1)
             one.processor.shutdown(5)

@@ -193,8 +193,6 @@ class Workers:
                 return None
             try:
                 reply = self._judge.ask(instructions, material, question.rubric.schema())
-                self._give_back(tokens, reply)
-                return reply
             except RetryableError as error:
                 # Not again what timed out: it may be billed each time.
                 if attempt == _ATTEMPTS or isinstance(error.__cause__, TimeoutError):
@@ -202,6 +200,9 @@ class Workers:
                 pause = error.retry_after_seconds or _FIRST_PAUSE_SECONDS
                 if self._stopped.wait(min(pause, _LONGEST_PAUSE_SECONDS)):
                     return None
+            else:
+                self._give_back(tokens, reply)
+                return reply
         return None
 
     def _wait_for_turn(self, tokens: int) -> bool:

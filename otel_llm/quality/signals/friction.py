@@ -16,22 +16,27 @@ _QUOTED: Final = re.compile(r"\"[^\"]{0,300}\"|\u201c[^\u201d]{0,300}\u201d")
 # A task or a question about the world, in which such words are the matter and not a complaint.
 _TASK: Final = re.compile(
     r" (?:please |and |ok,? |now )?(?:write|draft|translate|summari[sz]e|classify|rewrite|rephrase|give|list|name|check"
-    r"|change|correct|show|make|add|compare|explain|tell me|remind|how (?:do|can|would|should|is|to)|what(?! a )|which|where"
+    r"|change|correct|show|make|add|compare|explain|tell me|remind|how (?:do|can|would|should|is|to)|what(?! a )"
+    r"|which|where"
     r"|who|when|is (?:it|this|there|my)|does|can (?:a|the|people)|my)\b"
 )
 _NOT: Final = r"(?:n't| not)"
 _BEGINNING: Final = re.compile(
-    r" (?:no,? (?:that(?! is all|'s all)|not|you|i (?:want|said|asked|mean))|no,? no\b|nope|wrong\b|incorrect\b|nonsense"
+    r" (?:no,? (?:that(?! is all|'s all)|not|you|i (?:want|said|asked|mean))|no,? no\b|nope|wrong\b|incorrect\b"
+    r"|nonsense"
     r"|ugh\b|forget it|not (?:helpful|what)|useless\b|terrible\b|hopeless\b|seriously\?|again:|hello\?|worse\b"
     rf"|same (?:answer|error|problem)|(?:does|did|do|was|is){_NOT} (?:work|help|what|right|correct|it))"
 )
 _BAD: Final = (
-    r"(?:not (?:what|right|correct|helpful|true|working|the|how)|wrong|incorrect|useless|ridiculous|outdated|nonsense|a lie"
-    r"|made up|annoying|even close|the opposite|what i (?:asked|wanted|meant|said)|broken again|supposed to be|frustrating"
+    r"(?:not (?:what|right|correct|helpful|true|working|the|how)|wrong|incorrect|useless|ridiculous|outdated"
+    r"|nonsense|a lie"
+    r"|made up|annoying|even close|the opposite|what i (?:asked|wanted|meant|said)|broken again|supposed to be"
+    r"|frustrating"
     r"|terrible|pointless|the wrong)"
 )
 _STATE: Final = (
-    rf"(?:'s| is|'re| are|is|are| was)?{_NOT}? (?:still |just |even |all |so |getting |really |completely |simply )*{_BAD}"
+    rf"(?:'s| is|'re| are|is|are| was)?{_NOT}? (?:still |just |even |all |so |getting |really |completely "
+    rf"|simply )*{_BAD}"
     rf"|(?: still| just| also)? (?:does|do|did){_NOT}\b| did nothing"
 )
 _DEMANDED: Final = r"(?:(?:can|could|may) i|let me|i (?:want|need|would like|wanna)|please|get me|give me|connect me)"
@@ -44,13 +49,19 @@ _RULES: Final = tuple(
     for stem, pattern in (
         (
             " you",
-            r" you(?:'re| are) (?:still |just |completely |again )?(?:wrong|not |repeating|ignoring|useless|lying|mistaken)"
-            r"| you (?:again |just |completely |still )?(?:forgot|ignored?|misunder|misread|left out|missed|contradict|broke"
-            r"|made (?:that|this|it) up|deleted|keep |never |promised|got (?:it|that|this|the)|already (?:said|told|gave))"
-            rf"| you (?:did|do){_NOT} (?:answer|listen|understand|read|help|get)"
-            r"| your (?:last |bot |answer |code |summary |suggestion )*(?:is (?:useless|wrong|terrible)|left out|throws|fails"
-            rf"|(?:does|did){_NOT})"
-            rf"| you (?:gave|mention|sent|suggested|made|wrote)(?:ed|d)? (?:me )?(?:is|are|does|do|did|last){_NOT}?\b",
+            (
+                r" you(?:'re| are) (?:still |just |completely |again )?(?:wrong|not |repeating|ignoring|useless|lying"
+                r"|mistaken)"
+                r"| you (?:again |just |completely |still )?(?:forgot|ignored?|misunder|misread|left out|missed"
+                r"|contradict|broke"
+                r"|made (?:that|this|it) up|deleted|keep |never |promised|got (?:it|that|this|the)|already (?:said"
+                r"|told|gave))"
+                rf"| you (?:did|do){_NOT} (?:answer|listen|understand|read|help|get)"
+                r"| your (?:last |bot |answer |code |summary |suggestion )*(?:is (?:useless|wrong|terrible)|left out"
+                r"|throws|fails"
+                rf"|(?:does|did){_NOT})"
+                rf"| you (?:gave|mention|sent|suggested|made|wrote)(?:ed|d)? (?:me )?(?:is|are|does|do|did|last){_NOT}?\b"
+            ),
         ),
         ("think you ", r"think you (?:understood|misunder|read)"),
         ("are you ", r"\bare you (?:even|serious)"),
@@ -59,7 +70,13 @@ _RULES: Final = tuple(
         *((f" {word}", f" {word}(?:{_STATE})") for word in ("this", "that", "it", "these", "those", "which")),
         *((f" {word} ", rf" {word} (?:does|do|did){_NOT}\b") for word in ("still", "again", "either")),
         *(
-            (f" {word}", rf" {word}{_NOT} (?:work|fix it|help|solve it)(?:ing)?(?:,? (?:either|again|still|at all|for me)|[!.]*$)")
+            (
+                f" {word}",
+                (
+                    rf" {word}{_NOT} (?:work|fix it|help|solve it)(?:ing)?(?:,? (?:either|again|still|at all|for me)"
+                    rf"|[!.]*$)"
+                ),
+            )
             for word in ("does", "did", "is")
         ),
         (
@@ -69,7 +86,10 @@ _RULES: Final = tuple(
         ("makes no sense", "makes no sense"),
         ("waste of", r"waste of (?:my )?time"),
         ("none of ", r"\bnone of (?:this|these|those|that|them)\b"),
-        *((f" i {word} ", rf" i {word} (?:told|said|tried|explained|gave|answered|did)") for word in ("already", "just")),
+        *(
+            (f" i {word} ", rf" i {word} (?:told|said|tried|explained|gave|answered|did)")
+            for word in ("already", "just")
+        ),
         *((f" i{have} ", rf" i{have} (?:already )?(?:told|explained|said)") for have in ("'ve", " have")),
         (" i said", " i said"),
         (" i told you", " i told you"),

@@ -123,19 +123,24 @@ _QUESTION_BACK: Final = re.compile(
 )
 # A question that the answer waits for, at the end of few words, and not an offer.
 _ASKS: Final = re.compile(
-    r"(?:which|what|who|when|where|how (?:many|much|long|old|often|formal)|do you (?:mean|want|prefer)|did you|is (?:this|it|that)"
+    r"(?:which|what|who|when|where|how (?:many|much|long|old|often|formal)|do you (?:mean|want|prefer)|did you"
+    r"|is (?:this|it|that)"
     r"|are you|just to be sure|to be sure|before i|(?:could|can|would|will) you)\b[^?.!]{0,160}\?$"
 )
-_OFFERS: Final = re.compile(r"\belse\b|anything|would you like|do you need|shall i|should i|may i|want me to|(?:help|assist) you")
+_OFFERS: Final = re.compile(
+    r"\belse\b|anything|would you like|do you need|shall i|should i|may i|want me to|(?:help|assist) you"
+)
 _REQUESTS: Final = re.compile(
-    r"^(?:please|kindly) (?:provide|clarify|specify|share|give|send|describe|paste|upload|tell)\b(?!.*\bthat(?:'s| is) all)"
+    r"^(?:please|kindly) (?:provide|clarify|specify|share|give|send|describe|paste|upload|tell)\b(?!.*\bthat(?:'s"
+    r"| is) all)"
     r"|\bplease (?:provide|clarify|specify|share|paste|upload|send) (?:me )?(?:the|your|a|it|more)\b[^.]{0,60}\.?$"
 )
 _SENTENCE: Final = re.compile(r"(?<=[.!?:])\s+")
 _FEW_CHARACTERS: Final = 220
 # A reservation about oneself in the first sentence, and then an answer all the same.
 _RESERVATION: Final = re.compile(
-    r"\bi(?:'m| am) (?:not|unable|only)\b|\b(?:i|we) (?:can't|cannot|can not|don't|do not|won't|will not)\b|\bas an? (?:ai|language)"
+    r"\bi(?:'m| am) (?:not|unable|only)\b|\b(?:i|we) (?:can't|cannot|can not|don't|do not|won't|will not)\b"
+    r"|\bas an? (?:ai|language)"
     r"|\bwithout (?:knowing|seeing)"
 )
 _TURN: Final = re.compile(r"\b(?:but|however|though|that said|nevertheless|still)\b")

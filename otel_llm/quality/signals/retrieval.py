@@ -18,15 +18,17 @@ _MILLISECONDS_FROM: Final = 1e11
 _NANOSECONDS_FROM: Final = 1e17
 _NANO: Final = 10**9
 
-# [1], [2, 3], 【4†source】, [file.pdf], (source: ...), a link, a footnote. A numbered list, an index (`list[0]`) and "a source
-# of error" are none. What has to be there, and what is then looked for.
+# [1], [2, 3], 【4†source】, [file.pdf], (source: ...), a link, a footnote. A numbered list, an index (`list[0]`) and "a
+# source of error" are none. What has to be there, and what is then looked for.
 _FORMS: Final = tuple(
     (stem, re.compile(pattern))
     for stem, pattern in (
         (
             "[",
-            r"(?<![\w)])\[\^?\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]|[\w.]\[\^\d{1,3}\]|\]\(\S"
-            r"|\[[\w .-]{1,60}(?:\.\w{2,5}|[- ]\d{1,6})\]|\[(?:sources?|doc|refs?|see)\b",
+            (
+                r"(?<![\w)])\[\^?\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]|[\w.]\[\^\d{1,3}\]|\]\(\S"
+                r"|\[[\w .-]{1,60}(?:\.\w{2,5}|[- ]\d{1,6})\]|\[(?:sources?|doc|refs?|see)\b"
+            ),
         ),
         ("\u3010", r"\u3010\d{1,4}[^\u3011]{0,40}\u3011"),
         ("http", r"https?://"),
@@ -44,8 +46,8 @@ _FORMS: Final = tuple(
 )
 # Or in words: "as the travel policy says", "the manual lists". What documents are called, and what stands round that.
 _PAPERS: Final = (
-    "handbook", "manual", "policy", "policies", "report", "guide", "contract", "lease", "terms", "faq", "minutes", "statute",
-    "leaflet", "notes", "documentation", "document", "rules", "price list", "article", "paper", "study", "website",
+    "handbook", "manual", "policy", "policies", "report", "guide", "contract", "lease", "terms", "faq", "minutes",
+    "statute", "leaflet", "notes", "documentation", "document", "rules", "price list", "article", "paper", "study", "website",
     "agreement", "regulation", "standard",
 )  # fmt: skip
 _BEFORE_PAPER: Final = re.compile(
@@ -53,7 +55,8 @@ _BEFORE_PAPER: Final = re.compile(
     r"|\((?:[\w'-]+ ){0,4})$"
 )
 _AFTER_PAPER: Final = re.compile(
-    r"[^.!?\n]{0,40}(?<!not )(?<!n't )\b(?:says?|states?|shows?|names?|lists?|forbids?|allows?|requires?|describes?|calls?)\b"
+    r"[^.!?\n]{0,40}(?<!not )(?<!n't )\b(?:says?|states?|shows?|names?|lists?|forbids?|allows?|requires?"
+    r"|describes?|calls?)\b"
 )
 _ROUND: Final = 60
 _MOST_PAPERS: Final = 8

@@ -28,7 +28,7 @@ def cases(name: str, separator: str) -> list[tuple[str, str]]:
         ("answers.txt", "\t", "refused", lambda text: refusal.classify(text) == "refused", 0.81, 0.75),
     ],
 )
-def test_precision_and_recall_are_at_least_what_is_documented(  # noqa: PLR0913 - a row of the table
+def test_precision_and_recall_are_at_least_what_is_documented(
     name: str, separator: str, label: str, is_raised: Callable[[str], bool], precision: float, recall: float
 ) -> None:
     items = [(found == label, is_raised(text)) for found, text in cases(name, separator)]
