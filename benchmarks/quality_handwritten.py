@@ -1,9 +1,9 @@
 """Signals for which there is no labelled data of others, on sentences written by hand for this project.
 
 Run: python -m benchmarks.quality_handwritten [held_out | tuning]. The sentences are in benchmarks/handwritten. The
-rules were mended on the part `tuning`; `held_out` was written before that and looked at afterwards, once. They are few and
-tidy, and of one author: a figure from them says what the rules do on plain cases and not how often they are right in
-your traffic.
+rules were mended on the part `tuning`; `held_out` was written before that and looked at afterwards, once. They are few
+and tidy, and of one author: a figure from them says what the rules do on plain cases and not how often they are right
+in your traffic.
 """
 
 from __future__ import annotations

@@ -174,6 +174,7 @@ OTEL_LLM_DRIFT_CATEGORY: Final = "otel_llm.drift.category"
 OTEL_LLM_DRIFT_DIRECTION: Final = "otel_llm.drift.direction"
 OTEL_LLM_DRIFT_OBSERVATIONS: Final = "otel_llm.drift.observations"
 OTEL_LLM_DRIFT_PERIOD: Final = "otel_llm.drift.period"
+OTEL_LLM_DRIFT_SEASON: Final = "otel_llm.drift.season"
 OTEL_LLM_DRIFT_SIGNAL: Final = "otel_llm.drift.signal"
 OTEL_LLM_DRIFT_SINCE: Final = "otel_llm.drift.since"
 OTEL_LLM_DRIFT_STATISTIC: Final = "otel_llm.drift.statistic"
@@ -440,6 +441,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_DRIFT_DIRECTION: "string",
         OTEL_LLM_DRIFT_OBSERVATIONS: "int",
         OTEL_LLM_DRIFT_PERIOD: "string",
+        OTEL_LLM_DRIFT_SEASON: "string",
         OTEL_LLM_DRIFT_SIGNAL: "string",
         OTEL_LLM_DRIFT_SINCE: "string",
         OTEL_LLM_DRIFT_STATISTIC: "string",

@@ -162,6 +162,25 @@ def test_questions_are_compared_when_asked_for_and_no_text_is_kept() -> None:
     assert "input_text" not in {one.signal for one in without.processor.monitor.watched()}
 
 
+def test_the_same_hour_is_compared_with_and_a_season_is_a_segment(tmp_path: Path) -> None:
+    file = str(tmp_path / "drift.json")
+    watching = Watching(season="hour_of_week", baselines={"error": 0.02}, state_file=file)
+    watching.processor.start()
+    for one in failing(0.5, 60, seed=2):
+        one.start = 1_700_000_000 * 10**9  # a Tuesday, 22:13
+        watching.send(one)
+    watching.send(SpanSpec(chat(), start=2**64 - 10**10))
+    (alarm,) = watching.alarms()
+    assert alarm.attributes["otel_llm.drift.season"] == "Tue 22"
+    assert "otel_llm.drift.season=Tue 22" in alarm.body
+    assert {one.segment[-1] for one in watching.processor.monitor.watched()} == {"Tue 22", "Sun 23"}
+    watching.processor.shutdown(1)
+    other = Watching(season="hour_of_day", state_file=file)
+    other.processor.start()  # segments of another kind are no use
+    assert other.processor.monitor.watched() == []
+    other.processor.shutdown(1)
+
+
 def test_state_survives_a_restart(tmp_path: Path) -> None:
     file = str(tmp_path / "drift.json")
     first = Watching(state_file=file, baselines={"error": 0.02})

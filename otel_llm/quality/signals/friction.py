@@ -58,9 +58,9 @@ _RULES: Final = tuple(
                 r"|told|gave))"
                 rf"| you (?:did|do){_NOT} (?:answer|listen|understand|read|help|get)"
                 r"| your (?:last |bot |answer |code |summary |suggestion )*(?:is (?:useless|wrong|terrible)|left out"
-                r"|throws|fails"
-                rf"|(?:does|did){_NOT})"
-                rf"| you (?:gave|mention|sent|suggested|made|wrote)(?:ed|d)? (?:me )?(?:is|are|does|do|did|last){_NOT}?\b"
+                rf"|throws|fails|(?:does|did){_NOT})"
+                r"| you (?:gave|mention|sent|suggested|made|wrote)(?:ed|d)? (?:me )?(?:is|are|does|do|did|last)"
+                rf"{_NOT}?\b"
             ),
         ),
         ("think you ", r"think you (?:understood|misunder|read)"),

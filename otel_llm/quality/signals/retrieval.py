@@ -47,8 +47,8 @@ _FORMS: Final = tuple(
 # Or in words: "as the travel policy says", "the manual lists". What documents are called, and what stands round that.
 _PAPERS: Final = (
     "handbook", "manual", "policy", "policies", "report", "guide", "contract", "lease", "terms", "faq", "minutes",
-    "statute", "leaflet", "notes", "documentation", "document", "rules", "price list", "article", "paper", "study", "website",
-    "agreement", "regulation", "standard",
+    "statute", "leaflet", "notes", "documentation", "document", "rules", "price list", "article", "paper", "study",
+    "website", "agreement", "regulation", "standard",
 )  # fmt: skip
 _BEFORE_PAPER: Final = re.compile(
     r"(?:\b(?:according to|per|stated in|described in|see|from|in|as) (?:(?:the|our|your|a|this|my) )?(?:[\w'-]+ ){0,3}"
