@@ -78,7 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reference_operations: Annotated[int, msgspec.Meta(ge=100)] = 2000
     """After how many operations of a segment its rates are first compared with the baseline learnt from them."""
 
-    reference_operations_limit: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    reference_operations_limit: Annotated[int, msgspec.Meta(ge=100)] = 64_000
     """After how many the baseline no longer changes."""
 
     segments_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000

@@ -102,7 +102,7 @@ class RateDetector:
     def __init__(
         self,
         reference: int = 2000,
-        reference_limit: int = 20_000,
+        reference_limit: int = 64_000,
         sides: Sides = "up",
         categories: Sequence[str] = ("",),
         declared: Sequence[float] | None = None,
@@ -181,11 +181,13 @@ class RateDetector:
             self._next_bound = 0
             self._compare_with(self._declared, self._declared, self._declared)
             return
-        # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together.
-        doublings = int(math.log2(max(1.0, self._limit / self._reference)))
-        sides = 2 if self._sides == "both" else 1
-        risk = _RISK / (doublings + 1) / len(self._hits) / sides
+        # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together. The first ones get
+        # more of the risk: where there is little to learn from it narrows a bound most.
         number = self.observations
+        looks = int(math.log2(max(1.0, self._limit / self._reference))) + 1
+        look = int(math.log2(number / self._reference)) + 1
+        share = 1.0 / look / sum(1.0 / one for one in range(1, looks + 1))
+        risk = _RISK * share / len(self._hits) / (2 if self._sides == "both" else 1)
         highest, lowest = self._bounds
         for outcome, hits in enumerate(self._hits):
             high, low = upper_bound(hits, number, risk), lower_bound(hits, number, risk)
