@@ -181,8 +181,8 @@ class RateDetector:
             self._next_bound = 0
             self._compare_with(self._declared, self._declared, self._declared)
             return
-        # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together. The first ones get
-        # more of the risk: where there is little to learn from it narrows a bound most.
+        # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together. The first ones
+        # get more of the risk: where there is little to learn from it narrows a bound most.
         number = self.observations
         looks = int(math.log2(max(1.0, self._limit / self._reference))) + 1
         look = int(math.log2(number / self._reference)) + 1
