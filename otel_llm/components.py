@@ -106,7 +106,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
     "processor": {
         "normalize": _BuiltIn("otel_llm.processors.normalize", _TRACES_AND_LOGS),
         "cost": _BuiltIn("otel_llm.processors.cost", _TRACES),
-        "quality": _BuiltIn("otel_llm.processors.quality", _TRACES),
+        "quality": _BuiltIn("otel_llm.processors.quality", _TRACES_AND_LOGS),
         "metrics": _BuiltIn("otel_llm.processors.metrics", _TRACES),
         "policy": _BuiltIn("otel_llm.processors.policy", _TRACES),
         "presets": _BuiltIn("otel_llm.processors.presets", _TRACES),

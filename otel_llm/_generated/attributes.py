@@ -185,6 +185,7 @@ OTEL_LLM_DRIFT_CATEGORY: Final = "otel_llm.drift.category"
 OTEL_LLM_DRIFT_DIRECTION: Final = "otel_llm.drift.direction"
 OTEL_LLM_DRIFT_OBSERVATIONS: Final = "otel_llm.drift.observations"
 OTEL_LLM_DRIFT_PERIOD: Final = "otel_llm.drift.period"
+OTEL_LLM_DRIFT_SEASON: Final = "otel_llm.drift.season"
 OTEL_LLM_DRIFT_SIGNAL: Final = "otel_llm.drift.signal"
 OTEL_LLM_DRIFT_SINCE: Final = "otel_llm.drift.since"
 OTEL_LLM_DRIFT_STATISTIC: Final = "otel_llm.drift.statistic"
@@ -254,6 +255,10 @@ OTEL_LLM_REDACTION_TYPE: Final = "otel_llm.redaction.type"
 OTEL_LLM_REDACTION_TYPES: Final = "otel_llm.redaction.types"
 OTEL_LLM_REFUSAL_REASON: Final = "otel_llm.refusal.reason"
 OTEL_LLM_REQUEST_OUTPUT_SCHEMA: Final = "otel_llm.request.output_schema"
+OTEL_LLM_RUNAWAY_ACTION: Final = "otel_llm.runaway.action"
+OTEL_LLM_RUNAWAY_REASON: Final = "otel_llm.runaway.reason"
+OTEL_LLM_RUNAWAY_REASONS: Final = "otel_llm.runaway.reasons"
+OTEL_LLM_RUNAWAY_RESERVATION: Final = "otel_llm.runaway.reservation"
 OTEL_LLM_SAMPLING_ADJUSTED_COUNT: Final = "otel_llm.sampling.adjusted_count"
 OTEL_LLM_SAMPLING_DECISION: Final = "otel_llm.sampling.decision"
 OTEL_LLM_SAMPLING_OVERFLOW: Final = "otel_llm.sampling.overflow"
@@ -460,6 +465,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_DRIFT_DIRECTION: "string",
         OTEL_LLM_DRIFT_OBSERVATIONS: "int",
         OTEL_LLM_DRIFT_PERIOD: "string",
+        OTEL_LLM_DRIFT_SEASON: "string",
         OTEL_LLM_DRIFT_SIGNAL: "string",
         OTEL_LLM_DRIFT_SINCE: "string",
         OTEL_LLM_DRIFT_STATISTIC: "string",
@@ -529,6 +535,10 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_REDACTION_TYPES: "string[]",
         OTEL_LLM_REFUSAL_REASON: "string",
         OTEL_LLM_REQUEST_OUTPUT_SCHEMA: "string",
+        OTEL_LLM_RUNAWAY_ACTION: "string",
+        OTEL_LLM_RUNAWAY_REASON: "string",
+        OTEL_LLM_RUNAWAY_REASONS: "string[]",
+        OTEL_LLM_RUNAWAY_RESERVATION: "string",
         OTEL_LLM_SAMPLING_ADJUSTED_COUNT: "double",
         OTEL_LLM_SAMPLING_DECISION: "string",
         OTEL_LLM_SAMPLING_OVERFLOW: "boolean",
@@ -737,7 +747,9 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_EXPORT_OUTCOME: frozenset({"success", "retryable", "permanent", "too_large"}),
         OTEL_LLM_FEEDBACK_OUTCOME: frozenset({"accepted", "duplicate", "resolved", "invalid", "refused"}),
         OTEL_LLM_JUDGE_CALIBRATION: frozenset({"calibrated", "uncalibrated"}),
-        OTEL_LLM_JUDGE_SKIP_REASON: frozenset({"queue_full", "daily_limit", "no_content", "judging", "shutdown"}),
+        OTEL_LLM_JUDGE_SKIP_REASON: frozenset(
+            {"queue_full", "daily_limit", "no_content", "judging", "judge_hangs", "shutdown"}
+        ),
         OTEL_LLM_POLICY_ACTION_TYPE: frozenset({"allow", "audit", "modify", "escalate", "block"}),
         OTEL_LLM_POLICY_MODE: frozenset({"shadow", "warn", "enforce"}),
         OTEL_LLM_POLICY_RELOAD_OUTCOME: frozenset({"success", "failure"}),
@@ -759,6 +771,8 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "timeout",
             }
         ),
+        OTEL_LLM_RUNAWAY_ACTION: frozenset({"observe", "deny"}),
+        OTEL_LLM_RUNAWAY_REASON: frozenset({"trace_cost", "agent_loop"}),
         OTEL_LLM_SAMPLING_DECISION: frozenset({"kept", "sampled_out"}),
         OTEL_LLM_SAMPLING_RULE: frozenset({"violation", "error", "cost", "duration", "probability"}),
         OTEL_LLM_SIGNAL: frozenset({"traces", "metrics", "logs"}),
@@ -1276,7 +1290,14 @@ class OtelLlmJudgeCalibrationValues:
     UNCALIBRATED: Final = "uncalibrated"
 
 
-OtelLlmJudgeSkipReason: TypeAlias = Literal["queue_full", "daily_limit", "no_content", "judging", "shutdown"]
+OtelLlmJudgeSkipReason: TypeAlias = Literal[
+    "queue_full",
+    "daily_limit",
+    "no_content",
+    "judging",
+    "judge_hangs",
+    "shutdown",
+]
 
 
 class OtelLlmJudgeSkipReasonValues:
@@ -1286,6 +1307,7 @@ class OtelLlmJudgeSkipReasonValues:
     DAILY_LIMIT: Final = "daily_limit"
     NO_CONTENT: Final = "no_content"
     JUDGING: Final = "judging"
+    JUDGE_HANGS: Final = "judge_hangs"
     SHUTDOWN: Final = "shutdown"
 
 
@@ -1407,6 +1429,26 @@ class OtelLlmRefusalReasonValues:
     OVERLOAD: Final = "overload"
     SHUTTING_DOWN: Final = "shutting_down"
     TIMEOUT: Final = "timeout"
+
+
+OtelLlmRunawayAction: TypeAlias = Literal["observe", "deny"]
+
+
+class OtelLlmRunawayActionValues:
+    """Listed values of otel_llm.runaway.action; others may occur."""
+
+    OBSERVE: Final = "observe"
+    DENY: Final = "deny"
+
+
+OtelLlmRunawayReason: TypeAlias = Literal["trace_cost", "agent_loop"]
+
+
+class OtelLlmRunawayReasonValues:
+    """Listed values of otel_llm.runaway.reason; others may occur."""
+
+    TRACE_COST: Final = "trace_cost"
+    AGENT_LOOP: Final = "agent_loop"
 
 
 OtelLlmSamplingDecision: TypeAlias = Literal["kept", "sampled_out"]

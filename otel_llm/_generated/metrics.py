@@ -1293,6 +1293,15 @@ OTEL_LLM_REDACTION_ITEMS_UNREADABLE: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.signal"),
     required=frozenset({"otel_llm.component.name", "otel_llm.signal"}),
 )
+OTEL_LLM_RUNAWAY_CALLS: Final = Metric(
+    name="otel_llm.runaway.calls",
+    instrument="counter",
+    unit="{call}",
+    value_type="int",
+    description="Calls that were taken for those of an agent that runs away.",
+    attributes=("otel_llm.runaway.reason", "otel_llm.runaway.action"),
+    required=frozenset({"otel_llm.runaway.reason", "otel_llm.runaway.action"}),
+)
 OTEL_LLM_SAMPLING_HELD_SIZE: Final = Metric(
     name="otel_llm.sampling.held_size",
     instrument="updowncounter",
@@ -1437,6 +1446,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.redaction.fields.unknown": OTEL_LLM_REDACTION_FIELDS_UNKNOWN,
         "otel_llm.redaction.findings": OTEL_LLM_REDACTION_FINDINGS,
         "otel_llm.redaction.items.unreadable": OTEL_LLM_REDACTION_ITEMS_UNREADABLE,
+        "otel_llm.runaway.calls": OTEL_LLM_RUNAWAY_CALLS,
         "otel_llm.sampling.held_size": OTEL_LLM_SAMPLING_HELD_SIZE,
         "otel_llm.sampling.held_spans": OTEL_LLM_SAMPLING_HELD_SPANS,
         "otel_llm.sampling.spans": OTEL_LLM_SAMPLING_SPANS,

@@ -14,6 +14,7 @@ from otel_llm.ledger.evaluations import (
     EvaluationTotals,
     Recorded,
     StoredEvaluation,
+    find_evaluation,
     find_operation,
     read_evaluation_totals,
     read_evaluations,
@@ -123,6 +124,15 @@ class Ledger:
         """Results that came at or after a time, the newest first."""
         with self._lock, self._database.reading() as statements:
             return read_evaluations(statements, since_unix_nano, limit)
+
+    def find_evaluation(self, evaluation_id: str) -> Evaluation | None:
+        """The result of this id, without an explanation; None when there is none.
+
+        Raises:
+            sqlite3.Error: see `may_pass`.
+        """
+        with self._lock:
+            return find_evaluation(self._connection, evaluation_id)
 
     def evaluation_totals(
         self, by: Sequence[EvaluationDimension] = (), since_unix_nano: int = 0

@@ -19,7 +19,7 @@ from otel_llm.components import Context
 from otel_llm.errors import ConfigError
 from otel_llm.log_records import INFO, WARN, LogRecord
 from otel_llm.operation import Operation
-from otel_llm.processors.operation_signals import READS, is_repeated, read_signals, value_of
+from otel_llm.processors.operation_signals import FRICTION, READS, friction, is_repeated, read_signals, value_of
 from otel_llm.processors.seen import SeenSpans
 from otel_llm.processors.state_file import StateFile
 from otel_llm.quality.compare import Comparison, Guardrail, Result, Settings
@@ -72,7 +72,7 @@ class ComparisonConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     )
     """Signals in which the canary is not to be worse, and the difference that is bearable when it is promoted: of a
     rate, or, for numbers, of the probability that the canary's is the larger over that of the smaller. A guardrail of
-    which nothing is known keeps a canary from being promoted."""
+    which nothing is known keeps a canary from being promoted. `user_friction` is read from captured questions."""
 
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
     """How probable a wrong decision may be, at most, however often and long one looks."""
@@ -85,8 +85,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What is compared."""
 
     state_file: str | None = None
-    """Where to keep what was seen when the process ends; `~` is the home folder. One file for each process. Without it,
-    every start begins anew."""
+    """Where to keep what was seen when the process ends; `~` is the home folder. Further processes of the
+    same configuration take a file of their own beside it. Without it, every start begins anew."""
 
     state_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often it is written."""
@@ -103,10 +103,11 @@ class Compare:
         context: name, metrics, clock, and where decisions go.
     """
 
-    reads = READS
+    reads = READS | {names.GEN_AI_OPERATION_NAME, names.GEN_AI_INPUT_MESSAGES}
     writes: frozenset[str] = frozenset()
 
     def __init__(self, config: Config, context: Context) -> None:
+        self._wants_friction = any(FRICTION in one.guardrails for one in config.comparisons)
         self.name = context.name
         self._config = config
         self._context = context
@@ -146,6 +147,9 @@ class Compare:
             if not arms or is_repeated(operation) or not self._seen.is_new(operation):
                 continue
             values = {name: _badness(name, value) for name, value in read_signals(operation).items()}
+            if self._wants_friction:
+                sounds_bad = friction(operation)
+                values[FRICTION] = None if sounds_bad is None else float(sounds_bad)
             self.observe(arms, {name: value for name, value in values.items() if value is not None})
 
     def arms_of(self, operation: Operation) -> Arms:
@@ -192,9 +196,14 @@ class Compare:
         self._has_succeeded = True
 
     def start(self) -> None:
-        """Go on from the state that was kept last, and begin to keep it."""
+        """Go on from the state that was kept last, and begin to keep it.
+
+        Raises:
+            ConfigError: the state file is that of another component.
+        """
         if self._file is None:
             return
+        self._file.claim()
         if not self._has_succeeded:
             self._restore(self._file)
         self._file.start()

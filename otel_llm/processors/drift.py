@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
@@ -34,6 +34,9 @@ _NANO: Final = 1_000_000_000
 _MOST_SERIES: Final = 100
 _CONVERSATIONS: Final = 100_000
 _TEXT: Final = "input_text"
+_SEASON_KEY: Final = names.OTEL_LLM_DRIFT_SEASON
+_WEEKDAYS: Final = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # 1970 began on a Thursday
+_HOUR_NANO: Final = 3600 * 10**9
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -50,6 +53,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     """Attributes of the span, or else of its resource, that tell segments apart. Each segment is watched on its own; a
     new version of a prompt is a new segment and no drift."""
+
+    season: Literal["none", "hour_of_day", "hour_of_week"] = "none"
+    """Whether operations are compared with those of the same hour only (UTC): for what goes up and down with the day or
+    the week. Each hour is a segment of its own, so it takes 24 (168) times as long to learn what is usual, and changes
+    are found later."""
 
     false_alarms: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     """At most so many false alarms are to be expected in `false_alarm_days`, over all segments and signals together.
@@ -70,7 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reference_operations: Annotated[int, msgspec.Meta(ge=100)] = 2000
     """After how many operations of a segment its rates are first compared with the baseline learnt from them."""
 
-    reference_operations_limit: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    reference_operations_limit: Annotated[int, msgspec.Meta(ge=100)] = 64_000
     """After how many the baseline no longer changes."""
 
     segments_limit: Annotated[int, msgspec.Meta(ge=1)] = 1000
@@ -86,8 +94,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     each other, and a long one would look like a change."""
 
     state_file: str | None = None
-    """Where to keep what was learnt when the process ends; `~` is the home folder. One file for each process: `otel-llm
-    drift` shows several together. Without it, every start begins anew."""
+    """Where to keep what was learnt when the process ends; `~` is the home folder. Further processes of the
+    same configuration take a file of their own beside it (`drift.1.json`, ...); `otel-llm drift` shows several
+    together. Without it, every start begins anew."""
 
     state_interval_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often it is written."""
@@ -117,6 +126,8 @@ class Drift:
         self.name = context.name
         self.monitor = Monitor(_settings(config), random_source.random)
         self._config = config
+        self._season = config.season
+        self._segment_by = config.segment_by if config.season == "none" else (*config.segment_by, _SEASON_KEY)
         self._context = context
         self._ignore = frozenset(config.ignore)
         self._sampling = Sampling(salt=context.name)
@@ -126,7 +137,7 @@ class Drift:
         self._file: StateFile | None = None
         # Only attributes the metrics' definitions list may stand on a series.
         listed = definitions.OTEL_LLM_DRIFT_CHANGES.attributes
-        self._series_keys = [(place, key) for place, key in enumerate(config.segment_by) if key in listed]
+        self._series_keys = [(place, key) for place, key in enumerate(self._segment_by) if key in listed]
         # The last alarm about each signal of a segment; the oldest goes first.
         self._last: dict[tuple[str, ...], Alarm] = {}
         self._measure(context)
@@ -181,6 +192,8 @@ class Drift:
             if is_repeated(operation) or not self._seen.is_new(operation):
                 continue
             segment = tuple(value_of(operation, key) for key in self._config.segment_by)
+            if self._season != "none":
+                segment = (*segment, _hour(operation.start_unix_nano or now, self._season))
             if self._config.one_of_conversation and not self._conversations.is_new(segment, operation.conversation_id):
                 continue
             values: dict[str, Value] = {
@@ -203,7 +216,7 @@ class Drift:
         return last_question(operation.input_messages)
 
     def _tell(self, alarm: Alarm) -> None:
-        sentence = describe(alarm, self._config.segment_by)
+        sentence = describe(alarm, self._segment_by)
         _logger.warning("%s: %s", self.name, sentence)
         series = self._series(alarm.segment)
         self._changes.add(1, alarm.signal, alarm.shift.direction, *series)
@@ -211,14 +224,14 @@ class Drift:
         self._last[alarm.signal, *series] = alarm
         if len(self._last) > _MOST_SERIES:
             self._last.pop(next(iter(self._last)), None)
-        attributes = alarm_attributes(alarm, self._config.segment_by)
+        attributes = alarm_attributes(alarm, self._segment_by)
         self._context.records.emit(
             LogRecord(OTEL_LLM_DRIFT_CHANGE, alarm.unix_nano, attributes, sentence, severity_number=WARN)
         )
 
     def succeed(self, predecessor: Self) -> None:
         """Go on with what the processor of the configuration before has learnt, where segments are told apart alike."""
-        if predecessor._config.segment_by != self._config.segment_by:
+        if predecessor._segment_by != self._segment_by or predecessor._season != self._season:
             return
         if _settings(predecessor._config) == _settings(self._config):
             self.monitor = predecessor.monitor
@@ -230,9 +243,14 @@ class Drift:
         self._has_succeeded = True
 
     def start(self) -> None:
-        """Go on from the state that was kept last, and begin to keep it."""
+        """Go on from the state that was kept last, and begin to keep it.
+
+        Raises:
+            ConfigError: the state file is that of another component.
+        """
         if self._file is None:
             return
+        self._file.claim()
         if not self._has_succeeded:
             self._restore(self._file)
         self._file.start()
@@ -246,14 +264,16 @@ class Drift:
             self._file.close()
 
     def _state(self) -> dict[str, object]:
-        return {"segment_by": list(self._config.segment_by), "monitor": self.monitor.state()}
+        return {"segment_by": list(self._segment_by), "season": self._season, "monitor": self.monitor.state()}
 
     def _restore(self, file: StateFile) -> None:
         state = file.read()
         if state is None:
             return
         monitor = state.get("monitor")
-        if state.get("segment_by") != list(self._config.segment_by) or not isinstance(monitor, dict):
+        is_alike = state.get("segment_by") == list(self._segment_by)
+        is_alike = is_alike and state.get("season", "none") == self._season
+        if not is_alike or not isinstance(monitor, dict):
             file.set_aside("it tells segments apart by other attributes")
             return
         try:
@@ -272,6 +292,12 @@ def _settings(config: Config) -> Settings:
         declared=config.baselines,
         sides=dict.fromkeys(config.falls, "both"),
     )
+
+
+def _hour(unix_nano: int, season: str) -> str:
+    """The hour a time is in, UTC; with the weekday for `hour_of_week`."""
+    days, hour = divmod(unix_nano // _HOUR_NANO, 24)
+    return f"{_WEEKDAYS[days % 7]} {hour:02}" if season == "hour_of_week" else f"{hour:02}"
 
 
 def last_question(messages: Iterable[Message]) -> str | None:

@@ -40,13 +40,13 @@ from otel_llm.processors.judging.labels import agreements
 from otel_llm.processors.judging.prices import Spending
 from otel_llm.processors.judging.question import Judge, Question, as_text
 from otel_llm.processors.judging.waiting import Waiting
-from otel_llm.processors.judging.worker import Outcome, Reports, Workers
+from otel_llm.processors.judging.worker import Outcome, Rates, Reports, Workers
 from otel_llm.processors.operation_signals import is_repeated, value_of
 from otel_llm.processors.seen import SeenSpans
 from otel_llm.quality.drift import Monitor
 from otel_llm.quality.drift import Settings as DriftSettings
 from otel_llm.quality.judges import Agreement, Rubric, Sampling
-from otel_llm.quality.judges.limits import RequestRate
+from otel_llm.quality.judges.limits import Rate
 from otel_llm.quality.judges.rubric import is_about_judging
 
 __all__ = ["Config", "JudgeProcessor", "RubricConfig", "create"]
@@ -104,7 +104,9 @@ class JudgeProcessor:
         days = config.false_alarm_days * 86_400.0
         self._monitor = Monitor(DriftSettings(config.false_alarms, days, reference=500), SystemRandom().random)
         reports = Reports(self._tell, self._skip, self._fail)
-        self._workers = Workers(judge, spending, RequestRate(config.requests_per_minute), reports, context.clock)
+        tokens = None if config.tokens_per_minute is None else Rate(config.tokens_per_minute)
+        rates = Rates(Rate(config.requests_per_minute), tokens)
+        self._workers = Workers(judge, spending, rates, reports, context.clock)
         self._measure(context)
 
     def _measure(self, context: Context) -> None:
@@ -270,7 +272,7 @@ def create(config: Config, context: Context) -> JudgeProcessor:
         judge = EndpointJudge(config.endpoint, f"{setting}.endpoint")
         provider, most = config.endpoint.provider, config.endpoint.max_output_tokens
     else:
-        judge = FunctionJudge(config.function or "", f"{setting}.function")
+        judge = FunctionJudge(config.function or "", f"{setting}.function", config.function_timeout_seconds)
     catalogue = _catalogue(config.prices, setting)
     spending = Spending(catalogue, (provider, judge.model), most, limit, context.clock)
     if limit is not None and not spending.currency:

@@ -46,6 +46,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The judge: `package.module:function`, called with what a model would be told, returning a label. In place of
     `endpoint`."""
 
+    function_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """How long one call of `function` may take. It is then given up and counted as `TimeoutError`; while eight of them
+    hang, answers are not judged and counted as skipped, `judge_hangs`."""
+
     flagged: Share = 1.0
     """The share of answers with a quality flag that is judged."""
 
@@ -61,6 +65,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     requests_per_minute: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How often the judge is asked at most."""
+
+    tokens_per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """How many tokens its questions and answers may have a minute, as providers limit them. Before it is asked by our
+    estimate and the longest answer, afterwards by what the endpoint says it has used."""
 
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     """How many questions are asked at the same time."""

@@ -11,12 +11,18 @@ from typing import Final
 
 from otel_llm._generated import attributes as names
 from otel_llm.operation import AttributeValue, Operation
+from otel_llm.quality.signals.exchange import last_question
+from otel_llm.quality.signals.friction import is_friction
 
 _ERROR_STATUS: Final = 2
 _NANO: Final = 1e9
 _QUALITY: Final = "otel_llm.quality."
 # What could be told of the operation; whatever is named here and has no flag did not happen.
 _CHECKS: Final = f"{_QUALITY}checks"
+# It is on no span, being right one time in five: whoever wants its rate reads it from the messages.
+FRICTION: Final = "user_friction"
+_INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
+_LONGEST_MESSAGES: Final = 1024 * 1024
 _NUMBERS: Final[Mapping[str, str]] = {
     names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: "time_to_first_chunk",
     names.OTEL_LLM_COST_TOTAL: "cost",
@@ -67,6 +73,17 @@ def read_signals(operation: Operation) -> dict[str, bool | float | str]:
     if reasons:
         found["finish_reason"] = ",".join(sorted(set(reasons)))
     return found
+
+
+def friction(operation: Operation) -> bool | None:
+    """Whether the user's last message sounds like trouble; None when there is none that can be read."""
+    value = operation.get(names.GEN_AI_INPUT_MESSAGES)
+    if operation.operation_name not in _INFERENCE or value is None:
+        return None
+    if isinstance(value, str) and len(value) > _LONGEST_MESSAGES:
+        return None
+    question = last_question(operation.input_messages)
+    return is_friction(question) if question else None
 
 
 def _read_quality(operation: Operation, found: dict[str, bool | float | str]) -> None:

@@ -2,6 +2,9 @@
 
 Adds `otel_llm.quality.flags` (what is raised), `otel_llm.quality.checks` (what could be told), one attribute for each
 signal that is raised, and scores. A span that another otel_llm before this one has looked at stays as it is.
+
+Where messages are in log events (`gen_ai.client.inference.operation.details`) and not on the span, it stands in a logs
+pipeline, too, and what the content tells is on the event. Each span's content is counted once, wherever it came.
 """
 
 from __future__ import annotations
@@ -37,6 +40,24 @@ _DAY: Final = 86_400 * _NANO
 # Fewer tokens say little about the rate.
 _FEWEST_TOKENS: Final = 32
 _VALUE_LENGTH_LIMIT: Final = 128
+_DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"
+# What is read off the messages of an answer; all else is told by the span.
+_OF_CONTENT: Final[frozenset[Signal]] = frozenset(
+    {
+        "empty",
+        "refusal",
+        "repetition",
+        "invalid_json",
+        "unknown_tool",
+        "invalid_tool_arguments",
+        "agent_loop",
+        "language_mismatch",
+        "prompt_leak",
+        "lexical_support",
+        "missing_citation",
+        "user_friction",
+    }
+)
 # Counted only: see friction.py.
 _RATE_ONLY: Final = frozenset({"user_friction"})
 
@@ -48,6 +69,7 @@ _SEGMENT: Final = (
     names.GEN_AI_PROMPT_VERSION,
 )
 _KEYS: Final = {signal: f"otel_llm.quality.{signal}" for signal in get_args(Signal)}
+_SIGNALS: Final[frozenset[Signal]] = frozenset(_KEYS)
 _Segment = tuple[str, ...]
 # What was found of how many operations: most of a request have the same checks and flags, and are counted at once.
 _Counts = Tally[tuple[_Segment, tuple[Signal, ...], tuple[Signal, ...]]]
@@ -101,6 +123,7 @@ class Quality:
         self._traces = Traces(config.remembered_traces)
         self._levels = outliers.Levels()
         self._seen = SeenSpans(config.remembered_spans)
+        self._seen_content = SeenSpans(config.remembered_spans)
         keys = (names.OTEL_LLM_QUALITY_SIGNAL, *_SEGMENT, names.SERVICE_NAME)
         metrics, limit = context.metrics, config.series_limit
         self._checked = metrics.counter(definitions.OTEL_LLM_QUALITY_OPERATIONS_CHECKED, keys, limit)
@@ -134,17 +157,38 @@ class Quality:
                 if _is_done(operation):
                     continue
                 findings = found.get(id(operation)) or Findings()
+                if operation.name == _DETAILS_EVENT:
+                    findings = self._told_by_event(operation)
+                    _write(operation, findings)
+                    self._count(operation, self._fresh(operation, findings), counts)
+                    continue
                 is_new = self._seen.is_new(operation)
                 self._look(operation, findings, is_new=is_new)
                 _write(operation, findings)
                 if is_new:
-                    self._count(operation, findings, counts)
+                    self._count(operation, self._fresh(operation, findings), counts)
         finally:
             for (segment, checked, raised), number in counts.items():
                 for signal in checked:
                     self._checked.add(number, signal, *segment)
                 for signal in raised:
                     self._raised.add(number, signal, *segment)
+
+    def _told_by_event(self, operation: Operation) -> Findings:
+        """What content tells; the span tells all else."""
+        findings = Findings()
+        has_content = operation.get(names.GEN_AI_OUTPUT_MESSAGES) is not None
+        if operation.operation_name in _INFERENCE and has_content and operation.get(names.ERROR_TYPE) is None:
+            self._answer(operation, findings)
+        return findings.only(_OF_CONTENT)
+
+    def _fresh(self, operation: Operation, findings: Findings) -> Findings:
+        """What is to be counted: without what the same content has told before, on a span or in an event."""
+        if operation.get(names.GEN_AI_OUTPUT_MESSAGES) is None or _OF_CONTENT.isdisjoint(findings.checked):
+            return findings
+        if operation.operation_name not in _INFERENCE or self._seen_content.is_new(operation):
+            return findings
+        return findings.only(_SIGNALS - _OF_CONTENT)
 
     def _look(self, operation: Operation, findings: Findings, *, is_new: bool) -> None:
         name = operation.operation_name

@@ -1,24 +1,99 @@
-"""A JSON file that a processor keeps what it has learnt in, between runs."""
+"""A JSON file that a processor keeps what it has learnt in, between runs.
+
+Several processes of one configuration have a file each: the first one takes `drift.json`, others `drift.1.json`,
+`drift.2.json` and so on, whichever is free. A process holds its file by a lock that ends with it, however it ends, and
+a later one goes on with whatever file it gets: what they hold is of the same traffic.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from otel_llm.delivery.folder_lock import FolderLock
 from otel_llm.errors import ConfigError
 
 _logger = logging.getLogger(__name__)
 _MOST_BYTES: Final = 256 * 1024 * 1024
+_MOST_PROCESSES: Final = 256
+
+
+@dataclass(slots=True)
+class _Claim:
+    """A file that this process has.
+
+    Attributes:
+        path: the file.
+        owner: the component it is for.
+        lock: what keeps other processes off; None where the system has no such locks.
+        users: how many of us: a reload has two for a while.
+    """
+
+    path: Path
+    owner: str
+    lock: FolderLock | None
+    users: int = 1
+
+
+# By the path that was configured, guarded by the lock.
+_claims: Final[dict[Path, _Claim]] = {}
+_claims_lock: Final = threading.Lock()
+
+
+def _claim(configured: Path, owner: str) -> _Claim:
+    """The file to use; `_release` gives it back.
+
+    Raises:
+        ConfigError: another component of this process has it, or no file can be had.
+    """
+    with _claims_lock:
+        held = _claims.get(configured)
+        if held is None:
+            held = _claims[configured] = _free_one(configured, owner)
+        elif held.owner != owner:
+            problem = f"{configured} is that of processors.{held.owner}, too; give each a file of its own"
+            raise ConfigError([f"processors.{owner}.state_file: {problem}"])
+        else:
+            held.users += 1
+        return held
+
+
+def _free_one(configured: Path, owner: str) -> _Claim:
+    for number in range(_MOST_PROCESSES):
+        name = f"{configured.stem}.{number}{configured.suffix}" if number else configured.name
+        path = configured.with_name(name)
+        try:
+            return _Claim(path, owner, FolderLock(path.with_name(f"{name}.lock")))
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            if error.errno == errno.ENOSYS:
+                return _Claim(path, owner, None)
+            problem = f"{path}.lock cannot be made ({error.strerror}); make the folder writable"
+            raise ConfigError([f"processors.{owner}.state_file: {problem}"]) from error
+    problem = f"{_MOST_PROCESSES} processes have a file of {configured} each; name another one for more"
+    raise ConfigError([f"processors.{owner}.state_file: {problem}"])
+
+
+def _release(configured: Path, claim: _Claim) -> None:
+    with _claims_lock:
+        claim.users -= 1
+        if claim.users == 0:
+            _claims.pop(configured, None)
+            if claim.lock is not None:
+                claim.lock.release()
 
 
 class StateFile:
-    """Writes a state from time to time, and when it is closed. One process at a time may have a file.
+    """Writes a state from time to time, and when it is closed.
 
     Args:
         path: the file; `~` is the home folder.
@@ -31,7 +106,8 @@ class StateFile:
     """
 
     def __init__(self, path: str, interval_seconds: float, state: Callable[[], object], owner: str) -> None:
-        self._path = Path(path).expanduser()
+        self._configured = self._path = Path(path).expanduser().absolute()
+        self._held: _Claim | None = None
         self._interval = interval_seconds
         self._state = state
         self._owner = owner
@@ -39,6 +115,16 @@ class StateFile:
         self._thread = threading.Thread(target=self._run, name="otel-llm-state", daemon=True)
         if not self._path.parent.is_dir():
             raise ConfigError([f"processors.{owner}.state_file: there is no folder {self._path.parent}; make it"])
+
+    def claim(self) -> None:
+        """Take a file for this process, before it is read.
+
+        Raises:
+            ConfigError: there is none to be had.
+        """
+        if self._held is None:
+            self._held = _claim(self._configured, self._owner)
+            self._path = self._held.path
 
     def read(self) -> dict[str, object] | None:
         """What was written last; None when there is nothing, or nothing that can be read."""
@@ -62,7 +148,7 @@ class StateFile:
             _logger.warning("%s: %s cannot be renamed: %s", self._owner, self._path, error)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, into a file that was claimed."""
         self._thread.start()
 
     def close(self) -> None:
@@ -72,6 +158,9 @@ class StateFile:
         if self._thread.ident is not None and not was_stopped:
             self._thread.join()
             self._write()
+        if self._held is not None:
+            _release(self._configured, self._held)
+            self._held = None
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):

@@ -7,7 +7,8 @@ The body is one JSON object or a list of them:
 `trace_id` (32 hex digits), `trace_id` and `span_id` (16), or `response_id` say what it is about; with a ledger, a
 response or a trace is looked up and the record stands in the context of the call that answered. What is not found is
 passed on and counted as unknown; when its span comes within a while, it is passed on again in its context. The same
-result twice is passed on once.
+result twice is passed on once, as far as memory reaches; with a ledger, beyond a restart, too, but for what came with a
+comment: the ledger keeps none, so whether it is the same is not known then.
 """
 
 from __future__ import annotations
@@ -204,6 +205,8 @@ class FeedbackReceiver:
         consumer.consume("logs", self._gatekeeper.take(tenant, body, len(body)))
 
     def _take(self, pieces: Sequence[_Piece], tenant: str, consumer: Consumer) -> Response:
+        for piece in pieces:
+            self._recall(piece.evaluation)
         fresh = [piece for piece in pieces if not self._known.has(piece.evaluation)]
         if fresh:
             try:
@@ -220,6 +223,18 @@ class FeedbackReceiver:
             self._count(1, outcome, piece.target)
             answers.append({"id": piece.evaluation.id, "outcome": outcome, "target": piece.target})
         return Response(200, msgspec.json.encode({"results": answers}), _JSON)
+
+    def _recall(self, evaluation: Evaluation) -> None:
+        """Know a result from before a restart by the ledger, if it is there and the same."""
+        # What is remembered is newer than what has reached the ledger.
+        if self._ledger is None or evaluation.explanation or self._known.remembers(evaluation):
+            return
+        try:
+            stored = self._ledger.find_evaluation(evaluation.id)
+        except sqlite3.Error:  # it is passed on once more, and is the same for whoever gets it
+            return
+        if stored is not None and (stored.score, stored.label) == (evaluation.score, evaluation.label):
+            self._known.add(evaluation)
 
     def _count(self, number: int, outcome: names.OtelLlmFeedbackOutcome, target: str = "") -> None:
         self._results.add(number, self._name, outcome, target)
@@ -289,6 +304,11 @@ class _Known:
     def has(self, evaluation: Evaluation) -> bool:
         with self._lock:
             return self._results.get(evaluation.id) == _content(evaluation)
+
+    def remembers(self, evaluation: Evaluation) -> bool:
+        """Whether it is known, in whatever form."""
+        with self._lock:
+            return evaluation.id in self._results
 
     def add(self, evaluation: Evaluation) -> bool:
         """Remember a result; whether it was not known in this form."""

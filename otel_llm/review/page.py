@@ -15,7 +15,7 @@ import msgspec
 from otel_llm.errors import LedgerError
 from otel_llm.http.message import Request, Response, Route
 from otel_llm.http.server import HttpServer, Settings
-from otel_llm.review.session import LABELS, Session
+from otel_llm.review.session import LABELS, Session, about
 
 _HTML: Final = "text/html; charset=utf-8"
 _JSON: Final = "application/json"
@@ -31,44 +31,99 @@ _HEADERS: Final = (
 )
 
 _PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>otel-llm review</title><style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f4; padding: 1rem; font: inherit; }
-h2 { font-size: .8rem; text-transform: uppercase; letter-spacing: .08em; color: #666; margin-bottom: 0; }
-#about { color: #666; font-size: .9rem; }
-button { font: inherit; padding: .5rem 1.2rem; margin-right: .5rem; border: 1px solid #999; background: #fff; }
-button:hover, button:focus { background: #eee; }
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>otel-llm review</title><style>
+:root { color-scheme: light dark; --text: #1d1d1b; --muted: #5c5c58; --paper: #fff; --box: #f4f4f1; --line: #8a8a85; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #ececea; --muted: #b0b0ab; --paper: #1a1a19; --box: #272725; --line: #85857f; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--paper); max-width: 52rem;
+  margin: 0 auto; padding: 0 1rem; }
+header { display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline; padding: 1rem 0 .2rem; }
+h1 { font-size: 1.1rem; margin: 0; outline: none; }
+h2 { font-size: .85rem; color: var(--muted); margin: 1rem 0 .3rem; }
+progress { flex: 1; min-width: 6rem; height: .5rem; accent-color: #2f6f4f; }
+ul { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem .5rem; padding: 0; margin: .4rem 0;
+  font-size: .85rem; }
+li { border: 1px solid var(--line); border-radius: 1rem; padding: 0 .6rem; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--box); border-radius: .4rem;
+  padding: .8rem 1rem; }
+footer { position: sticky; bottom: 0; background: var(--paper); border-top: 1px solid var(--line); margin-top: 1rem;
+  padding: .7rem 0; display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
+button { font: inherit; color: inherit; background: var(--box); padding: .45rem 1.1rem; border: 1px solid var(--line);
+  border-radius: .4rem; cursor: pointer; }
+button:hover { border-color: currentColor; }
+button:focus-visible { outline: 3px solid #3b7dd8; outline-offset: 2px; }
+button:disabled { opacity: .5; cursor: wait; }
+kbd { font: inherit; color: var(--muted); border: 1px solid var(--line); border-radius: .2rem; padding: 0 .35rem;
+  margin-left: .4rem; }
+#keys { margin-left: auto; color: var(--muted); font-size: .85rem; }
+#message { font-weight: bold; }
+[hidden] { display: none !important; }
 </style></head><body>
-<p id="about" aria-live="polite"></p>
+<header><h1 id="title" tabindex="-1" aria-live="polite">Loading</h1><progress id="done" max="1" value="0"
+aria-label="Cases done"></progress></header>
+<p id="message" role="alert" hidden></p>
 <main id="case" hidden>
-<h2>Question</h2><pre id="question"></pre>
-<h2>Answer</h2><pre id="answer"></pre>
-<p><button data-label="good">Good (g)</button><button data-label="bad">Bad (b)</button><button
-data-label="unsure">Unsure (u)</button><button data-label="">Skip (s)</button></p>
-</main>
+<ul id="about" aria-label="About this answer"></ul>
+<h2 id="asked">Question</h2><div class="text" id="question" dir="auto" role="group" aria-labelledby="asked"></div>
+<h2 id="answered">Answer</h2><div class="text" id="answer" dir="auto" role="group" aria-labelledby="answered"></div>
+<footer role="group" aria-label="Is this a good answer?">
+<button data-label="good" aria-keyshortcuts="g">Good<kbd aria-hidden="true">g</kbd></button>
+<button data-label="bad" aria-keyshortcuts="b">Bad<kbd aria-hidden="true">b</kbd></button>
+<button data-label="unsure" aria-keyshortcuts="u">Unsure<kbd aria-hidden="true">u</kbd></button>
+<button data-label="" aria-keyshortcuts="s">Skip<kbd aria-hidden="true">s</kbd></button>
+<label id="keys"><input type="checkbox" id="letters" checked> letters as shortcuts</label>
+</footer></main>
 <script>
 const token = location.search, letters = {g: "good", b: "bad", u: "unsure", s: ""};
-let number = 0;
-const show = (id, text) => { document.getElementById(id).textContent = text; };
-async function next(request) {
-  const reply = await fetch("/case" + token, request);
-  if (!reply.ok) { show("about", "The label was not taken (" + reply.status + "). Try again."); return; }
-  const item = await reply.json();
-  document.getElementById("case").hidden = item === null;
-  if (item === null) { show("about", "Nothing left to review. You may close this page."); return; }
+const at = (id) => document.getElementById(id);
+let number = 0, waits = false;
+function wait(on) {
+  waits = on;
+  for (const button of document.querySelectorAll("button")) button.disabled = on;
+}
+function tell(text) { at("message").textContent = text; at("message").hidden = !text; }
+function show(item) {
+  at("case").hidden = item === null;
+  if (item === null) {
+    at("title").textContent = "Nothing left to review. You may close this page.";
+    at("done").value = 1;
+    return;
+  }
   number = item.number;
-  show("about", item.number + " of " + item.total + " \\u00b7 " + item.about.join(" \\u00b7 "));
-  show("question", item.question);
-  show("answer", item.answer);
+  at("title").textContent = "Is this a good answer? " + item.number + " of " + item.total;
+  at("done").value = (item.number - 1) / item.total;
+  at("about").replaceChildren(...item.about.map((text) => {
+    const entry = document.createElement("li");
+    entry.textContent = text;
+    return entry;
+  }));
+  at("question").textContent = item.question || "(nothing)";
+  at("answer").textContent = item.answer;
   scrollTo(0, 0);
+}
+async function next(request) {
+  if (waits) return;
+  wait(true);
+  try {
+    const reply = await fetch("/case" + token, request);
+    if (reply.ok) { show(await reply.json()); tell(""); }
+    else tell("The label was not taken (" + reply.status + "). Try again.");
+  } catch (error) {
+    tell("No answer: otel-llm review does not run any more. Labels up to here are kept.");
+  }
+  wait(false);
 }
 const label = (word) => next({method: "POST", headers: {"content-type": "application/json"},
   body: JSON.stringify({number: number, label: word || null})});
 document.addEventListener("click", (event) => {
-  if (event.target.dataset.label !== undefined) label(event.target.dataset.label);
+  const button = event.target.closest("button");
+  if (button) label(button.dataset.label).then(() => at("title").focus());
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key in letters && !event.ctrlKey && !event.metaKey && !event.altKey) label(letters[event.key]);
+  const key = event.key.toLowerCase();
+  if (!at("letters").checked || at("case").hidden || event.repeat) return;
+  if (key in letters && !event.ctrlKey && !event.metaKey && !event.altKey) label(letters[key]);
 });
 next({});
 </script></body></html>
@@ -135,13 +190,11 @@ def _shown(session: Session) -> object:
     if item is None:
         return None
     content = item.content
-    about = [content.model, content.service, content.prompt, item.queued.reason, *content.case.flags]
-    about += [f"{one.name}: {one.label or one.score}" for one in content.case.opinions]
     calls = f"\n\ncalls {', '.join(content.tool_calls)}" if content.tool_calls else ""
     return {
         "number": item.number,
         "total": item.total,
-        "about": [one for one in about if one],
+        "about": about(item),
         "question": content.question,
         "answer": content.answer + calls,
     }

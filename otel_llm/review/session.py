@@ -100,3 +100,18 @@ class Session:
             time_unix_nano=self._clock.unix_nano(),
             sampling_probability=queued.probability,
         )
+
+
+def about(item: Item) -> list[str]:
+    """What a person is told of a case besides its texts, one short piece each."""
+    content = item.content
+    pieces = [content.model, content.service, content.prompt, f"because: {item.queued.reason}"]
+    if content.case.flags:
+        pieces.append(f"signals: {', '.join(content.case.flags)}")
+    pieces += [_opinion(one.name, one.label, one.score) for one in content.case.opinions]
+    return [piece for piece in pieces if piece]
+
+
+def _opinion(name: str, label: str, score: float | None) -> str:
+    said = " ".join(filter(None, (label, "" if score is None else f"{score:g}")))
+    return f"{name}: {said}"

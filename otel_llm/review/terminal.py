@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Final, TextIO
 
-from otel_llm.review.session import Item, Label, Session
+from otel_llm.review.session import Item, Label, Session, about
 
 _LETTERS: Final[dict[str, Label | None]] = {"g": "good", "b": "bad", "u": "unsure", "s": None}
 _WIDTH: Final = 100
@@ -26,27 +26,19 @@ def review(session: Session, source: TextIO, sink: TextIO) -> None:
             if letter in _LETTERS:
                 session.answer(item.number, _LETTERS[letter])
                 break
+            sink.write("expected one of these letters\n")
 
 
 def _shown(item: Item) -> str:
     content = item.content
-    about = [content.model, content.service, content.prompt, f"because: {item.queued.reason}"]
-    if content.case.flags:
-        about.append(f"signals: {', '.join(content.case.flags)}")
-    about += [_opinion(one.name, one.label, one.score) for one in content.case.opinions]
     parts = [
-        f"{'─' * _WIDTH}\n{item.number} of {item.total}   {'   '.join(filter(None, about))}",
+        f"{'─' * _WIDTH}\n{item.number} of {item.total}   {'   '.join(about(item))}",
         f"QUESTION\n{_wrapped(content.question)}",
         f"ANSWER\n{_wrapped(content.answer)}",
     ]
     if content.tool_calls:
         parts.append(f"CALLS {', '.join(content.tool_calls)}")
     return printable("\n\n".join(parts)) + "\n\n"
-
-
-def _opinion(name: str, label: str, score: float | None) -> str:
-    said = " ".join(filter(None, (label, "" if score is None else f"{score:g}")))
-    return f"{name}: {said}"
 
 
 def _wrapped(text: str) -> str:

@@ -63,6 +63,20 @@ def test_a_canary_that_fails_is_rolled_back_by_an_event_that_routing_can_act_on(
     assert list(metric_problems(comparing.metrics)) == []
 
 
+def test_a_canary_whose_users_complain_is_rolled_back_though_no_span_says_so() -> None:
+    comparing = Comparing(guardrails={"user_friction": 0.05})
+    draw = random.Random(7).random
+    for _ in range(200):
+        for version, rate in (("1", 0.05), ("2", 0.5)):
+            text = "No, that is not what I asked." if draw() < rate else "What does it cost?"
+            messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": text}]}])
+            comparing.send(version, gen_ai__input__messages=messages)
+    comparing.send("2")  # without content nothing is known
+    (decision,) = comparing.decisions()
+    assert decision.attributes["otel_llm.comparison.signal"] == "user_friction"
+    assert "No, that" not in repr(decision)
+
+
 def test_a_canary_that_is_as_good_is_promoted() -> None:
     comparing = Comparing(guardrails={"error": 0.2, "duration": 0.4}, alpha=0.05)
     draw = random.Random(2)

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from otel_llm._generated import attributes as names
+from otel_llm.cli.main import main
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError, PipelineOrderError
 from otel_llm.log_records import LogRecord
 from otel_llm.operation import Operation
 from otel_llm.pipeline import check_order
-from otel_llm.processors import cost, drift
+from otel_llm.processors import compare, cost, drift
 from otel_llm.processors.alarms import iso
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
@@ -159,6 +162,25 @@ def test_questions_are_compared_when_asked_for_and_no_text_is_kept() -> None:
     assert "input_text" not in {one.signal for one in without.processor.monitor.watched()}
 
 
+def test_the_same_hour_is_compared_with_and_a_season_is_a_segment(tmp_path: Path) -> None:
+    file = str(tmp_path / "drift.json")
+    watching = Watching(season="hour_of_week", baselines={"error": 0.02}, state_file=file)
+    watching.processor.start()
+    for one in failing(0.5, 60, seed=2):
+        one.start = 1_700_000_000 * 10**9  # a Tuesday, 22:13
+        watching.send(one)
+    watching.send(SpanSpec(chat(), start=2**64 - 10**10))
+    (alarm,) = watching.alarms()
+    assert alarm.attributes["otel_llm.drift.season"] == "Tue 22"
+    assert "otel_llm.drift.season=Tue 22" in alarm.body
+    assert {one.segment[-1] for one in watching.processor.monitor.watched()} == {"Tue 22", "Sun 23"}
+    watching.processor.shutdown(1)
+    other = Watching(season="hour_of_day", state_file=file)
+    other.processor.start()  # segments of another kind are no use
+    assert other.processor.monitor.watched() == []
+    other.processor.shutdown(1)
+
+
 def test_state_survives_a_restart(tmp_path: Path) -> None:
     file = str(tmp_path / "drift.json")
     first = Watching(state_file=file, baselines={"error": 0.02})
@@ -171,7 +193,69 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
     second.processor.start()
     assert second.processor.monitor.watched() == first.processor.monitor.watched()
     second.processor.shutdown(1)
-    assert [path.name for path in tmp_path.iterdir()] == ["drift.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"drift.json", "drift.json.lock"}
+
+
+_OTHER_PROCESS = """
+import sys, threading
+from otel_llm.components import Context
+from otel_llm.processors import drift
+from otel_llm.telemetry import Metrics
+from otel_llm.testing import FakeClock
+from tests.spans import SpanSpec, chat, operations
+
+processor = drift.create(drift.Config(state_file=sys.argv[1]), Context("drift", Metrics(), FakeClock()))
+processor.start()
+processor.process(operations(SpanSpec(chat())))
+print("started", flush=True)
+sys.stdin.read()
+processor.shutdown(1)
+"""
+
+
+def test_a_second_process_takes_a_file_beside_and_both_are_shown_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "drift.json"
+    watching = Watching(state_file=str(file))
+    watching.processor.start()
+    with subprocess.Popen(
+        [sys.executable, "-c", _OTHER_PROCESS, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "started\n"
+        for one in (SpanSpec(chat()), SpanSpec(chat())):
+            watching.send(one)
+        watching.processor.shutdown(1)
+        other.stdin.close()
+        assert other.wait(30) == 0
+    seen = [
+        json.loads((tmp_path / name).read_bytes())["monitor"]["segments"][0][1]["error"]["observations"]
+        for name in ("drift.json", "drift.1.json")
+    ]
+    assert seen == [2, 1]
+    assert main(["drift", *map(str, sorted(tmp_path.glob("drift*.json"))), "--signal", "error"]) == 0
+    assert "1 detectors in 1 segments" in capsys.readouterr().out
+    again = Watching(state_file=str(file))  # the lock has ended with the other process
+    again.processor.start()
+    assert again.processor.monitor.watched()[0].observations == 2
+    again.processor.shutdown(1)
+
+
+def test_two_components_of_a_process_may_not_have_one_file(tmp_path: Path) -> None:
+    first, second = Watching(state_file=str(tmp_path / "a.json")), Watching(state_file=str(tmp_path / "a.json"))
+    first.processor.start()
+    second.processor.start()  # the same component: a reload has two of it for a while
+    comparison = compare.ComparisonConfig(name="c", attribute="a", control="1", canary="2")
+    config = compare.Config(comparisons=(comparison,), state_file=str(tmp_path / "a.json"))
+    other = compare.create(config, Context("compare", Metrics(), FakeClock()))
+    with pytest.raises(ConfigError, match=r"processors\.compare\.state_file: .* is that of processors\.drift, too"):
+        other.start()
+    first.processor.shutdown(1)
+    second.processor.shutdown(1)
+    other.start()
+    other.shutdown(1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"segment_by": [], "monitor": {}}', b"\xff" * 100])

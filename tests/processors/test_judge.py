@@ -228,6 +228,15 @@ def break_down(instructions: str, material: str) -> str:
     raise ZeroDivisionError(instructions, material)
 
 
+LET_GO = threading.Event()
+
+
+def hang(instructions: str, material: str) -> str:
+    """Returns for `quick` answers, else not before it is let go."""
+    assert LET_GO.wait(0 if "quick" in material else 60) or "quick" in material, instructions
+    return "pass"
+
+
 HERE = "tests.processors.test_judge"
 
 
@@ -245,6 +254,41 @@ def test_a_function_that_raises_stops_no_worker_and_is_counted() -> None:
         (result,) = one.wait_for(1)
         assert result.attributes[names.ERROR_TYPE] == "ZeroDivisionError"
         assert one.counted("otel_llm.internal_errors") == {("worker", "ZeroDivisionError", "judge"): 1}
+
+
+def test_a_function_that_hangs_holds_no_worker_and_is_not_called_without_end() -> None:
+    LET_GO.clear()
+    with judging(
+        function=f"{HERE}:hang", concurrency=8, function_timeout_seconds=0.05, requests_per_minute=10_000.0
+    ) as one:
+        one.ask(*(exchange(number, f"Slow answer {number}.") for number in range(1, 17)))
+        until = time.monotonic() + 30
+        while len(one.said) + sum(one.counted("otel_llm.judge.skipped").values()) < 16:
+            assert time.monotonic() < until
+            one.said += one.context.records.take(timeout_seconds=0.1)
+        assert {result.attributes[names.ERROR_TYPE] for result in one.said} == {"TimeoutError"}
+        assert 8 <= len(one.said) <= 15  # eight workers may be past the look at how many hang
+        assert set(one.counted("otel_llm.judge.skipped")) == {("helpfulness", "judge_hangs")}
+        LET_GO.set()
+        one.said.clear()
+        one.ask(exchange(17, "A quick answer."))
+        until = time.monotonic() + 30
+        while not one.said:
+            assert time.monotonic() < until
+            one.said += one.context.records.take(timeout_seconds=0.1)
+        assert one.said[0].attributes[names.GEN_AI_EVALUATION_SCORE_LABEL] == "pass"
+
+
+def test_no_more_tokens_a_minute_are_used_than_the_provider_allows() -> None:
+    """A question may use 1,900 of the 2,000 that may be had at once; this one says it used 500."""
+    with Answering({"m": [200]}) as server:
+        endpoint = EndpointConfig(url=server.url, model="m", max_output_tokens=1500)
+        with judging(endpoint=endpoint, tokens_per_minute=20_000.0, requests_per_minute=10_000.0, concurrency=4) as one:
+            one.ask(*(exchange(number, f"Answer {number}.") for number in range(1, 41)))
+            one.wait_for(1)
+            one.processor.shutdown(5)
+            assert server.asked == 1  # the clock stands still: no token more than the 2,000 at once
+            assert one.counted("otel_llm.judge.skipped") == {("helpfulness", "shutdown"): 39}
 
 
 def test_what_judges_are_asked_is_not_judged() -> None:
@@ -302,7 +346,7 @@ def test_a_calibrated_judge_alerts_about_what_moved_and_another_one_never(tmp_pa
             for number in range(1, 901):
                 clock.advance(60)
                 one.ask(exchange(number, f"{'wrong' if number > 600 or number % 20 == 0 else 'right'} {number}"))
-            one.wait_for(900)
+                one.wait_for(number)  # the budget of false alarms grows with the clock
             seen = one.said
         changes = [record for record in seen if record.event_name == "otel_llm.drift.change"]
         assert bool(changes) is alerts

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from otel_llm.codecs.log_records import encode_log_records
+from otel_llm.codecs.wire_logs import decode_logs
 from otel_llm.components import Context
 from otel_llm.errors import ConfigError
+from otel_llm.log_records import LogRecord
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.pipeline import Pipeline
 from otel_llm.processors import quality
@@ -212,6 +215,44 @@ def test_rates_are_told_by_model_prompt_version_and_service() -> None:
     assert found["otel_llm.quality.operations.raised", "refusal", "2"] == (1, "shop", "gpt-4o")
     assert found["otel_llm.quality.operations.raised", "user_friction", "1"] == (1, "shop", "gpt-4o")
     assert ("otel_llm.quality.operations.raised", "refusal", "1") not in found
+
+
+def events(attributes: dict[str, AttributeValue], span: int = 1) -> list[Operation]:
+    """An event with the details of a call, recorded in its span."""
+    record = LogRecord(
+        "gen_ai.client.inference.operation.details",
+        NOON,
+        attributes,
+        "",
+        trace_id=(1).to_bytes(16, "big"),
+        span_id=span.to_bytes(8, "big"),
+    )
+    return list(decode_logs(encode_log_records([record], {"service.name": "shop"}).join()).operations())
+
+
+def test_content_in_log_events_is_looked_at_there_and_counted_once() -> None:
+    metrics = Metrics()
+    one = processor(metrics)
+    said = answered("I'm sorry, but I can't help with that.")
+    bare = {key: value for key, value in said.items() if not key.endswith("messages")}
+    (span,), (event,) = operations(SpanSpec(bare)), events(said)
+    one.process([span])
+    one.process([event])
+    one.process(events(said))  # sent again
+    one.process(operations(SpanSpec(said, span=2)))  # another span, with its content on it and in an event
+    one.process(events(said, span=2))
+    assert span.get("otel_llm.quality.checks") == ("truncated",)
+    assert event.get("otel_llm.quality.refusal") is True
+    assert "truncated" not in str(event.get("otel_llm.quality.checks"))
+    counts = {
+        (family.definition.name.rpartition(".")[2], dict(series.attributes)["otel_llm.quality.signal"]): series.value
+        for family in metrics.collect()
+        if "operations" in family.definition.name
+        for series in family.series
+    }
+    assert counts["checked", "refusal"] == counts["raised", "refusal"] == 2
+    assert counts["checked", "truncated"] == 2
+    assert counts["checked", "user_friction"] == 2
 
 
 def test_friction_is_a_rate_and_never_on_a_span() -> None:

@@ -191,6 +191,34 @@ def test_a_flood_is_told_to_wait_and_let_in_again_later() -> None:
     assert (first, later) == ([200] * 10 + [429] * 2, 200)
 
 
+def test_the_same_after_a_restart_is_known_by_the_ledger_and_another_opinion_is_new(ledger_path: str) -> None:
+    down = {"response_id": "resp-1", "score": 0, "label": "thumbs_down"}
+    with running(ledger=ledger_path) as first:
+        assert first.send(down)[1]["results"][0]["outcome"] == "accepted"  # type: ignore[index] # JSON
+        ledger = Ledger(ledger_path)
+        ledger.record_evaluations(first.taken.evaluations)
+        ledger.close()
+    with running(ledger=ledger_path) as second:
+        up = {**down, "score": 1, "label": "thumbs_up"}
+        outcomes = [second.send(one)[1]["results"][0]["outcome"] for one in (down, up, down)]  # type: ignore[index] # JSON
+        assert outcomes == ["duplicate", "accepted", "accepted"]  # the ledger still has the first: memory is newer
+        with_comment = second.send({**down, "comment": "not my question"})
+        assert with_comment[1]["results"][0]["outcome"] == "accepted"  # type: ignore[index] # JSON
+
+
+def test_a_flood_of_forged_ids_is_counted_and_held_within_bounds(ledger_path: str) -> None:
+    with running(ledger=ledger_path, max_results_per_second=2000.0, remembered_results=50) as it:
+        forged = [{"response_id": f"forged-{number}", "score": 1} for number in range(10_100)]
+        for start in range(0, 10_100, 100):
+            status, answer = it.send(forged[start : start + 100])
+            assert status == 200
+            assert {one["target"] for one in answer["results"]} == {"unknown"}  # type: ignore[attr-defined] # JSON
+        assert it.counts() == {("accepted", "unknown"): 10_100}
+        assert len(it.receiver.pending) == 10_000
+        assert it.send({"trace_id": "0" * 32, "score": 1})[0] == 400  # no trace has this id
+        assert it.send({"response_id": "x" * 100_000, "score": 1})[0] == 400
+
+
 def test_no_room_in_delivery_is_429_and_the_result_is_not_taken_for_known() -> None:
     with running() as it:
         it.taken.is_full = True

@@ -85,6 +85,11 @@ class EndpointJudge:
         self._config = config
         self._client, self._head = _connect(config, setting)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Never: a request ends with its time."""
+        return False
+
     def ask(self, instructions: str, material: str, schema: Mapping[str, object]) -> Reply:
         """One chat completion.
 

@@ -43,6 +43,10 @@ class Spending:
     def _quote(self, usage: Usage) -> Quote:
         return self._catalogue.quote(self._provider, self._model, usage, self._clock.unix_nano())
 
+    def most_tokens(self, text: str) -> int:
+        """How many tokens a question and its answer may use, about."""
+        return estimate_tokens(text) + self._most
+
     def reserve(self, text: str) -> Decimal | None:
         """Set aside what a question may cost at most; None when there is not so much left, or no price."""
         most = self.price(Usage(estimate_tokens(text), self._most))

@@ -68,6 +68,11 @@ class Judge(Protocol):
 
     model: str
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether so much of what it was asked hangs that it is not to be asked now."""
+        ...
+
     def ask(self, instructions: str, material: str, schema: Mapping[str, object]) -> Reply:
         """The answer, within its own time limit.
 

@@ -19,7 +19,7 @@ from otel_llm.processors.judging.prices import Spending
 from otel_llm.processors.judging.question import Judge, Question, Reply
 from otel_llm.processors.judging.waiting import Waiting
 from otel_llm.quality.judges import AnswerError, Judgement
-from otel_llm.quality.judges.limits import RequestRate
+from otel_llm.quality.judges.limits import Rate
 
 _logger = logging.getLogger(__name__)
 _ATTEMPTS: Final = 2
@@ -66,21 +66,34 @@ class Reports:
         self.failed = failed
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often the judge is asked.
+
+    Attributes:
+        requests: how many a minute.
+        tokens: of questions and answers a minute, None for no limit.
+    """
+
+    requests: Rate
+    tokens: Rate | None = None
+
+
 class Workers:
     """The threads.
 
     Args:
         judge: whom to ask.
         spending: what that may cost.
-        rate: how often.
+        rates: how often.
         reports: whom to tell.
         clock: for durations.
     """
 
-    def __init__(self, judge: Judge, spending: Spending, rate: RequestRate, reports: Reports, clock: Clock) -> None:
+    def __init__(self, judge: Judge, spending: Spending, rates: Rates, reports: Reports, clock: Clock) -> None:
         self._judge = judge
         self._spending = spending
-        self._rate = rate
+        self._rates = rates
         self._reports = reports
         self._clock = clock
         self._stopped = threading.Event()
@@ -142,6 +155,9 @@ class Workers:
         if known is not None:
             self._reports.judged(question, Outcome(known))
             return True
+        if self._judge.is_stuck:
+            self._reports.skipped(question, SkipReason.JUDGE_HANGS)
+            return False
         reserved = self._spending.reserve(instructions + material)
         if reserved is None:
             self._reports.skipped(question, SkipReason.DAILY_LIMIT)
@@ -171,11 +187,12 @@ class Workers:
             RetryableError: it did not answer in several attempts.
             PermanentError: it does not want to.
         """
+        tokens = self._spending.most_tokens(instructions + material)
         for attempt in range(1, _ATTEMPTS + 1):
-            if not self._wait_for_turn():
+            if not self._wait_for_turn(tokens):
                 return None
             try:
-                return self._judge.ask(instructions, material, question.rubric.schema())
+                reply = self._judge.ask(instructions, material, question.rubric.schema())
             except RetryableError as error:
                 # Not again what timed out: it may be billed each time.
                 if attempt == _ATTEMPTS or isinstance(error.__cause__, TimeoutError):
@@ -183,13 +200,27 @@ class Workers:
                 pause = error.retry_after_seconds or _FIRST_PAUSE_SECONDS
                 if self._stopped.wait(min(pause, _LONGEST_PAUSE_SECONDS)):
                     return None
+            else:
+                self._give_back(tokens, reply)
+                return reply
         return None
 
-    def _wait_for_turn(self) -> bool:
-        while (seconds := self._rate.wait_seconds(self._clock.monotonic())) > 0.0:
+    def _wait_for_turn(self, tokens: int) -> bool:
+        rates = self._rates
+        while (seconds := rates.requests.wait_seconds(self._clock.monotonic())) > 0.0:
+            if self._stopped.wait(seconds):
+                return False
+        while rates.tokens and (seconds := rates.tokens.wait_seconds(self._clock.monotonic(), tokens)) > 0.0:
             if self._stopped.wait(seconds):
                 return False
         return not self._stopped.is_set()
+
+    def _give_back(self, tokens: int, reply: Reply) -> None:
+        """What was counted as the most that it could use, but was not used."""
+        if self._rates.tokens is not None and reply.input_tokens is not None and reply.output_tokens is not None:
+            # A provider that says something absurd must not make the wait endless, nor the rate unlimited.
+            used = min(max(0, reply.input_tokens) + max(0, reply.output_tokens), 2 * tokens)
+            self._rates.tokens.give_back(tokens - used)
 
 
 def _read(question: Question, reply: Reply) -> tuple[Judgement | None, str]:

@@ -10,7 +10,7 @@ State: TypeAlias = dict[str, object]
 
 # The shares of the stake that are bet, side by side. For rates of a few per cent the best one is about the difference
 # divided by twice the rate; it is not known beforehand.
-_BETS: Final = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
+_BETS: Final = (0.03, 0.08, 0.18, 0.3, 0.55)
 # Observations that wait for one of the other arm; older ones are forgotten.
 _MOST_WAITING: Final = 256
 # Of the controls that came since the last canary so many are averaged: more would hardly make it less noisy.

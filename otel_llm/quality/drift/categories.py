@@ -30,7 +30,7 @@ class CategoryDetector:
 
     __slots__ = ("_counts", "_limit", "_numbers", "_rates", "_reference")
 
-    def __init__(self, reference: int = 2000, reference_limit: int = 20_000) -> None:
+    def __init__(self, reference: int = 2000, reference_limit: int = 64_000) -> None:
         self._reference = reference
         self._limit = reference_limit
         self._begin()

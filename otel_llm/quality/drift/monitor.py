@@ -49,7 +49,7 @@ class Settings:
     period_seconds: float = 30 * 86400.0
     most_segments: int = 2000
     reference: int = 2000
-    reference_limit: int = 20_000
+    reference_limit: int = 64_000
     text_reference: int = 1000
     declared: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     sides: Mapping[str, Sides] = field(default_factory=lambda: MappingProxyType({}))

@@ -64,8 +64,9 @@ class RateDetector:
     For each outcome the bets are likelihood ratios of a rate with other odds against the highest (a rise) or lowest (a
     fall) rate that the baseline allows: below (above) that they lose on average, whatever the true rate is. The bounds
     come from the first `reference` observations and again at each doubling up to `reference_limit`; all of them hold
-    together in 95 of 100 baselines, and the false-alarm guarantee holds where they do. A baseline that is declared, as
-    a service level is, has no such risk.
+    together in 95 of 100 baselines, and the false-alarm guarantee holds where they do. So do the closest of them
+    together: a later bound that is wider than an earlier one, as after a change that is being found, is left out. A
+    baseline that is declared, as a service level is, has no such risk.
 
     Args:
         reference: after how many observations it first compares, at least 1.
@@ -80,6 +81,7 @@ class RateDetector:
     """
 
     __slots__ = (
+        "_bounds",
         "_categories",
         "_declared",
         "_evidence",
@@ -100,7 +102,7 @@ class RateDetector:
     def __init__(
         self,
         reference: int = 2000,
-        reference_limit: int = 20_000,
+        reference_limit: int = 64_000,
         sides: Sides = "up",
         categories: Sequence[str] = ("",),
         declared: Sequence[float] | None = None,
@@ -123,6 +125,8 @@ class RateDetector:
         self._rises = [_Run() for _ in range(count)]
         self._falls = [_Run() for _ in range(count)]
         self._rates = [0.0] * count
+        # The closest bounds so far: the highest rates, then the lowest.
+        self._bounds: tuple[list[float], list[float]] = ([1.0] * count, [0.0] * count)
         self._next_bound = self._reference
         self._evidence: list[float] = []
         self._factors: tuple[tuple[float, ...], ...] = ()
@@ -177,14 +181,21 @@ class RateDetector:
             self._next_bound = 0
             self._compare_with(self._declared, self._declared, self._declared)
             return
-        # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together.
-        doublings = int(math.log2(max(1.0, self._limit / self._reference)))
-        sides = 2 if self._sides == "both" else 1
-        risk = _RISK / (doublings + 1) / len(self._hits) / sides
+        # The bounds of all outcomes and sides, now and at each doubling to come, are to hold together. The first ones
+        # get more of the risk: where there is little to learn from it narrows a bound most.
         number = self.observations
-        highest = [upper_bound(hits, number, risk) for hits in self._hits]
-        lowest = [lower_bound(hits, number, risk) for hits in self._hits]
-        self._compare_with([hits / number for hits in self._hits], highest, lowest)
+        looks = int(math.log2(max(1.0, self._limit / self._reference))) + 1
+        look = int(math.log2(number / self._reference)) + 1
+        share = 1.0 / look / sum(1.0 / one for one in range(1, looks + 1))
+        risk = _RISK * share / len(self._hits) / (2 if self._sides == "both" else 1)
+        highest, lowest = self._bounds
+        for outcome, hits in enumerate(self._hits):
+            high, low = upper_bound(hits, number, risk), lower_bound(hits, number, risk)
+            is_closer = high < highest[outcome] if self._sides != "down" else low > lowest[outcome]
+            if is_closer or not self._factors:
+                self._rates[outcome] = hits / number
+            highest[outcome], lowest[outcome] = min(highest[outcome], high), max(lowest[outcome], low)
+        self._compare_with(self._rates, highest, lowest)
         self._next_bound = number * 2 if number * 2 <= self._limit else 0
 
     def _compare_with(self, rates: Sequence[float], highest: Sequence[float], lowest: Sequence[float]) -> None:
@@ -228,6 +239,7 @@ class RateDetector:
             self._factors, self._rates, self._share = other._factors, list(other._rates), other._share
             self._hits, self.observations, self._next_bound = list(other._hits), other.observations, other._next_bound
             self._rises, self._falls = other._rises, other._falls
+            self._bounds = other._bounds
             self._evidence = other._evidence
         if len({len(one) for one in evidence}) == 1:  # else they bet on other sides: those that stay count alone
             self._evidence = [sum(held) for held in zip(*evidence, strict=True)]
@@ -244,6 +256,7 @@ class RateDetector:
             "hits": list(self._hits),
             "next_bound": self._next_bound,
             "rates": list(self._rates),
+            "bounds": [list(side) for side in self._bounds],
             "factors": [list(row) for row in self._factors],
             "evidence": list(self._evidence),
             "runs": [
@@ -266,6 +279,8 @@ class RateDetector:
         self._hits = [int(hits) for hits in cast("list[int]", state["hits"])]
         self._next_bound = int(cast("int", state["next_bound"]))
         self._rates = [float(rate) for rate in cast("list[float]", state["rates"])]
+        highest, lowest = cast("list[list[float]]", state.get("bounds", self._bounds))
+        self._bounds = (list(map(float, highest)), list(map(float, lowest)))
         self._factors = tuple(tuple(map(float, row)) for row in cast("list[list[float]]", state["factors"]))
         self._evidence = [float(one) for one in cast("list[float]", state["evidence"])]
         self._share = 1.0 / max(1, len(self._evidence))
@@ -279,7 +294,8 @@ class RateDetector:
     def _check(self) -> None:
         count = len(self._categories)
         rows = {len(row) for row in self._factors}
-        if len(self._hits) != count or len(self._rates) != count or rows - {len(self._evidence)}:
+        sizes = {len(self._hits), len(self._rates), *map(len, self._bounds)}
+        if sizes != {count} or rows - {len(self._evidence)}:
             raise ValueError("the state does not fit together")
         if self._factors and len(self._factors) != count + 1:
             raise ValueError("the state does not fit together")

@@ -1,4 +1,4 @@
-"""What judges may use: requests a minute, and money a day. Thread-safe; times are given, never asked for."""
+"""What judges may use: requests and tokens a minute, and money a day. Thread-safe; times are given, never asked for."""
 
 from __future__ import annotations
 
@@ -9,32 +9,41 @@ from typing import Final
 _DAY_NANO: Final = 86_400 * 10**9
 
 
-class RequestRate:
-    """Requests, evenly spread: a token bucket.
+class Rate:
+    """So many a minute, evenly spread: a bucket. Of requests, or of tokens.
 
     Args:
         per_minute: how many, above 0; as many as a tenth of them at once.
     """
 
-    __slots__ = ("_last", "_lock", "_most", "_per_second", "_tokens")
+    __slots__ = ("_last", "_lock", "_most", "_per_second", "_room")
 
     def __init__(self, per_minute: float) -> None:
         self._per_second = per_minute / 60.0
         self._most = max(1.0, per_minute / 10.0)
-        self._tokens = self._most
+        self._room = self._most
         self._last: float | None = None
         self._lock = threading.Lock()
 
-    def wait_seconds(self, monotonic: float) -> float:
-        """0 and the request is counted, or how long to wait before asking again."""
+    def wait_seconds(self, monotonic: float, amount: float = 1.0) -> float:
+        """0 and the amount is counted, or how long to wait before asking again.
+
+        What is more than may be had at once is let through when the bucket is full, and paid off afterwards.
+        """
+        needed = min(amount, self._most)
         with self._lock:
             passed = 0.0 if self._last is None else max(0.0, monotonic - self._last)
-            self._tokens = min(self._most, self._tokens + passed * self._per_second)
+            self._room = min(self._most, self._room + passed * self._per_second)
             self._last = monotonic
-            if self._tokens >= 1.0:
-                self._tokens -= 1.0
+            if self._room >= needed:
+                self._room -= amount
                 return 0.0
-            return (1.0 - self._tokens) / self._per_second
+            return (needed - self._room) / self._per_second
+
+    def give_back(self, amount: float) -> None:
+        """That much of what was counted was not used; below 0, so much more was."""
+        with self._lock:
+            self._room = min(self._most, self._room + amount)
 
 
 class DailySpending:

@@ -74,6 +74,15 @@ class Findings:
             self.scores[signal] = value
             self.note(signal, value < least)
 
+    def only(self, signals: frozenset[Signal]) -> Findings:
+        """The findings about these signals."""
+        return Findings(
+            [signal for signal in self.checked if signal in signals],
+            [signal for signal in self.raised if signal in signals],
+            {signal: score for signal, score in self.scores.items() if signal in signals},
+            self.answer_type if "refusal" in signals else None,
+        )
+
 
 # A msgspec struct and not a dataclass: one is made per operation, and a frozen dataclass takes five times as long.
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,12 +18,48 @@ _MILLISECONDS_FROM: Final = 1e11
 _NANOSECONDS_FROM: Final = 1e17
 _NANO: Final = 10**9
 
-# [1], [2, 3], 【4†source】, (source: ...), a link, a footnote. A numbered list is none.
-_CITATION: Final = re.compile(
-    r"\[\^?\d{1,3}(?:\s?[,–-]\s?\d{1,3})*\]|【\d{1,4}[^】]{0,40}】|https?://|\]\(|\[(?:source|doc|ref)[^\]]{0,60}\]"
-    r"|\b(?:source|sources|reference|references|according to)\b\s*[:\"“]?",
-    re.IGNORECASE,
+# [1], [2, 3], 【4†source】, [file.pdf], (source: ...), a link, a footnote. A numbered list, an index (`list[0]`) and "a
+# source of error" are none. What has to be there, and what is then looked for.
+_FORMS: Final = tuple(
+    (stem, re.compile(pattern))
+    for stem, pattern in (
+        (
+            "[",
+            (
+                r"(?<![\w)])\[\^?\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3})*\]|[\w.]\[\^\d{1,3}\]|\]\(\S"
+                r"|\[[\w .-]{1,60}(?:\.\w{2,5}|[- ]\d{1,6})\]|\[(?:sources?|doc|refs?|see)\b"
+            ),
+        ),
+        ("\u3010", r"\u3010\d{1,4}[^\u3011]{0,40}\u3011"),
+        ("http", r"https?://"),
+        ("\u00a7", r"\u00a7 ?\d"),
+        ("\u00b9", "\u00b9"),
+        ("source", r"\bsources?\s?:|\(sources?\b"),
+        ("reference", r"\breferences?\s?:"),
+        ("(", r"\((?:refs?|see|cf)\b|\((?:[a-z][\w.-]* ){0,4}(?:et al\.?,? )?\(?(?:19|20)\d\d\)"),
+        ("et al", r"\bet al\b"),
+        *(
+            (word, rf"\b{word} ?\d")
+            for word in ("section", "article", "chapter", "page", "paragraph", "clause", "document", "p.")
+        ),
+    )
 )
+# Or in words: "as the travel policy says", "the manual lists". What documents are called, and what stands round that.
+_PAPERS: Final = (
+    "handbook", "manual", "policy", "policies", "report", "guide", "contract", "lease", "terms", "faq", "minutes",
+    "statute", "leaflet", "notes", "documentation", "document", "rules", "price list", "article", "paper", "study",
+    "website", "agreement", "regulation", "standard",
+)  # fmt: skip
+_BEFORE_PAPER: Final = re.compile(
+    r"(?:\b(?:according to|per|stated in|described in|see|from|in|as) (?:(?:the|our|your|a|this|my) )?(?:[\w'-]+ ){0,3}"
+    r"|\((?:[\w'-]+ ){0,4})$"
+)
+_AFTER_PAPER: Final = re.compile(
+    r"[^.!?\n]{0,40}(?<!not )(?<!n't )\b(?:says?|states?|shows?|names?|lists?|forbids?|allows?|requires?"
+    r"|describes?|calls?)\b"
+)
+_ROUND: Final = 60
+_MOST_PAPERS: Final = 8
 _WANTED: Final = re.compile(
     r"\b(?:cite|cites|citing|citation|citations|reference the|list (?:the|your) sources|with sources|source for each"
     r"|include (?:the |your )?(?:sources|references))\b",
@@ -72,4 +108,21 @@ def wants_citations(instructions: str) -> bool:
 
 def has_citation(answer: str) -> bool:
     """Whether the answer has the form of naming a source; whether the source is right is not looked at."""
-    return _CITATION.search(answer[:_MAX_CHARACTERS]) is not None
+    text = answer[:_MAX_CHARACTERS].lower()
+    if any(stem in text and form.search(text) is not None for stem, form in _FORMS):
+        return True
+    return any(_is_named(text, paper) for paper in _PAPERS if paper in text)
+
+
+def _is_named(text: str, paper: str) -> bool:
+    """Whether it is said of a kind of document that this is where something stands."""
+    start = -1
+    for _ in range(_MOST_PAPERS):
+        start = text.find(paper, start + 1)
+        if start < 0:
+            return False
+        end = start + len(paper)
+        before, after = text[max(0, start - _ROUND) : start], text[end : end + _ROUND]
+        if _BEFORE_PAPER.search(before) is not None or _AFTER_PAPER.match(after) is not None:
+            return True
+    return False

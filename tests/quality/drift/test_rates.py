@@ -155,3 +155,25 @@ def test_categories_go_on_from_their_state() -> None:
         for category in answers({"stop": 0.8, "length": 0.2}, 500, seed=20):
             assert one.update(category, 1e-5) == other.update(category, 1e-5)
         assert one.state() == other.state()
+
+
+def test_a_rise_that_is_being_found_does_not_become_the_baseline_at_the_next_doubling() -> None:
+    draw = random.Random(5).random
+    detector = RateDetector(500, 8000)
+    shift, seen = None, 0
+    while shift is None:
+        seen += 1
+        assert seen < 8000
+        shift = detector.update(0 if draw() < (0.02 if seen <= 500 else 0.07) else -1, 1e-7, seen)
+    assert seen > 1000  # past a doubling, at which more than 2 % had been seen
+    assert shift.before is not None
+    assert shift.before < 0.025
+    state = RateDetector(500, 8000)
+    other = RateDetector(500, 8000)
+    for number in range(1500):
+        state.update(0 if number % 50 == 0 else -1, 1e-9, number)
+    other.restore(state.state())
+    without = {key: value for key, value in state.state().items() if key != "bounds"}  # as kept by an older version
+    old = RateDetector(500, 8000)
+    old.restore(without)
+    assert (other.baseline, old.baseline) == (state.baseline, state.baseline)

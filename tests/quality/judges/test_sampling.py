@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from otel_llm.quality.judges import Sampling
-from otel_llm.quality.judges.limits import DailySpending, RequestRate
+from otel_llm.quality.judges.limits import DailySpending, Rate
 
 HOUR = 3600 * 10**9
 
@@ -38,13 +38,24 @@ def test_what_looks_bad_is_taken_more_often() -> None:
 
 
 def test_requests_are_spread_over_the_minute() -> None:
-    rate = RequestRate(60)
+    rate = Rate(60)
     now, made = 0.0, 0
     while now < 60:
         wait = rate.wait_seconds(now)
         made += wait == 0.0
         now += wait + 0.001
     assert 60 <= made <= 67  # a tenth of them may come at once
+
+
+def test_tokens_are_spread_and_what_is_more_than_the_bucket_holds_is_paid_off_afterwards() -> None:
+    rate = Rate(6000)  # 600 at once, 100 a second
+    assert rate.wait_seconds(0.0, 500) == 0.0
+    assert rate.wait_seconds(0.0, 500) == pytest.approx(4.0)
+    assert rate.wait_seconds(4.0, 500) == 0.0
+    assert rate.wait_seconds(10.0, 5000) == 0.0  # never: it would wait for ever
+    assert rate.wait_seconds(10.0, 1) == pytest.approx(44.01)
+    rate.give_back(4400)
+    assert rate.wait_seconds(10.0, 1) == pytest.approx(0.01)
 
 
 def test_money_is_set_aside_before_it_is_spent() -> None:
