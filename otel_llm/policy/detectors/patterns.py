@@ -83,6 +83,11 @@ def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+def is_finding(rule: Rule, text: str, start: int, end: int) -> bool:
+    """Whether what the rule's pattern matched here passes its checks."""
+    return rule.is_valid(text[start:end]) and (rule.context is None or has_context(text, start, end, rule.context))
+
+
 class PatternDetector:
     """Looks for the matches of rules.
 
@@ -107,10 +112,6 @@ class PatternDetector:
             rule = self._rules[position]
             for match in rule.pattern.finditer(text):
                 start, end = match.span(rule.group)
-                if (
-                    start < end
-                    and rule.is_valid(text[start:end])
-                    and (rule.context is None or has_context(text, start, end, rule.context))
-                ):
+                if start < end and is_finding(rule, text, start, end):
                     found.append(Finding(rule.type, start, end, self.name, rule.confidence))
         return in_order(found)
