@@ -16,7 +16,7 @@ from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import luhn
 from otel_llm.policy.detectors.gate import Cue, Engine, passing, uses_compiled
 from otel_llm.policy.detectors.national_ids import NumberRule
-from otel_llm.policy.detectors.patterns import has_context, in_order, words
+from otel_llm.policy.detectors.patterns import MOST_FINDINGS, has_context, in_order, words
 from otel_llm.policy.detectors.phones import (
     CALLING_CUES,
     PHONE_NUMBER,
@@ -157,6 +157,8 @@ class Numbers:
                 known = self._words(text, cues)
                 for start, end, shape in runs:
                     found += self._in_run(text, (start, end, shape), known)
+                    if len(found) > MOST_FINDINGS:
+                        break
         return in_order(found)
 
     def _words(self, text: str, cues: Sequence[int]) -> _Words:

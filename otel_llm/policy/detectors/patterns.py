@@ -15,6 +15,8 @@ from typing import Final, Protocol
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.findings import Finding
 
+# A text with more findings than this is one finding: nobody can use what would be left of it. Nobody looks further.
+MOST_FINDINGS: Final = 10_000
 # How far before a finding a word may stand that tells what it is, and how far behind it.
 CONTEXT_BEFORE: Final = 64
 CONTEXT_AFTER: Final = 24
@@ -114,4 +116,6 @@ class PatternDetector:
                 start, end = match.span(rule.group)
                 if start < end and is_finding(rule, text, start, end):
                     found.append(Finding(rule.type, start, end, self.name, rule.confidence))
+                    if len(found) > MOST_FINDINGS:
+                        return in_order(found)
         return in_order(found)

@@ -12,7 +12,7 @@ from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import mod_97
 from otel_llm.policy.detectors.forms import Form, form
 from otel_llm.policy.detectors.gate import Cue, Engine, uses_compiled
-from otel_llm.policy.detectors.patterns import PatternDetector, Rule, in_order, is_finding, words
+from otel_llm.policy.detectors.patterns import MOST_FINDINGS, PatternDetector, Rule, in_order, is_finding, words
 from otel_llm.policy.findings import Detector, Finding
 
 EMAIL_ADDRESS: Final = "EMAIL_ADDRESS"
@@ -269,6 +269,8 @@ class _FormDetector:
             end = formed.end(text, start, form_end)
             if end and is_finding(formed.rule, text, start, end):
                 found.append(Finding(formed.rule.type, start, end, self.name, formed.rule.confidence))
+                if len(found) > MOST_FINDINGS:
+                    break
         return in_order(found)
 
 
