@@ -187,7 +187,7 @@ class Numbers:
         """What runs of this shape can hold; kept, for as many shapes as texts usually have."""
         groups = [match.span() for match in _GROUP.finditer(shape)]
         is_grouped = len(groups) > 1
-        has_part = is_grouped and any(shape[start:end] in self._table for start, _ in groups for _, end in groups)
+        has_part = is_grouped and self._has_part(shape, groups)
         needs_zero = not has_part and not may_be_north_american(shape)
         promises = (
             not is_grouped and shape in self._table,
@@ -197,6 +197,15 @@ class Numbers:
         if len(self._seen) < _MOST_SHAPES:
             self._seen[shape] = promises
         return promises
+
+    def _has_part(self, shape: str, groups: Sequence[tuple[int, int]]) -> bool:
+        for position, (start, _) in enumerate(groups):
+            for _, end in groups[position:]:
+                if shape[start:end] in self._table:
+                    return True
+                if shape[start:end] not in self._beginnings:
+                    break
+        return False
 
     def _parts(self, text: str, start: int, end: int, known: _Words) -> Iterator[Finding]:
         groups = [match.span() for match in _GROUP.finditer(text, start, end)]
