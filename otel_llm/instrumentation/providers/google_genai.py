@@ -351,8 +351,10 @@ def _with_body(body: Body) -> Mapping[str, Any]:
 
 
 def _opened(answer: Any) -> Opened | None:  # noqa: ANN401 - the SDK's HTTP response, one for each event of a stream
+    if isinstance(answer, dict):  # as early versions have it
+        return Opened(answer, answer, lambda _, data: json_object(data))
     body = getattr(answer, "body", None)
-    data = json_object(body) if isinstance(body, str | bytes) else {}
+    data = json_object(body) if isinstance(body, str | bytes) else None
     return None if data is None else Opened(answer, data, _put)
 
 
