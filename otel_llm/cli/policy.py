@@ -1,10 +1,11 @@
-"""Check, test and try policies: validate, test, replay, diff, explain.
+"""Check, test and try policies: validate, test, replay, diff, explain; and stop something at once: kill.
 
     validate   check policies and show what they hold
     test       run suites of spans and expected verdicts; every rule has to be hit and missed once
     replay     what the policies would have said about recorded telemetry
     diff       what changes from one version to another, and with recorded telemetry, for which calls
     explain    every rule, its inputs and its outcome, for one span
+    kill       stop calls of a model, a provider or a service at once, or switch a set off
 
 docs/policy-guide.md is the guide. The exit code is 1 when something is wrong: a policy, a test, or a rule without one.
 """
@@ -22,6 +23,7 @@ _COMMANDS: Final = {
     "test": ("otel_llm.cli.policy_test", "run suites of spans and expected verdicts"),
     "replay": ("otel_llm.cli.policy_replay", "what policies would have said about recorded telemetry"),
     "diff": ("otel_llm.cli.policy_diff", "what changes from one version to another"),
+    "kill": ("otel_llm.cli.policy_kill", "stop calls of a model, a provider or a service, or switch a set off"),
     "explain": ("otel_llm.cli.policy_explain", "every rule, its inputs and its outcome, for one span"),
 }
 

@@ -35,7 +35,11 @@ def rewrite_span(span: ReadableSpan, content: Content) -> ReadableSpan:
     description = span.status.description
     status = Status(span.status.status_code, None if description is None else content.text(description, None))
     noted = {key: value for key, value in attributes.items() if key.startswith("otel_llm.redaction.")}
-    attributes.update(content.end_item(noted))
+    written = content.end_item(noted)
+    attributes.update(written)
+    where = span.get_span_context()
+    if written and where is not None:
+        content.item_changed(where.trace_id.to_bytes(16, "big"), where.span_id.to_bytes(8, "big"), written)
     return ReadableSpan(
         name=FAILED if name is None else name,
         context=span.get_span_context(),

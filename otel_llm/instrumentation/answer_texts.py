@@ -26,13 +26,14 @@ _FIXED: Final = frozenset(
         ),
         *("tool_use_id", "previous_response_id", "signature", "encrypted_content", "obfuscation", "logprobs", "usage"),
         *("finishReason", "responseId", "modelVersion", "created_at", "instructions", "tools", "tool_choice"),
+        *("stopReason", "completionReason", "toolUseId"),
     }
 )
 # What stands below these is the app's own data, where a `name` may be a person's.
 _FREE: Final = frozenset({"input", "arguments", "parameters", "args", "response"})
 _TOKENS: Final = "logprobs"
 # What tells which of several texts a piece is of.
-_POSITIONS: Final = ("index", "output_index", "content_index", "summary_index")
+_POSITIONS: Final = ("index", "output_index", "content_index", "summary_index", "contentBlockIndex")
 _DELTA: Final = "delta"
 _ENDS: Final = ("_stop", ".done", ".completed", ".incomplete", ".failed")
 _DEEPEST: Final = 16
@@ -97,6 +98,8 @@ def ended(chunk: Any) -> list[Position]:  # noqa: ANN401 - a chunk of any SDK
     kind = fields.get("type")
     if isinstance(kind, str):
         return [_position(fields)] if kind.endswith(_ENDS) else []
+    if "contentBlockStop" in fields:
+        return [_position(_fields(fields["contentBlockStop"]))]
     choices = fields.get("choices")
     if not isinstance(choices, list):
         return []

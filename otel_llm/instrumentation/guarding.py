@@ -61,6 +61,7 @@ class Guarding:
     operation: Operation
     guards: Sequence[tuple[str, bool, AnswerGuard]]
     boundary: Boundary
+    _noted: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -148,8 +149,14 @@ class Guarding:
     def _refuse(self) -> None:
         raise NotImplementedError(f"answers of {self.call.endpoint.name} cannot be looked after here")
 
+    def note_changes(self) -> None:
+        """Take over what guards have set by now: an app may stop to read when it has seen the provider's end mark."""
+        if len(self.operation.overlay) != self._noted:
+            self.note()
+
     def note(self) -> None:
         """Take over what guards have set on the operation."""
+        self._noted = len(self.operation.overlay)
         changed = {key: self.operation.get(key) for key in self.operation.overlay if key.startswith("otel_llm.")}
         found = {key: value for key, value in changed.items() if value is not None}
         self.call.attributes.update(found)
@@ -386,7 +393,9 @@ class _Ready:
 
     def take(self, chunk: Any) -> bool:  # noqa: ANN401 - a chunk of any SDK
         """Take a chunk; False when the answer was stopped."""
-        return self._more(partial(self.core.add, chunk))
+        goes_on = self._more(partial(self.core.add, chunk))
+        self.guarding.note_changes()
+        return goes_on
 
     def finish(self) -> None:
         """There are no more chunks."""

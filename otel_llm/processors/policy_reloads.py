@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm.components import Context
 from otel_llm.policy.audit_sink import AuditRecord
 from otel_llm.policy.sets import Bundle
+from otel_llm.policy.sets.switches import turned
 from otel_llm.processors.policy_verdict import Auditor
 from otel_llm.telemetry import Gauge
 
@@ -28,6 +30,7 @@ class Reloads:
     def __init__(self, context: Context, auditor: Auditor) -> None:
         self._context = context
         self._auditor = auditor
+        self._bundle: Bundle | None = None
         self._info: dict[tuple[str, ...], float] = {}
         self._count = context.metrics.counter(
             definitions.OTEL_LLM_POLICY_RELOADS, [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_RELOAD_OUTCOME]
@@ -53,11 +56,17 @@ class Reloads:
         """A reload has ended, with another bundle or with problems."""
         outcome = "failure" if bundle is None else "success"
         self._count.add(1, self._context.name, outcome)
+        details = {"outcome": outcome, "component": self._context.name, "problems": str(len(problems))}
+        self._auditor.take([self._record("reload", bundle, details)])
         if bundle is not None:
             self._take(bundle)
-        record = AuditRecord(
+
+    def _record(
+        self, kind: Literal["reload", "kill_switch"], bundle: Bundle | None, details: Mapping[str, str]
+    ) -> AuditRecord:
+        return AuditRecord(
             time_unix_nano=self._context.clock.unix_nano(),
-            kind="reload",
+            kind=kind,
             rule_id=None,
             bundle_id=None if bundle is None else bundle.id,
             verdict=None,
@@ -66,11 +75,18 @@ class Reloads:
             service=None,
             trace_id=None,
             span_id=None,
-            details={"outcome": outcome, "component": self._context.name, "problems": str(len(problems))},
+            details=details,
         )
-        self._auditor.take([record])
 
     def _take(self, bundle: Bundle) -> None:
         self._info = {(self._context.name, bundle.id): 1}
+        records = []
+        for is_on, (kind, name, owner, reason) in turned(self._bundle, bundle):
+            what = {"turned": "on" if is_on else "off", kind: name, "owner": owner, "why": reason}
+            _logger.warning("kill switch for %s %s turned %s by %s", kind, name, what["turned"], owner)
+            records.append(self._record("kill_switch", bundle, {"component": self._context.name, **what}))
+        self._bundle = bundle
+        if records:
+            self._auditor.take(records)
         for warning in bundle.warnings(self._context.clock.unix_nano()):
             _logger.warning("%s", warning)

@@ -153,11 +153,17 @@ class Redact:
         return result.payload
 
     def rewrite_span(self, span: ReadableSpan) -> ReadableSpan:
-        """A span of the SDK, of whatever kind, without what is to be taken out; as a new one. For hosts in the app."""
+        """A span of the SDK, of whatever kind, without what is to be taken out; as a new one. For hosts in the app.
+
+        Raises:
+            RefusedError: the audit log is required and cannot take records.
+        """
         from otel_llm.codecs.sdk_redacting import rewrite_span  # noqa: PLC0415 - hosts without the SDK need it not
 
         content = self._content()
         rewritten = rewrite_span(span, content)
+        if self._sink is not None and content.changed:
+            self._audit(self._sink, content.changed)
         self._count(content.tally, "traces")
         return rewritten
 
@@ -170,14 +176,21 @@ class Redact:
         return self._rewriting
 
     def process(self, operations: Iterable[Operation]) -> None:
-        """Rewrite the attributes of operations, where no request is rewritten."""
+        """Rewrite the attributes of operations, where no request is rewritten.
+
+        Raises:
+            RefusedError: the audit log is required and cannot take records.
+        """
         for operation in operations:
             content = self._content()
             content.begin_item()
             for key in operation.keys():  # noqa: SIM118 - no mapping
                 _rewrite_attribute(operation, key, content)
             noted = {key: operation.get(key) for key in _NOTES}
-            operation.update(content.end_item({key: value for key, value in noted.items() if value is not None}))
+            written = content.end_item({key: value for key, value in noted.items() if value is not None})
+            operation.update(written)
+            if self._sink is not None and written:
+                self._audit(self._sink, [(operation.trace_id, operation.span_id, written)])
             self._count(content.tally, "traces")
 
     def _audit(self, sink: AuditSink, changed: Iterable[_Changed]) -> None:

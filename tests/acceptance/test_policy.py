@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from otel_llm.cli.main import main
 from otel_llm.errors import ConfigError
@@ -17,7 +18,7 @@ from otel_llm.testing import OtlpHttpSink
 from tests.acceptance.through import Attributes, Through
 from tests.hosts.running import running, settings
 from tests.policy.subjects import rules, write
-from tests.spans import SpanSpec, chat, request
+from tests.spans import SpanSpec, chat, request, spans_of
 
 CONFIG = """
 receivers:
@@ -189,3 +190,60 @@ def test_27_verdicts_are_in_an_audit_log_that_proves_itself_and_holds_no_content
     assert "ada@example.com" not in text
     log.write_text(text.replace('"deny"', '"warn"'))
     assert main(["audit", "verify", str(tmp_path / "audit"), "--key-file", str(key)]) == 1
+
+
+def test_24_no_label_of_the_gateways_own_metrics_holds_content(tmp_path: Path) -> None:
+    """Given content, findings and verdicts about it, then labels at `/metrics` are names, and none of it."""
+    path = write(tmp_path, MIXED)
+    with started(tmp_path, f"{{paths: [{path}], finding_events: true}}") as through:
+        through.call(
+            {
+                **chat(gen_ai__request__model="gpt-4", gen_ai__input__messages=messages("canary-7 ada@example.com")),
+                "gen_ai.tool.call.arguments": "canary-7",
+                "gen_ai.output.messages": messages("canary-7"),
+                "exception.message": "canary-7",
+            }
+        )
+        text = through.own_metrics()
+    assert "otel_llm_policy_verdicts_total" in text
+    assert "canary-7" not in text
+    assert "ada@example.com" not in text
+
+
+FINDINGS = """
+receivers:
+  otlp:
+    protocols:
+      http: {{endpoint: "127.0.0.1:0"}}
+processors:
+  normalize:
+  policy: {{paths: [{path}], finding_events: true}}
+exporters:
+  otlp_http:
+    endpoint: {sink}
+    compression: none
+    sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}
+service:
+  admin: {{endpoint: "127.0.0.1:0"}}
+  shutdown_timeout_seconds: 5
+  pipelines:
+    traces: {{receivers: [otlp], processors: [normalize, policy], exporters: [otlp_http]}}
+    logs: {{receivers: [otlp], exporters: [otlp_http]}}
+"""
+
+
+def test_27_a_finding_leaves_as_a_log_record_in_its_spans_context(tmp_path: Path) -> None:
+    path = write(tmp_path, MIXED)
+    sent = request([SpanSpec(chat(gen_ai__request__model="gpt-4"), scope="app")])
+    with OtlpHttpSink() as sink:
+        with running(FINDINGS.format(path=path, sink=sink.endpoint), tmp_path) as gateway:
+            assert Through(gateway, sink.destination, sink.port).post(sent) == (200, b"")
+        received = [one.body for one in sink.destination.accepted if one.signal == "logs"]
+    groups = [group for body in received for group in ExportLogsServiceRequest.FromString(body).resource_logs]
+    records = [one for group in groups for scope in group.scope_logs for one in scope.log_records]
+    # Logs of tests before may still have anchors to tell.
+    [record] = [one for one in records if one.event_name == "otel_llm.policy.finding"]
+    [span] = spans_of(sent)
+    assert (record.trace_id, record.span_id) == (span.trace_id, span.span_id)
+    found = {one.key: one.value.string_value for one in record.attributes}
+    assert found["otel_llm.policy.rule.id"] == "blocked"

@@ -314,6 +314,8 @@ TRICKS = {
     "full width": "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in MAIL),
     "full-width digits": "card ４１１１ １１１１ １１１１ １１１１ ok",  # noqa: RUF001 - on purpose
     "soft hyphen": "card 4111\u00ad 1111 11\u00ad11 1111 ok",
+    "percent codes twice over": MAIL.replace("@", "%2540").replace(".", "%252E"),
+    "numbers of HTML": MAIL.replace("@", "&#64;").replace("d", "&#x64;"),
     "mathematical letters": "".join(chr(0x1D41A + ord(c) - 97) if c.islower() else c for c in MAIL),
 }
 

@@ -583,3 +583,28 @@ def test_each_finding_is_a_log_record_in_its_spans_context_when_that_is_wanted(t
 def test_the_message_of_a_rule_goes_with_its_denial(tmp_path: Path) -> None:
     answer = admission(tmp_path, rules(DENY + ", action: {message: Ask for gpt-5.}")).admit(call())
     assert (answer.action, answer.message) == ("deny", "Ask for gpt-5.")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_rules_that_modify_the_same_text_both_have_their_way_in_whatever_order(make: Make, *, turned: bool) -> None:
+    """Rules are asked before any of them acts, so none loses sight of what another takes out."""
+    both = [
+        (
+            "id: mail, stage: request, when: 'finds(\"EMAIL_ADDRESS\", input.text)', verdict: modify, "
+            "action: {redact: [EMAIL_ADDRESS]}"
+        ),
+        (
+            "id: all, stage: request, when: 'finds(\"personal\", input.text)', verdict: modify, "
+            "action: {redact: [EMAIL_ADDRESS, CREDIT_CARD], operator: remove}"
+        ),
+    ]
+    operation = asked("I am ada@example.com, card 4111 1111 1111 1111.")
+    make(rules(*(reversed(both) if turned else both))).process([operation])
+    text = str(operation.get("gen_ai.input.messages"))
+    assert "ada@example.com" not in text
+    assert "4111" not in text
+    assert ("[EMAIL_ADDRESS]" in text) is not turned
+    assert verdict(operation)["rule.ids"] == ("all", "mail")
+    again = text
+    make(rules(*both)).process([operation])
+    assert str(operation.get("gen_ai.input.messages")) == again

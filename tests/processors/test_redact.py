@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, StatusCode
@@ -280,3 +280,34 @@ print(sorted({"google.protobuf", "yaml", "grpc"} & set(sys.modules)))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout == "[]\n"
+
+
+class Taken:
+    """An audit log that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.records: list[AuditRecord] = []
+
+    def record(self, record: AuditRecord) -> None:
+        self.records.append(record)
+
+
+def test_what_is_redacted_inside_an_app_is_in_the_audit_log_too() -> None:
+    sink = Taken()
+    processor = Redact(Config(), Redactor(DetectorSet(built_in())), context(), sink)
+    (operation, clean) = (*operations(SpanSpec({"gen_ai.prompt": MAIL})), *operations(SpanSpec({"gen_ai.prompt": "a"})))
+    processor.process([operation, clean])
+    provider = TracerProvider()
+    with provider.get_tracer("app").start_as_current_span("chat", attributes={"gen_ai.prompt": MAIL}) as span:
+        pass
+    assert isinstance(span, ReadableSpan)
+    assert MAIL not in processor.rewrite_span(span).to_json()
+    assert [one.details for one in sink.records] == [{"types": "EMAIL_ADDRESS", "count": "1"}] * 2
+    found = [(one.trace_id, one.span_id) for one in sink.records]
+    where = span.get_span_context()
+    assert where is not None
+    assert found == [
+        (operation.trace_id.hex(), operation.span_id.hex()),
+        (f"{where.trace_id:032x}", f"{where.span_id:016x}"),
+    ]
+    assert MAIL not in repr(sink.records)

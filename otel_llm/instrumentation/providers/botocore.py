@@ -9,6 +9,7 @@ Source: Amazon Bedrock API reference; botocore 1.35 to 1.44.
 from __future__ import annotations
 
 import importlib
+import io
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
@@ -18,8 +19,10 @@ from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.foreign import wrapped_by
+from otel_llm.instrumentation.guarding import Guarding
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
+from otel_llm.instrumentation.opened import Opened, guarded_opened, json_object
 from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Endpoint
 from otel_llm.instrumentation.providers import bedrock_converse, bedrock_invoke
@@ -32,6 +35,8 @@ _SERVICE: Final = "bedrock-runtime"
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
 # Where a stream keeps its watch.
 _WATCH: Final = "_otel_llm_watch"
+# And what looks after it.
+_GUARDING: Final = "_otel_llm_guarding"
 
 OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], bool]]] = {
     "Converse": (lambda _: bedrock_converse.CONVERSE, False),
@@ -75,10 +80,10 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
     if call.is_stream and stream is not None and make is not None:
         watch = Watch(call, make(call.is_content_captured), boundary)
         setattr(stream, _WATCH, watch)
+        if call.guarding is not None:
+            setattr(stream, _GUARDING, call.guarding)
         weakref.finalize(stream, watch.end, "dropped").atexit = False
     elif hasattr(stream, "_raw_stream"):
-        if call.guarding is not None:
-            call.guarding.cannot()
         _watch_body(call, answer, stream, boundary)
     else:
         call.guard(answer)
@@ -94,9 +99,47 @@ def _iterated(original: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Itera
 
     def iterate(stream: Any) -> Iterator[Any]:  # noqa: ANN401 - botocore's stream
         watch = vars(stream).get(_WATCH)
-        return original(stream) if watch is None else relayed(original(stream), watch, None)
+        if watch is None:
+            return original(stream)
+        guarding = vars(stream).get(_GUARDING)
+        events = original(stream)
+        if guarding is not None:
+            events = guarded_opened(guarding, _Events(events, stream), _opened)
+        return relayed(events, watch, None)
 
     return iterate
+
+
+class _Events:
+    """The events of a stream; closed early, the connection ends, while the stream's own `close` is the app's."""
+
+    __slots__ = ("_events", "_stream")
+
+    def __init__(self, events: Iterator[Any], stream: Any) -> None:  # noqa: ANN401 - botocore's
+        self._events = events
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - botocore's event
+        return next(self._events)
+
+    def close(self) -> None:
+        """The connection's end."""
+        self._stream._raw_stream.close()  # noqa: SLF001 - it has no other place
+
+
+def _opened(event: Any) -> Opened | None:  # noqa: ANN401 - botocore's event
+    """The JSON in an event of InvokeModelWithResponseStream; those of ConverseStream are open."""
+    chunk = event.get("chunk")
+    data = json_object(chunk.get("bytes") or b"") if isinstance(chunk, dict) else None
+    return None if data is None else Opened(event, data, _put)
+
+
+def _put(event: Any, data: bytes) -> Any:  # noqa: ANN401 - botocore's event
+    event["chunk"]["bytes"] = data
+    return event
 
 
 def _closed(original: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -118,8 +161,69 @@ def _watch_body(call: Call, answer: Mapping[str, Any], body: Any, boundary: Boun
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     length = headers.get("content-length")
     raw = body._raw_stream  # noqa: SLF001 - it has no other place
-    seen = _Tee(raw, call, headers, int(length) if length else None, boundary)
+    size = int(length) if length else None
+    if call.guarding is not None:
+        raw = _Guarded(raw, call.guarding, headers, body, size)
+        size = None
+    seen = _Tee(raw, call, headers, size, boundary)
     body._raw_stream = seen  # noqa: SLF001 - as above
+
+
+class _Guarded:
+    """A body's raw stream that is read whole, and looked at, when the app asks for the first of it.
+
+    Args:
+        raw: the stream.
+        guarding: of the answer.
+        headers: of the answer.
+        body: the SDK's body, which counts what it reads.
+        length: how many bytes are to come, None when nobody says.
+    """
+
+    def __init__(
+        self,
+        raw: Any,  # noqa: ANN401 - urllib3's
+        guarding: Guarding,
+        headers: Mapping[str, str],
+        body: Any,  # noqa: ANN401 - a StreamingBody
+        length: int | None,
+    ) -> None:
+        self._raw = raw
+        self._guarding = guarding
+        self._headers = headers
+        self._body = body
+        self._length = length
+        self._left: io.BytesIO | None = None
+
+    def _passed(self) -> io.BytesIO:
+        if self._left is None:
+            data: bytes = self._raw.read()
+            passed = self._looked_at(data)
+            if self._length is None or len(data) == self._length:  # else the SDK shall say what is missing
+                self._body._content_length = len(passed)  # noqa: SLF001 - it has no other place
+            self._left = io.BytesIO(passed)
+        return self._left
+
+    def _looked_at(self, data: bytes) -> bytes:
+        said = json_object(data)
+        opened = None if said is None else Opened(data, said, lambda _, changed: changed)
+        self._guarding.answer(bedrock_invoke.Answer(data, self._headers), data if opened is None else opened)
+        return data if opened is None else bytes(opened.closed())
+
+    def read(self, amount: int | None = None, *_: Any, **__: Any) -> bytes:  # noqa: ANN401 - urllib3's
+        """The stream's `read`."""
+        return self._passed().read(amount)
+
+    def readinto(self, target: Any) -> int:  # noqa: ANN401 - a buffer
+        """The stream's `readinto`."""
+        return self._passed().readinto(target)
+
+    def close(self) -> None:
+        """The stream's `close`."""
+        self._raw.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        return getattr(self._raw, name)
 
 
 class _Tee:
@@ -188,7 +292,7 @@ class _Tee:
         self._boundary.run("botocore.body", self._end)
 
 
-_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body, guards="whole")
+_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body)
 
 
 def _install(engine: Engine, patches: Patches, module: ModuleType) -> list[str]:

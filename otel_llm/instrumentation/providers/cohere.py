@@ -288,7 +288,7 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
         call.failed(_error(answer.status_code))
     else:
         if call.guarding is not None:
-            guard_raw(call, call.guarding, answer)
+            guard_raw(call, call.guarding, answer)  # a stream was read when it was entered
         watch_raw(call, answer, boundary)
     return answer
 
@@ -336,6 +336,9 @@ class _Entered:
             raise
         finally:
             self._detach(token)
+        if self._is_guarded(call, answer):
+            with call.failing():
+                answer.read()
         return self._seen(call, answer)
 
     async def __anext__(self) -> Any:  # noqa: ANN401 - an httpx response
@@ -350,7 +353,14 @@ class _Entered:
             raise
         finally:
             self._detach(token)
+        if self._is_guarded(call, answer):
+            with call.failing():
+                await answer.aread()
         return self._seen(call, answer)
+
+    def _is_guarded(self, call: Call, answer: Any) -> bool:  # noqa: ANN401 - an httpx response
+        """Whether the answer has to be complete before the app reads it: what is looked after is its body."""
+        return call.guarding is not None and answer.status_code < _FAILED
 
     def _attach(self, call: Call) -> Any:  # noqa: ANN401 - OpenTelemetry's token
         return None if call.context is None else self._boundary.run("attach", context.attach, call.context)
@@ -374,7 +384,7 @@ def _with_body(body: Body) -> Mapping[str, Any]:
 _MODULE: Final = "cohere.core.http_client"
 LIBRARY: Final = Library(
     install_methods(
-        Method(_MODULE, f"{owner}.{name}", _find(is_stream=name == "stream"), answered, _with_body, guards="whole")
+        Method(_MODULE, f"{owner}.{name}", _find(is_stream=name == "stream"), answered, _with_body)
         for owner in ("HttpClient", "AsyncHttpClient")
         for name, answered in (("request", _answered), ("stream", _streamed))
     ),

@@ -25,6 +25,7 @@ from otel_llm.dialects.messages import (
 from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
+from otel_llm.instrumentation.opened import Opened, by_opening, json_object
 from otel_llm.instrumentation.provider import (
     Attributes,
     Body,
@@ -349,6 +350,19 @@ def _with_body(body: Body) -> Mapping[str, Any]:
     return {"request_dict": dict(body)}
 
 
+def _opened(answer: Any) -> Opened | None:  # noqa: ANN401 - the SDK's HTTP response, one for each event of a stream
+    if isinstance(answer, dict):  # as early versions have it
+        return Opened(answer, answer, lambda _, data: json_object(data))
+    body = getattr(answer, "body", None)
+    data = json_object(body) if isinstance(body, str | bytes) else None
+    return None if data is None else Opened(answer, data, _put)
+
+
+def _put(answer: Any, data: bytes) -> Any:  # noqa: ANN401 - as above
+    answer.body = data.decode()
+    return answer
+
+
 def table(owner: str) -> tuple[Method, ...]:
     """The functions of the API client.
 
@@ -356,7 +370,7 @@ def table(owner: str) -> tuple[Method, ...]:
         owner: the name of its class in the installed version.
     """
     return tuple(
-        Method("google.genai._api_client", f"{owner}.{name}", _find(stream), with_body=_with_body)
+        Method("google.genai._api_client", f"{owner}.{name}", _find(stream), by_opening(_opened), _with_body)
         for name, stream in (
             ("request", False),
             ("async_request", False),

@@ -17,6 +17,7 @@ from otel_llm.dialects.messages import canonical_finish_reason, text_messages
 from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
+from otel_llm.instrumentation.opened import Opened, by_opening, json_object
 from otel_llm.instrumentation.provider import (
     Attributes,
     Body,
@@ -277,9 +278,30 @@ def _with_body(body: Body) -> Mapping[str, Any]:
     return {"request_parameters": dataclasses.replace(body[_PARAMETERS_OF], json=json)}
 
 
+_EVENT: Final = "data:"
+
+
+def _opened(answer: Any) -> Opened | None:  # noqa: ANN401 - bytes, a line of a stream, or what was decoded
+    if isinstance(answer, dict):
+        return Opened(answer, answer, lambda _, data: json_object(data))
+    if not isinstance(answer, str | bytes):
+        return None
+    line = answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
+    start = _EVENT if line.startswith(_EVENT) else ""
+    body = line[len(start) :].strip()
+    is_event = start or not isinstance(answer, bytes) or not body
+    data = {} if is_event and (not start or body in ("", "[DONE]")) else json_object(body)
+
+    def put(_: Any, changed: bytes) -> str | bytes:  # noqa: ANN401 - as above
+        whole = f"{start} {changed.decode()}" if start else changed.decode()
+        return whole if isinstance(answer, str) else whole.encode()
+
+    return None if data is None else Opened(answer, data, put)
+
+
 LIBRARY: Final = Library(
     install_methods(
-        Method(module, f"{owner}._inner_post", _find, with_body=_with_body)
+        Method(module, f"{owner}._inner_post", _find, by_opening(_opened), _with_body)
         for module, owner in (
             ("huggingface_hub.inference._client", "InferenceClient"),
             ("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient"),

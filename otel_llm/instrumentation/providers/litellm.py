@@ -22,6 +22,7 @@ from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.foreign import wrapped_by
+from otel_llm.instrumentation.guarding import GuardedAsyncIterator, GuardedIterator, Guarding, core_of
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, hook_maker
 from otel_llm.instrumentation.patches import Patches
@@ -33,6 +34,8 @@ from otel_llm.instrumentation.streams import Watch
 
 # Where a stream keeps its watch.
 _WATCH: Final = "_otel_llm_watch"
+# And what looks after it: a Guarding at first, then the iterator of what it passes on.
+_GUARDED: Final = "_otel_llm_guarded"
 
 
 def _answering(extract: Callable[[Any], Attributes]) -> Callable[[Any], Attributes]:
@@ -129,6 +132,8 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
         return answer
     watch = Watch(call, make(call.is_content_captured), boundary)
     vars(answer)[_WATCH] = watch
+    if call.guarding is not None:
+        vars(answer)[_GUARDED] = call.guarding
     weakref.finalize(answer, watch.end, "dropped").atexit = False
     return answer
 
@@ -173,6 +178,46 @@ def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) ->
     watch.end("exhausted", error)
 
 
+class _Chunks:
+    """A stream's own chunks, in front of the hooks.
+
+    Args:
+        step: the stream's `__next__` or `__anext__` as it is defined.
+        stream: LiteLLM's stream.
+    """
+
+    __slots__ = ("_step", "_stream")
+
+    def __init__(self, step: Callable[[Any], Any], stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
+        self._step = step
+        self._stream = stream
+
+    def __iter__(self) -> _Chunks:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - LiteLLM's chunk
+        return self._step(self._stream)
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> Any:  # noqa: ANN401 - LiteLLM's chunk
+        return await self._step(self._stream)
+
+
+def _passed(
+    kind: type[GuardedIterator | GuardedAsyncIterator],
+    original: Callable[[Any], Any],
+    stream: Any,  # noqa: ANN401 - LiteLLM's stream
+) -> Any:  # noqa: ANN401 - an iterator, or None
+    """What looks after the stream, from its first chunk on; None when nobody does."""
+    found = vars(stream).get(_GUARDED)
+    if isinstance(found, Guarding):
+        found = kind(_Chunks(original, stream), core_of(found.call, found), found)
+        vars(stream)[_GUARDED] = found
+    return found
+
+
 def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """The hook for `__next__`."""
 
@@ -182,7 +227,8 @@ def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any]
             if watch is None:
                 return original(stream)
             try:
-                chunk = original(stream)
+                looked_after = _passed(GuardedIterator, original, stream)
+                chunk = original(stream) if looked_after is None else next(looked_after)
             except BaseException as error:
                 stop = None if isinstance(error, StopIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, watch, stop)
@@ -205,7 +251,8 @@ def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable
             if watch is None:
                 return await original(stream)
             try:
-                chunk = await original(stream)
+                looked_after = _passed(GuardedAsyncIterator, original, stream)
+                chunk = await (original(stream) if looked_after is None else anext(looked_after))
             except BaseException as error:
                 stop = None if isinstance(error, StopAsyncIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, watch, stop)
@@ -254,7 +301,7 @@ def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]
             if not both:
                 missing.append(function)
             for original in both:
-                method = Method(module, function, _finder(endpoint), _answered, guards="whole", hides=True)
+                method = Method(module, function, _finder(endpoint), _answered, hides=True)
                 hook = hook_maker(method, engine, patches)(original)
                 for holder, name in _holders(original):
                     patches.replace(holder, name, functools.partial(_instead, hook))

@@ -32,7 +32,7 @@ def built_in(
     """
     every: tuple[Detector, ...] = (
         numbers.Numbers(types, engine),
-        personal.personal(types, engine),
+        *personal.personal(types, engine),
         secrets.secrets(types, engine),
         injection.Injection(engine=engine),
         unicode.Unicode(),

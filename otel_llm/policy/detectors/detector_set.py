@@ -12,13 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from otel_llm.policy.detectors.folding import Folded
-from otel_llm.policy.detectors.patterns import in_order
+from otel_llm.policy.detectors.patterns import MOST_FINDINGS, in_order
 from otel_llm.policy.findings import Detector, Finding
 
 _SHORT: Final = 128
 _DEFAULT_REMEMBERED: Final = 16_384
-# A text with more findings than this is one finding: nobody can use what would be left of it.
-_MOST_FINDINGS: Final = 10_000
 _MOST_REMEMBERED_FINDINGS: Final = 64
 
 
@@ -124,7 +122,7 @@ class DetectorSet:
             found += [one for one in _ask(detector, text) if one.type in self.types]
         if self._allowed:
             found = [one for one in found if text[one.start : one.end].lower() not in self._allowed]
-        if len(found) > _MOST_FINDINGS:
+        if len(found) > MOST_FINDINGS:
             return (Finding(found[0].type, 0, len(text), found[0].detector, found[0].confidence),)
         return in_order(found)
 

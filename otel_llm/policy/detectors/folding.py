@@ -1,7 +1,8 @@
 r"""Texts as detectors read them: without tricks that hide something from a pattern and not from a reader.
 
 Zero-width and other invisible characters go, full-width and mathematical letters and the digits of all scripts become
-ASCII, Cyrillic and Greek letters that look Latin become Latin, and `%40` and `\u0040` become what they stand for.
+ASCII, Cyrillic and Greek letters that look Latin become Latin, and `%40`, `%2540`, `\u0040` and `&#64;` become what
+they stand for.
 Places in the folded text are mapped back, so that what is found is replaced where it really stands.
 """
 
@@ -33,13 +34,15 @@ _INVISIBLE: Final = (
 )
 # Characters that no reader sees; line breaks and tabs separate, and stay.
 _CONTROLS: Final = "".join(chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127))
-_CODES: Final = r"%[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]"
+# Percent-encoded, however often; escapes of JSON; numeric entities of HTML.
+_ENTITY: Final = r"#(?:3[2-9]|[4-9]\d|1[01]\d|12[0-6]|[xX][2-7][0-9A-Fa-f]);"
+_CODES: Final = rf"%(?:25){{0,8}}[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]|&{_ENTITY}"
 # Without one of these there is nothing to do for a text of ASCII.
-_MARKS: Final = ("%", "\\u", *_CONTROLS)
+_MARKS: Final = ("%", "\\u", "&#", *_CONTROLS)
 _ENCODED: Final = re.compile(rf"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
 # The same as the first, to search with: what begins with one set of characters is searched for five times faster.
 _MAY_BE_ENCODED: Final = re.compile(
-    r"[%\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f](?:(?<=%)[2-7][0-9A-Fa-f]|(?<=\\)u00[2-7][0-9A-Fa-f]|(?<![%\\]))"
+    rf"[%\\&\x00-\x08\x0b\x0c\x0e-\x1f\x7f](?:(?<=%)[2-7][0-9A-Fa-f]|(?<=\\)u00[2-7][0-9A-Fa-f]|(?<=&){_ENTITY}|(?<![%\\&]))"
 )
 _SHORTENS: Final = re.compile(rf"([{_INVISIBLE}\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
 
@@ -111,4 +114,7 @@ class Folded:
 
 
 def _decoded(piece: str) -> str:
+    if piece[0] == "&":
+        number = piece[2:-1]
+        return chr(int(number[1:], 16) if number[0] in "xX" else int(number))
     return chr(int(piece[-2:], 16)) if piece[0] in "%\\" else ""

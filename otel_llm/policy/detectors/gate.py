@@ -1,9 +1,10 @@
 """The gate in front of regular expressions: which of many patterns can occur in a text at all.
 
 Searching for literals is ten to a hundred times faster than matching expressions, and most texts hold nothing, so each
-pattern names keywords (or a cheap expression) without which it cannot match. Three engines decide, the fastest that is
-installed: hyperscan, google-re2, or a search for each keyword in turn. All of them let the same findings through; they
-differ in speed only (benchmarks/detectors.py).
+pattern names keywords (or a cheap expression) without which it cannot match. Four engines decide, the fastest that is
+installed: hyperscan, an automaton of our own (compiled with the package where there is a C compiler), google-re2, or a
+search for each keyword in turn. All of them let the same findings through; they differ in speed only
+(benchmarks/detectors.py). With re2 and re, nothing that was compiled with the package is used.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Final, Literal, TypeAlias, cast
 
-Engine: TypeAlias = Literal["hyperscan", "re2", "re"]
+Engine: TypeAlias = Literal["hyperscan", "compiled", "re2", "re"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def passing(cues: Sequence[Cue], engine: Engine | None = None) -> Passing:
         cues: those of all patterns; one without keywords and pattern always passes.
         engine: the fastest installed by default.
     """
-    names: tuple[Engine, ...] = (engine,) if engine else ("hyperscan", "re2", "re")
+    names: tuple[Engine, ...] = (engine,) if engine else ("hyperscan", "compiled", "re2", "re")
     for name in names:
         try:
             return _made(tuple(cues), name)
@@ -103,6 +105,27 @@ def _with_hyperscan(cues: Sequence[Cue]) -> Passing:
     return look
 
 
+def _with_compiled(cues: Sequence[Cue]) -> Passing:
+    from otel_llm.policy.detectors import _compiled  # noqa: PLC0415 - not built where there is no compiler
+
+    always = [position for position, cue in enumerate(cues) if not cue.keywords]
+    keywords = _compiled.Keywords(
+        [(keyword, position) for position, cue in enumerate(cues) for keyword in cue.keywords]
+    )
+
+    def look(text: str) -> Sequence[int]:
+        found = keywords.find(text)
+        found.update(always)
+        return sorted(found)
+
+    return look
+
+
+def uses_compiled(engine: Engine | None) -> bool:
+    """Whether compiled searches take the place of patterns: they were built, and no engine is wanted that does without."""
+    return engine not in ("re2", "re") and find_spec("otel_llm.policy.detectors._compiled") is not None
+
+
 def _with_re2(cues: Sequence[Cue]) -> Passing:
     import re2  # noqa: PLC0415 - optional
 
@@ -128,20 +151,33 @@ def _with_re2(cues: Sequence[Cue]) -> Passing:
 _RE2_BYTES: Final = 32 << 20
 
 
+# What most texts have least of. A text without it is told in no time, and with it all keywords that have it.
+_RARE: Final = "|<&?;@#_=[(:/0123456789'.-jqxzkvwbpgyfmcuhdlrsn oitae"
+
+
 def _with_re(cues: Sequence[Cue]) -> Passing:
+    by_rarest: dict[str, list[tuple[str, int]]] = {}
+    for position, cue in enumerate(cues):
+        for keyword in cue.keywords:
+            rarest = next((character for character in _RARE if character in keyword), keyword[0])
+            by_rarest.setdefault(rarest, []).append((keyword, position))
+    groups = list(by_rarest.items())
+    always = [position for position, cue in enumerate(cues) if not cue.keywords]
+
     def look(text: str) -> Sequence[int]:
         lower = text.lower()
-        return [
-            position
-            for position, cue in enumerate(cues)
-            if not cue.keywords or any(keyword in lower for keyword in cue.keywords)
-        ]
+        found = set(always)
+        for character, keywords in groups:
+            if character in lower:
+                found.update(position for keyword, position in keywords if keyword in lower)
+        return sorted(found)
 
     return look
 
 
 _ENGINES: Final[dict[str, Callable[[Sequence[Cue]], Passing]]] = {
     "hyperscan": _with_hyperscan,
+    "compiled": _with_compiled,
     "re2": _with_re2,
     "re": _with_re,
 }

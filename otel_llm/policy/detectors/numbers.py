@@ -8,21 +8,26 @@ looked up in a table, its check digits are verified, and where those are weak or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import luhn
-from otel_llm.policy.detectors.gate import Cue, Engine, passing
+from otel_llm.policy.detectors.gate import Cue, Engine, passing, uses_compiled
 from otel_llm.policy.detectors.national_ids import NumberRule
-from otel_llm.policy.detectors.patterns import has_context, in_order, words
+from otel_llm.policy.detectors.patterns import MOST_FINDINGS, has_context, in_order, words
 from otel_llm.policy.detectors.phones import (
     CALLING_CUES,
     PHONE_NUMBER,
+    begins_with_zero,
     calling_places,
     goes_on,
     is_inside,
+    is_near,
+    may_be_north_american,
     may_be_phone,
+    may_have_phone_shape,
     phone_at,
 )
 from otel_llm.policy.findings import Finding
@@ -40,6 +45,8 @@ _GROUP: Final = re.compile(r"\d+", re.ASCII)
 _SHAPE: Final = str.maketrans("012345678", "999999999")
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
 _LEADS: Final = ("+", "(")
+# Shapes whose outcome is kept; texts have hundreds of them, whoever wants to fill memory has millions.
+_MOST_SHAPES: Final = 4096
 
 # Issuers by their first digits, and the lengths of their numbers. Source: ISO/IEC 7812 and the networks' public ranges.
 _CARD: Final = re.compile(
@@ -68,19 +75,52 @@ def is_card(digits: str) -> bool:
     return _CARD.fullmatch(digits) is not None and len(set(digits)) > 1 and luhn(digits)
 
 
-# A rule, and the words of which one must stand near.
-_Candidate: TypeAlias = "tuple[NumberRule, re.Pattern[str] | None]"
+_RULES: Final = (NumberRule(CREDIT_CARD, _CARD_SHAPES, is_card), *national_ids.NUMBERS)
+# Which words that must stand near there are at all, the gate tells: a cue for each rule, behind those of calling.
+_CONTEXT_CUES: Final = tuple(Cue(rule.context if all(map(str.isascii, rule.context)) else ()) for rule in _RULES)
+_FIRST_CONTEXT: Final = 1 + len(CALLING_CUES)
+
+# A rule, the words of which one must stand near, and the position of their cue.
+_Candidate: TypeAlias = "tuple[NumberRule, re.Pattern[str] | None, int]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Which words a text has.
+
+    Attributes:
+        calling: where those stand that speak of calling.
+        cues: the cues that passed.
+    """
+
+    calling: Sequence[int]
+    cues: Collection[int]
 
 
 def _table(types: frozenset[str]) -> dict[str, list[_Candidate]]:
-    rules = (NumberRule(CREDIT_CARD, _CARD_SHAPES, is_card), *national_ids.NUMBERS)
     table: dict[str, list[_Candidate]] = {}
-    for rule in rules:
+    for cue, rule in enumerate(_RULES, start=_FIRST_CONTEXT):
         if rule.type in types:
             context = words(*rule.context) if rule.context else None
             for shape in rule.shapes:
-                table.setdefault(shape, []).append((rule, context))
+                table.setdefault(shape, []).append((rule, context, cue))
     return table
+
+
+# Start, end and shape of a run.
+_Run: TypeAlias = tuple[int, int, str]
+# Of a shape: whether the whole can be a number, whether parts of it can, and whether those only with a zero first.
+_Promises: TypeAlias = tuple[bool, bool, bool]
+
+
+def _runs(text: str) -> list[_Run]:
+    return [(*match.span(), match.group().translate(_SHAPE)) for match in _RUN.finditer(text)]
+
+
+def _compiled_runs(text: str) -> list[_Run]:
+    from otel_llm.policy.detectors import _compiled  # noqa: PLC0415 - not built where there is no compiler
+
+    return _compiled.digit_runs(text)
 
 
 TYPES: Final = frozenset({CREDIT_CARD, PHONE_NUMBER, *(rule.type for rule in national_ids.NUMBERS)})
@@ -96,37 +136,85 @@ class Numbers:
 
     name = "numbers"
 
-    __slots__ = ("_beginnings", "_passing", "_table", "types")
+    __slots__ = ("_beginnings", "_is_compiled", "_passing", "_seen", "_table", "types")
 
     def __init__(self, types: frozenset[str] = TYPES, engine: Engine | None = None) -> None:
         self.types = types & TYPES
         self._table = _table(types)
         self._beginnings = _beginnings(self._table)
-        self._passing = passing([_CUE, *CALLING_CUES], engine)
+        self._seen: dict[str, _Promises] = {}
+        self._is_compiled = uses_compiled(engine)
+        # What is compiled looks for runs as fast as any gate.
+        self._passing = passing([Cue() if self._is_compiled else _CUE, *CALLING_CUES, *_CONTEXT_CUES], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """The numbers in the text."""
         found: list[Finding] = []
         cues = self._passing(text)
         if cues and cues[0] == 0:
-            calling = calling_places(text, (cue - 1 for cue in cues[1:])) if PHONE_NUMBER in self.types else []
-            for run in _RUN.finditer(text):
-                found += self._in_run(text, run.start(), run.end(), calling)
+            runs = _compiled_runs(text) if self._is_compiled else _runs(text)
+            if runs:
+                known = self._words(text, cues)
+                for start, end, shape in runs:
+                    found += self._in_run(text, (start, end, shape), known)
+                    if len(found) > MOST_FINDINGS:
+                        break
         return in_order(found)
 
-    def _in_run(self, text: str, start: int, end: int, calling: Sequence[int]) -> Iterator[Finding]:
-        if not calling and text[start - 1 : start] not in _LEADS and text[start:end].isdigit():
-            # Bare digits, which most runs are: nothing but their number of digits can make them something.
-            rule = self._rule(text, start, end, self._table.get("9" * (end - start), ()))
-            if rule is not None:
-                yield Finding(rule.type, start, end, self.name, 0.95)
-            return
+    def _words(self, text: str, cues: Sequence[int]) -> _Words:
+        calling = (cue - 1 for cue in cues if 0 < cue < _FIRST_CONTEXT)
+        return _Words(calling_places(text, calling) if PHONE_NUMBER in self.types else (), frozenset(cues))
+
+    def _in_run(self, text: str, run: _Run, known: _Words) -> Iterable[Finding]:
+        """What is in a run of digits. Most are timestamps, versions and fractions, whose shape alone says no."""
+        start, end, shape = run
+        if known.calling and not is_near(known.calling, start - len(_LEADS), end):
+            known = _Words((), known.cues)
+        if known.calling or text[start - 1 : start] in _LEADS:
+            return self._parts(text, start, end, known)
+        promises = self._seen.get(shape)
+        if promises is None:
+            promises = self._remember(shape)
+        whole, parts, needs_zero = promises
+        if parts and (not needs_zero or begins_with_zero(text, start, end)):
+            return self._parts(text, start, end, known)
+        if whole:  # one group, or no part of it can be anything
+            rule = self._rule(text, start, end, known)
+            return () if rule is None else (Finding(rule.type, start, end, self.name, 0.95),)
+        return ()
+
+    def _remember(self, shape: str) -> _Promises:
+        """What runs of this shape can hold; kept, for as many shapes as texts usually have."""
+        groups = [match.span() for match in _GROUP.finditer(shape)]
+        is_grouped = len(groups) > 1
+        has_part = is_grouped and self._has_part(shape, groups)
+        needs_zero = not has_part and not may_be_north_american(shape)
+        promises = (
+            not is_grouped and shape in self._table,
+            has_part or may_have_phone_shape(shape),
+            needs_zero,
+        )
+        if len(self._seen) < _MOST_SHAPES:
+            self._seen[shape] = promises
+        return promises
+
+    def _has_part(self, shape: str, groups: Sequence[tuple[int, int]]) -> bool:
+        for position, (start, _) in enumerate(groups):
+            for _, end in groups[position:]:
+                if shape[start:end] in self._table:
+                    return True
+                if shape[start:end] not in self._beginnings:
+                    break
+        return False
+
+    def _parts(self, text: str, start: int, end: int, known: _Words) -> Iterator[Finding]:
         groups = [match.span() for match in _GROUP.finditer(text, start, end)]
+        calling = known.calling
         may_call = PHONE_NUMBER in self.types and (bool(calling) or may_be_phone(text, start, end))
         position = 0
         unknown = 0  # the first group that is part of nothing yet
         while position < len(groups):
-            found = self._beginning_at(text, groups, position)
+            found = self._beginning_at(text, groups, position, known)
             if found is None:
                 position += 1
                 continue
@@ -138,7 +226,9 @@ class Numbers:
         if may_call:
             yield from self._phones(text, groups[unknown:], calling)
 
-    def _beginning_at(self, text: str, groups: Sequence[tuple[int, int]], position: int) -> tuple[Finding, int] | None:
+    def _beginning_at(
+        self, text: str, groups: Sequence[tuple[int, int]], position: int, known: _Words
+    ) -> tuple[Finding, int] | None:
         """A number whose first group is this one, and the position after its last group; the longest that is right."""
         start = groups[position][0]
         if is_inside(text, start):
@@ -150,15 +240,18 @@ class Numbers:
             if shape not in self._beginnings:
                 break
             if shape in self._table and not goes_on(text, end):
-                rule = self._rule(text, start, end, self._table[shape])
+                rule = self._rule(text, start, end, known)
                 if rule is not None:
                     longest = Finding(rule.type, start, end, self.name, 0.95), after
         return longest
 
-    def _rule(self, text: str, start: int, end: int, candidates: Sequence[_Candidate]) -> NumberRule | None:
+    def _rule(self, text: str, start: int, end: int, known: _Words) -> NumberRule | None:
         """What the number in this part of the text is; the first that it can be."""
-        digits = _NOT_DIGITS.sub("", text[start:end]) if candidates else ""
-        for rule, context in candidates:
+        candidates = self._table[text[start:end].translate(_SHAPE)]
+        digits = _NOT_DIGITS.sub("", text[start:end])
+        for rule, context, cue in candidates:
+            if context is not None and cue not in known.cues:
+                continue
             if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):
                 return rule
         return None

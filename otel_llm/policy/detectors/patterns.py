@@ -15,6 +15,8 @@ from typing import Final, Protocol
 from otel_llm.policy.detectors.gate import Cue, Engine, passing
 from otel_llm.policy.findings import Finding
 
+# A text with more findings than this is one finding: nobody can use what would be left of it. Nobody looks further.
+MOST_FINDINGS: Final = 10_000
 # How far before a finding a word may stand that tells what it is, and how far behind it.
 CONTEXT_BEFORE: Final = 64
 CONTEXT_AFTER: Final = 24
@@ -83,6 +85,11 @@ def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+def is_finding(rule: Rule, text: str, start: int, end: int) -> bool:
+    """Whether what the rule's pattern matched here passes its checks."""
+    return rule.is_valid(text[start:end]) and (rule.context is None or has_context(text, start, end, rule.context))
+
+
 class PatternDetector:
     """Looks for the matches of rules.
 
@@ -107,10 +114,8 @@ class PatternDetector:
             rule = self._rules[position]
             for match in rule.pattern.finditer(text):
                 start, end = match.span(rule.group)
-                if (
-                    start < end
-                    and rule.is_valid(text[start:end])
-                    and (rule.context is None or has_context(text, start, end, rule.context))
-                ):
+                if start < end and is_finding(rule, text, start, end):
                     found.append(Finding(rule.type, start, end, self.name, rule.confidence))
+                    if len(found) > MOST_FINDINGS:
+                        return in_order(found)
         return in_order(found)

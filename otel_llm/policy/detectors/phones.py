@@ -33,6 +33,13 @@ _PAIRS: Final = r"0[1-9]\d{0,2}(?:([ .\-])\d\d)(?:\1\d\d){2,3}"
 _NATIONAL: Final = r"\(?0[1-9]\d{1,3}\)?[ \-/]\d{2,4}(?:[ \-]?\d{2,4}){1,3}"
 _SPEAKING: Final = re.compile(rf"(?:{_INTERNATIONAL}|{_NORTH_AMERICAN}|{_PAIRS}|{_NATIONAL}){_EXTENSION}(?!\w)")
 _MAY_SPEAK: Final = re.compile(r"\+|(?<!\d)0|[2-9]\d\d\)? ?[-.]?[2-9]\d\d[-. ]\d{4}")
+# The same forms where every digit is a 9: with 00 and a country, of North America, in pairs, in other groups.
+_SHAPES: Final = re.compile(
+    r"(?<!9)(?:99(?: ?|-)9+[ ()./\-]|999{0,2}[ .\-]99[ .\-]99[ .\-]99"
+    r"|9999?9?\)?[ \-/]9{2,4}[ \-]?9{2,4})"
+)
+_NORTH_AMERICAN_SHAPE: Final = re.compile(r"999\)? ?[-.]?999[-. ]9999")
+_ZERO: Final = re.compile(r"0(?<!\d0)\d")
 _FEWEST_NATIONAL, _MOST_NATIONAL = 9, 11
 
 # In any other form, where the text speaks of calling.
@@ -59,6 +66,21 @@ _DATE: Final = re.compile(
 def may_be_phone(text: str, start: int, end: int) -> bool:
     """Whether there can be a telephone number that speaks for itself in a run of digits; never wrong when it says no."""
     return _MAY_SPEAK.search(text, max(0, start - 2), end) is not None
+
+
+def may_have_phone_shape(shape: str) -> bool:
+    """The same for the shape of a run that no plus or bracket stands before: every digit is a 9."""
+    return _SHAPES.search(shape) is not None or may_be_north_american(shape)
+
+
+def may_be_north_american(shape: str) -> bool:
+    """The same for the one form that need not begin with a zero."""
+    return _NORTH_AMERICAN_SHAPE.search(shape) is not None
+
+
+def begins_with_zero(text: str, start: int, end: int) -> bool:
+    """Whether a group of digits in a run does."""
+    return _ZERO.search(text, start, end) is not None
 
 
 def calling_places(text: str, cues: Iterable[int]) -> list[int]:
@@ -96,7 +118,7 @@ def phone_at(
     start = groups[position][0]
     while start and text[start - 1] in "+(":
         start -= 1
-    is_called = _is_near(calling, start, groups[position][1])
+    is_called = is_near(calling, start, groups[position][1])
     if is_inside(text, start) or _DATE.match(text, start) or (text[start - 1 : start] in _BEFORE and not is_called):
         return None
     speaking = _SPEAKING.match(text, start)
@@ -111,7 +133,8 @@ def phone_at(
     return None
 
 
-def _is_near(calling: Sequence[int], start: int, end: int) -> bool:
+def is_near(calling: Sequence[int], start: int, end: int) -> bool:
+    """Whether one of the words that speak of calling stands near this part of the text."""
     position = bisect_left(calling, start - CONTEXT_BEFORE)
     return position < len(calling) and calling[position] < end + CONTEXT_AFTER
 

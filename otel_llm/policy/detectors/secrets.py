@@ -131,7 +131,7 @@ def entropy(text: str) -> float:
 _PLACEHOLDERS: Final = re.compile(
     r"(?i)(?:x+|\*+|\.+|<.*|\$?\{.*|\$\(?[A-Z_]+\)?|%\w+%|\[[A-Z][A-Z0-9_]*(?:[:~][\w*]*)?\]?|your[_\- ].*|changeme|placeholder"
     r"|redacted|none|null|true|false|undefined|required|optional|string|str|password|secret|token|os\.environ.*|os\.getenv.*"
-    r"|process\.env.*|getenv.*)"
+    r"|process\.env.*|getenv.*|getpass.*|(?:self|settings|config|args|request)\..*)"
 )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import chain, islice
 from typing import Final
 
-from otel_llm.policy.detectors.patterns import in_order
+from otel_llm.policy.detectors.patterns import MOST_FINDINGS, in_order
 from otel_llm.policy.findings import Finding
 
 INVISIBLE_TEXT: Final = "INVISIBLE_TEXT"
@@ -47,17 +48,17 @@ class Unicode:
         """Where there is some."""
         if text.isascii():
             return ()
-        found = [
+        invisible = (
             Finding(INVISIBLE_TEXT, *match.span(), self.name, 0.9)
             for match in _INVISIBLE.finditer(text)
             if not _is_joining(text, *match.span())
-        ]
-        found += [
+        )
+        mixed = (
             Finding(LOOKALIKE_TEXT, *match.span(), self.name, 0.7)
             for match in _MIXED.finditer(text)
             if _is_mixed(match.group())
-        ]
-        return in_order(found)
+        )
+        return in_order(list(islice(chain(invisible, mixed), MOST_FINDINGS + 1)))
 
 
 def _is_joining(text: str, start: int, end: int) -> bool:

@@ -1,0 +1,332 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The searches that every text goes through, in one pass each: keywords, runs of digits, and forms of fixed places.
+
+Each finds what the pattern of the same name in Python finds (tests/policy/detectors/test_compiled.py compares them on
+any text), some ten times faster. Places are in characters. What is not ASCII is one kind of character: no letter, no
+digit, and part of no keyword.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
+from libc.string cimport memset
+
+ctypedef const unsigned char* Text
+
+cdef enum:
+    DIGIT = 1
+    WORD = 2
+    HEX = 4
+    SEPARATES = 8
+    # What a run of digits may have: seven to forty-one, and three separators between two of them.
+    FEWEST = 7
+    MOST = 41
+    MOST_SEPARATORS = 3
+    MOST_EXTENSION = 6
+    MOST_STEPS = 32
+    MOST_FORMS = 32
+    LONGEST_SHAPE = 192
+
+cdef unsigned char KIND[256]
+memset(KIND, 0, 256)
+for _character in range(128):
+    KIND[_character] = (
+        (DIGIT if chr(_character).isdigit() else 0)
+        | (WORD if chr(_character).isalnum() or chr(_character) == "_" else 0)
+        | (HEX if chr(_character) in "0123456789abcdefABCDEF" else 0)
+        | (SEPARATES if chr(_character) in " ()./-" else 0)
+    )
+
+
+cdef class Flat:
+    """A text as one byte a character: ASCII as it is, anything else as 255. It keeps what it points to alive."""
+
+    cdef Text data
+    cdef Py_ssize_t size
+    cdef unsigned char* copy
+    cdef str text
+
+    def __cinit__(self, str text not None):
+        cdef Py_ssize_t at
+        cdef unsigned int character
+        cdef int kind = PyUnicode_KIND(text)
+        cdef void* data = PyUnicode_DATA(text)
+        self.text = text
+        self.size = PyUnicode_GET_LENGTH(text)
+        self.copy = NULL
+        if text.isascii():
+            self.data = <Text>data
+            return
+        self.copy = <unsigned char*>PyMem_Malloc(self.size)
+        if self.copy == NULL:
+            raise MemoryError
+        for at in range(self.size):
+            character = PyUnicode_READ(kind, data, at)
+            self.copy[at] = <unsigned char>character if character < 128 else 255
+        self.data = self.copy
+
+    def __dealloc__(self):
+        PyMem_Free(self.copy)
+
+
+cdef inline bint goes_on(Text data, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """(?=\\w|[\\-.]\\w)"""
+    if at >= size:
+        return False
+    if KIND[data[at]] & WORD:
+        return True
+    return (data[at] == c"-" or data[at] == c".") and at + 1 < size and KIND[data[at + 1]] & WORD != 0
+
+
+cdef inline bint begins(Text data, Py_ssize_t at) noexcept nogil:
+    """(?<!\\w.)(?<!\\d[.\\-].)(?<![0-9A-Fa-f]{2}-.), for the digit here."""
+    cdef unsigned char before
+    if at == 0:
+        return True
+    before = data[at - 1]
+    if KIND[before] & WORD:
+        return False
+    if at >= 2 and (before == c"." or before == c"-") and KIND[data[at - 2]] & DIGIT:
+        return False
+    return not (at >= 3 and before == c"-" and KIND[data[at - 2]] & HEX and KIND[data[at - 3]] & HEX)
+
+
+cdef inline Py_ssize_t extension(Text data, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """Where ` ?(?:x|ext\\.?) ?\\d{1,6}` ends that begins here; -1 when it does not."""
+    cdef int digits = 0
+    if at < size and data[at] == c" ":
+        at += 1
+    if at < size and data[at] == c"x":
+        at += 1
+    elif at + 2 < size and data[at] == c"e" and data[at + 1] == c"x" and data[at + 2] == c"t":
+        at += 3
+        if at < size and data[at] == c".":
+            at += 1
+    else:
+        return -1
+    if at < size and data[at] == c" ":
+        at += 1
+    while at < size and digits < MOST_EXTENSION and KIND[data[at]] & DIGIT:
+        at += 1
+        digits += 1
+    return at if digits else -1
+
+
+cdef Py_ssize_t run_end(Text data, Py_ssize_t start, Py_ssize_t size) noexcept nogil:
+    """Where the longest run of digits ends that begins here; -1 when none does."""
+    cdef Py_ssize_t at = start + 1
+    cdef Py_ssize_t ahead, last = -1, longest
+    cdef int digits = 1
+    while True:
+        ahead = at
+        while ahead < size and ahead - at < MOST_SEPARATORS and KIND[data[ahead]] & SEPARATES:
+            ahead += 1
+        if digits == MOST or ahead >= size or not KIND[data[ahead]] & DIGIT:
+            break
+        if ahead > at and digits >= FEWEST and not goes_on(data, at, size):
+            last = at
+        at = ahead + 1
+        digits += 1
+    if digits < FEWEST:
+        return -1
+    longest = extension(data, at, size)
+    if longest >= 0 and not goes_on(data, longest, size):
+        return longest
+    return at if not goes_on(data, at, size) else last
+
+
+def digit_runs(str text not None):
+    """Start, end and shape (every digit a 9) of each run that numbers._RUN matches."""
+    cdef Flat flat = Flat(text)
+    cdef Text data = flat.data
+    cdef Py_ssize_t size = flat.size, at = 0, end, index
+    cdef char shape[LONGEST_SHAPE]
+    found = []
+    while at < size:
+        if not KIND[data[at]] & DIGIT or not begins(data, at):
+            at += 1
+            continue
+        end = run_end(data, at, size)
+        if end < 0:
+            at += 1
+            continue
+        for index in range(end - at):
+            shape[index] = c"9" if KIND[data[at + index]] & DIGIT else data[at + index]
+        found.append((at, end, shape[: end - at].decode("ascii")))
+        at = end
+    return found
+
+
+cdef struct Step:
+    int least
+    int most
+    unsigned int mask[4]
+
+
+cdef struct Form:
+    int steps
+    bint open_end
+    bint dot_joins
+    Step step[MOST_STEPS]
+
+
+cdef inline bint has(Step* step, unsigned char character) noexcept nogil:
+    return character < 128 and (step.mask[character >> 5] >> (character & 31)) & 1
+
+
+cdef class Forms:
+    """Searches for several forms of fixed places at once; see forms.py, which has the same in Python."""
+
+    cdef Form forms[MOST_FORMS]
+    cdef int count
+    cdef unsigned int first[256]
+
+    def __init__(self, forms):
+        cdef int position, index
+        memset(self.first, 0, sizeof(self.first))
+        if len(forms) > MOST_FORMS or any(len(one.steps) > MOST_STEPS for one in forms):
+            raise ValueError(f"more than {MOST_FORMS} forms, or {MOST_STEPS} steps of one")
+        self.count = len(forms)
+        for position, one in enumerate(forms):
+            self.forms[position].steps = len(one.steps)
+            self.forms[position].open_end = one.open_end
+            self.forms[position].dot_joins = one.dot_joins
+            for index, (characters, least, most) in enumerate(one.steps):
+                self.forms[position].step[index].least = least
+                self.forms[position].step[index].most = most
+                memset(self.forms[position].step[index].mask, 0, 16)
+                for character in characters.encode("ascii"):
+                    self.forms[position].step[index].mask[character >> 5] |= 1u << (character & 31)
+                    if index == 0:
+                        self.first[character] |= 1u << position
+
+    def find(self, str text not None):
+        """(position of the form, start, end) for each place that has one, by start; of one form they do not overlap."""
+        cdef Flat flat = Flat(text)
+        cdef Text data = flat.data
+        cdef Py_ssize_t size = flat.size, at, end
+        cdef Py_ssize_t after[MOST_FORMS]
+        cdef unsigned int left
+        cdef unsigned char before = 255
+        cdef int position
+        memset(after, 0, sizeof(after))
+        found = []
+        for at in range(size):
+            left = self.first[data[at]]
+            if left and not KIND[before] & WORD and before != c"-":
+                for position in range(self.count):
+                    if not (left >> position) & 1 or at < after[position]:
+                        continue
+                    end = matched(&self.forms[position], data, at, size)
+                    if end >= 0:
+                        after[position] = end
+                        found.append((position, at, end))
+            before = data[at]
+        return found
+
+
+cdef Py_ssize_t matched(Form* form, Text data, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """Where the form ends that begins here; -1 when it does not."""
+    cdef int index, times
+    if form.dot_joins and at and data[at - 1] == c".":
+        return -1
+    for index in range(form.steps):
+        times = 0
+        while times < form.step[index].most and at < size and has(&form.step[index], data[at]):
+            at += 1
+            times += 1
+        if times < form.step[index].least:
+            return -1
+    if form.open_end or at >= size:
+        return at
+    if KIND[data[at]] & WORD or data[at] == c"-":
+        return -1
+    if form.dot_joins and data[at] == c"." and at + 1 < size and KIND[data[at + 1]] & DIGIT:
+        return -1
+    return at
+
+
+cdef class Keywords:
+    """Which of many keywords occur, in whatever case: an automaton (Aho and Corasick, 1975) as one table."""
+
+    cdef unsigned short* table
+    cdef unsigned char column[256]
+    cdef unsigned char* ends
+    cdef int columns
+    cdef list owners
+
+    def __cinit__(self):
+        self.table = NULL
+        self.ends = NULL
+
+    def __init__(self, keywords):
+        """keywords: pairs of a keyword, in lower case and ASCII, and the position to tell when it occurs.
+
+        Raises OverflowError for more letters altogether than a table can have states.
+        """
+        children, outputs = [{}], [set()]
+        for keyword, position in keywords:
+            state = 0
+            for character in keyword.encode("ascii"):
+                if character not in children[state]:
+                    children[state][character] = len(children)
+                    children.append({})
+                    outputs.append(set())
+                state = children[state][character]
+            outputs[state].add(position)
+        if len(children) > 65535:
+            raise OverflowError("too many keywords for one table")
+        self._fill(children, outputs)
+
+    cdef _fill(self, list children, list outputs):
+        cdef int state, column
+        letters = sorted({character for row in children for character in row})
+        self.columns = len(letters) + 1
+        memset(self.column, 0, 256)
+        for column, character in enumerate(letters, start=1):
+            self.column[character] = column
+            self.column[ord(chr(character).upper())] = column
+        self.table = <unsigned short*>PyMem_Malloc(len(children) * self.columns * sizeof(unsigned short))
+        self.ends = <unsigned char*>PyMem_Malloc(len(children))
+        if self.table == NULL or self.ends == NULL:
+            raise MemoryError
+        memset(self.table, 0, len(children) * self.columns * sizeof(unsigned short))
+        fallen = [0] * len(children)
+        queue = list(children[0].values())
+        for character, child in children[0].items():
+            self.table[self.column[character]] = child
+        for state in queue:  # grows: breadth first, so that where a state falls back to is complete already
+            outputs[state] |= outputs[fallen[state]]
+            for column in range(self.columns):
+                self.table[state * self.columns + column] = self.table[<int>fallen[state] * self.columns + column]
+            for character, child in children[state].items():
+                fallen[child] = self.table[<int>fallen[state] * self.columns + self.column[character]]
+                self.table[state * self.columns + self.column[character]] = child
+                queue.append(child)
+        self.owners = [tuple(one) for one in outputs]
+        for state in range(len(children)):
+            self.ends[state] = 1 if outputs[state] else 0
+
+    def __dealloc__(self):
+        PyMem_Free(self.table)
+        PyMem_Free(self.ends)
+
+    def find(self, str text not None):
+        """The set of the positions whose keywords occur."""
+        cdef Flat flat = Flat(text)
+        cdef Text data = flat.data
+        cdef Py_ssize_t at
+        cdef int state = 0
+        cdef unsigned char* seen = <unsigned char*>PyMem_Malloc(len(self.owners))
+        if seen == NULL:
+            raise MemoryError
+        memset(seen, 0, len(self.owners))
+        found = set()
+        try:
+            for at in range(flat.size):
+                state = self.table[state * self.columns + self.column[data[at]]]
+                if self.ends[state] and not seen[state]:
+                    seen[state] = 1
+                    found.update(self.owners[state])
+        finally:
+            PyMem_Free(seen)
+        return found
