@@ -16,11 +16,13 @@ class Row:
         table: our module that has its `LIBRARY`.
         watch: the module of the library whose import makes it time to put the hooks in.
         more: further such modules, of other versions or parts of it.
+        family: packages that must not be half imported when the hooks go in; the library itself by default.
     """
 
     table: str
     watch: str
     more: tuple[str, ...] = ()
+    family: tuple[str, ...] = ()
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
@@ -29,7 +31,11 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
     {
         "agents": Row(_FRAMEWORKS + "openai_agents", "agents"),
         "crewai": Row(_FRAMEWORKS + "crewai", "crewai"),
-        "langchain_core": Row(_FRAMEWORKS + "langchain", "langchain_core.callbacks.manager"),
+        "langchain_core": Row(
+            _FRAMEWORKS + "langchain",
+            "langchain_core.callbacks.manager",
+            family=("langchain_core", "langchain", "langchain_classic", "langgraph"),
+        ),
         "llama_index.core": Row(_FRAMEWORKS + "llama_index", "llama_index.core"),
         "mcp": Row(
             _FRAMEWORKS + "mcp",

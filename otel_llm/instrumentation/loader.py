@@ -21,8 +21,9 @@ from types import ModuleType
 from typing import Literal, TypeAlias
 
 from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.imports import ImportWatch
 from otel_llm.instrumentation.libraries import LIBRARIES, Row
-from otel_llm.instrumentation.patches import ImportWatch, Patches
+from otel_llm.instrumentation.patches import Patches
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +101,8 @@ class Loader:
             else:
                 self._choose(Choice(name, "waiting", "not imported so far"))
                 for module in (row.watch, *row.more):
-                    self._watch.when_imported(module, functools.partial(self._imported, name, row))
+                    then = functools.partial(self._imported, name, row)
+                    self._watch.when_imported(module, then, row.family or (name,))
 
     def _imported(self, name: str, row: Row, module: ModuleType) -> None:
         choice = self.engine.boundary.run(f"{name}.load", self._hook, name, row, module)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
 import types
 
 import openai
@@ -13,7 +11,7 @@ import pytest
 
 from otel_llm.instrumentation.libraries import LIBRARIES
 from otel_llm.instrumentation.loader import Loader
-from otel_llm.instrumentation.patches import ImportWatch, Patches
+from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.providers import openai as table
 from otel_llm.instrumentation.settings import settings_from
 
@@ -146,28 +144,3 @@ def test_two_instrumentations_are_never_stacked(recording, openai_client):
     assert choice.status == "other"
     assert "opentelemetry.instrumentation.genai.openai" in choice.reason
     assert len(recording.spans) == 1
-
-
-def test_hooks_wait_for_the_import_and_import_nothing_themselves():
-    script = """
-import sys
-from otel_llm.instrumentation.patches import ImportWatch
-seen = []
-watch = ImportWatch()
-watch.when_imported("colorsys", lambda module: seen.append((module.__name__, hasattr(module, "rgb_to_hsv"))))
-assert "colorsys" not in sys.modules and seen == []
-import colorsys
-assert seen == [("colorsys", True)], seen
-assert type(colorsys.__loader__).__module__ != "otel_llm.instrumentation.patches"
-watch.when_imported("colorsys", lambda module: seen.append("again"))
-assert seen[1:] == ["again"]
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
-
-
-def test_forgetting_takes_the_watch_off_the_import_path():
-    watch = ImportWatch()
-    watch.when_imported("no_such_module_anywhere", lambda _: None)
-    assert watch in sys.meta_path
-    watch.forget()
-    assert watch not in sys.meta_path
