@@ -28,8 +28,9 @@ class Instrumentation:
 
     def __init__(self) -> None:
         self._lender = Lender(os.environ, self._end_pending)
-        self._outlets = Outlets(self._lender.lend)
-        self.engine = Engine(self._outlets, settings_from(os.environ))
+        settings = settings_from(os.environ)
+        self._outlets = Outlets(self._lender.lend, is_private=settings.private_providers)
+        self.engine = Engine(self._outlets, settings)
         self.loader = Loader(self.engine, companions=COMPANIONS)
 
     @property

@@ -32,16 +32,22 @@ class Patch:
     was_own: bool
 
 
+def nobody() -> None:
+    """Nobody else makes spans."""
+
+
 @dataclass(slots=True)
 class Patches:
     """The attributes that were replaced for one library.
 
     Attributes:
         is_active: whether the hooks do anything; those that cannot be taken out look here.
+        emitted_by: who else makes spans of the library's calls now; None when nobody does.
         undo: what else is to be undone.
     """
 
     is_active: bool = True
+    emitted_by: Callable[[], str | None] = nobody
     undo: list[Callable[[], None]] = field(default_factory=list)
     _patches: list[Patch] = field(default_factory=list)
 
