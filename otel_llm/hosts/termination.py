@@ -1,8 +1,8 @@
 """Ends that Python's `atexit` does not see: what is waiting is sent, then the process ends as it would have.
 
 Python's default for SIGTERM ends a process without `atexit`, and with it the spans of its last seconds. So do workers
-of `multiprocessing` that were forked, and Celery's, which end by `os._exit`. A platform like AWS Lambda freezes a
-process once it has answered, maybe for good.
+of `multiprocessing` that were forked, and Celery's, which end by `os._exit`; Uvicorn, whose handler takes SIGTERM,
+shuts down and then raises it anew. A platform like AWS Lambda freezes a process once it has answered, maybe for good.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class Exits:
         """From now on."""
         self._watch.when_imported("multiprocessing.util", self._of_pools)
         self._watch.when_imported("celery.signals", self._of_celery)
+        self._watch.when_imported("uvicorn.server", self._of_uvicorn)
         self._watch.when_imported("awslambdaric.lambda_runtime_client", self._of_lambda)
 
     def unwatch(self) -> None:
@@ -101,6 +102,18 @@ class Exits:
     def _of_celery(self, signals: Any) -> None:  # noqa: ANN401 - celery.signals
         signals.worker_process_shutdown.connect(self._ending, weak=False)
         self._patches.undo.append(functools.partial(signals.worker_process_shutdown.disconnect, self._ending))
+
+    def _of_uvicorn(self, module: ModuleType) -> None:
+        self._patches.replace(module.Server, "shutdown", self._shutting_down)
+
+    def _shutting_down(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def shutdown(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the server's method
+            result = await original(*args, **kwargs)
+            self._ending()
+            return result
+
+        return shutdown
 
     def _of_lambda(self, module: ModuleType) -> None:
         """The process may be frozen as soon as the runtime has posted a result."""

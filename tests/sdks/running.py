@@ -22,8 +22,19 @@ APPS = Path(__file__).with_name("apps")
 PLAIN = (sys.executable,)
 EXEC = (sys.executable, "-m", "otel_llm.cli.main", "exec", "--", sys.executable)
 TOKENS = "gen_ai.client.inference.usage.input_tokens"
-# What of this machine's environment an app must not see: other set-ups of telemetry, keys of providers, proxies.
-_FOREIGN = ("OTEL_", "DD_", "LOGFIRE_", "LANGFUSE_", "SENTRY_", "TRACELOOP_", "OPENAI_", "ANTHROPIC_", "PYTHON")
+# What of this machine's environment an app must not see: other set-ups of telemetry, keys of providers, tests.
+_FOREIGN = (
+    "OTEL_",
+    "DD_",
+    "LOGFIRE_",
+    "LANGFUSE_",
+    "SENTRY_",
+    "TRACELOOP_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "PYTHON",
+    "PYTEST",
+)
 _CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
 
 
@@ -95,7 +106,12 @@ class World:
 
     def spans(self) -> list[Sent]:
         """The spans that arrived, in order."""
-        return [span for request in self._bodies("traces") for span in _spans(request)]
+        return self.read_spans(self._bodies("traces"))
+
+    @staticmethod
+    def read_spans(bodies: Sequence[bytes]) -> list[Sent]:
+        """The spans of OTLP requests."""
+        return [span for body in bodies for span in _spans(body)]
 
     def priced(self) -> list[Sent]:
         """Those that are billed."""
@@ -116,7 +132,7 @@ class World:
 
     def served_tokens(self) -> int:
         """The input tokens that the provider has answered with."""
-        return sum(served.usage.input_tokens for served in self.provider.served())
+        return sum(served.usage.input_tokens for served in self.provider.served() if served.usage is not None)
 
     def _bodies(self, signal: str) -> list[bytes]:
         return [request.body for request in self.destination.accepted if request.signal == signal]

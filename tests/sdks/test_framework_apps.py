@@ -11,6 +11,8 @@ import pytest
 
 from tests.sdks.running import APPS, EXEC, PLAIN, Done, World, roots, tree, world
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 # App -> what it needs, the span all others are below, the span of its tool.
 EXPECTED = {
     "crewai_app": (("crewai", "openinference.instrumentation.crewai"), "Crew_", "capital.run"),

@@ -21,7 +21,7 @@ def sentry() -> Work:
 
 
 def ddtrace() -> Work:
-    import ddtrace.auto  # noqa: PLC0415
+    importlib.import_module("ddtrace.auto")
     from ddtrace.trace import tracer  # noqa: PLC0415
 
     return lambda: tracer.trace("work")

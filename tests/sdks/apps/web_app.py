@@ -1,4 +1,4 @@
-"""A web app, by WSGI and by ASGI, that asks a model for each request; and once when it is imported, where it is told to."""
+"""A web app, by WSGI and by ASGI, that asks a model for each request, and once when it is imported if it is told to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wsgi(environment, start_response):
     return [body]
 
 
-async def asgi(scope, receive, send):
+async def asgi(scope, _, send):
     if scope["type"] == "http":
         body = ask(scope["path"])
         headers = [(b"content-length", str(len(body)).encode())]
