@@ -137,9 +137,10 @@ class Call:
 
     def succeeded(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
         """The whole answer is there, or the promise of one."""
-        self._engine.boundary.run(f"{self._site}.pending", self._hold, answer)
-        if self._is_held:
-            return
+        if self.endpoint.is_pending is not None:
+            self._engine.boundary.run(f"{self._site}.pending", self._hold, answer)
+            if self._is_held:
+                return
         self.complete(answer)
         if self.endpoint.completes is not None:
             self._engine.boundary.run(f"{self._site}.pending", self._complete_other, answer)
@@ -162,7 +163,7 @@ class Call:
             run = self._engine.boundary.run
             found = run(f"{self._site}.response", self.endpoint.response, answer) or {}
             output = run(f"{self._site}.output", self.endpoint.output, answer) if self.is_content_captured else None
-            if self.endpoint.accumulator is not None:  # only streams are ever estimated
+            if self._engine.calibration.is_wanted and self.endpoint.accumulator is not None:
                 run(f"{self._site}.estimate", self._learn, found, None)
             run(f"{self._site}.end", self._end, found, output, None, None)
 

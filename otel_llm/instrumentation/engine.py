@@ -82,7 +82,7 @@ class Engine:
         self.boundary = boundary or Boundary()
         self.admissions = tuple(admissions)
         self.capture = _capture(self.settings, redact)
-        self.ambient: Callable[[], Mapping[str, AttributeValue]] = ambient.attributes
+        self.ambient: Callable[[Context], Mapping[str, AttributeValue]] = ambient.attributes
         self.dimensions: frozenset[str] = ambient.DIMENSIONS
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
         self.pending = Pending()
@@ -125,14 +125,15 @@ class Engine:
         Raises:
             DeniedError: an admission stopped it; its span has ended.
         """
-        if context.get_value(HIDDEN):
+        at = context.get_current()
+        if HIDDEN in at:
             return None
-        is_silent = is_reported or bool(context.get_value(SUPPRESS_ALL))
+        is_silent = is_reported or bool(at.get(SUPPRESS_ALL))
         if is_silent and not self.admissions:
             return None
         outlet = SILENT if is_silent else None
-        site = f"{server.provider}.{endpoint.name}.begin"
-        call = self.boundary.run(site, self._call, endpoint, server, body, stream, outlet)
+        site = f"{server.provider}.{endpoint.name}"
+        call = self.boundary.run(f"{site}.begin", self._call, at, endpoint, server, body, stream, outlet)
         if call is None:
             self.not_asked()
             return None
@@ -140,7 +141,7 @@ class Engine:
         if self.admissions:
             denied = admit(self, call)
         if span and not is_silent:
-            self.boundary.run(f"{server.provider}.{endpoint.name}.start", self._start, call)
+            self.boundary.run(f"{site}.start", self._start, call, at)
         if denied is not None:
             call.failed(denied)
             raise denied
@@ -158,6 +159,7 @@ class Engine:
 
     def _call(
         self,
+        at: Context,
         endpoint: Endpoint,
         server: Server,
         body: Body,
@@ -165,12 +167,15 @@ class Engine:
         outlet: Outlet | None,
     ) -> Call:
         run = self.boundary.run
-        attributes: Attributes = {names.GEN_AI_OPERATION_NAME: endpoint.operation, **server.attributes}
-        attributes.update(endpoint.constant)
+        attributes: Attributes = {
+            names.GEN_AI_OPERATION_NAME: endpoint.operation,
+            **server.attributes,
+            **endpoint.constant,
+        }
         attributes.update(run(f"{server.provider}.{endpoint.name}.request", endpoint.request, body) or EMPTY)
         if stream:
             attributes[names.GEN_AI_REQUEST_STREAM] = True
-        attributes.update(run("ambient", self.ambient) or EMPTY)
+        attributes.update(run("ambient", self.ambient, at) or EMPTY)
         if outlet is None:
             outlet = self._outlets.current()
             if outlet is not self._reports_to:
@@ -187,18 +192,12 @@ class Engine:
         found = ((one.value, dict(one.attributes)) for one in self.boundary.errors())
         return [Observation(int(value), attributes) for value, attributes in found if isinstance(value, int | float)]
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: Call, at: Context) -> None:
         attributes = call.attributes
         model = attributes.get(names.GEN_AI_REQUEST_MODEL) if call.endpoint.model_in_span_name else None
         name = f"{call.endpoint.operation} {model}" if model else call.endpoint.operation
-        current = context.get_current()
-        span = call.outlet.tracer.start_span(
-            name,
-            current,
-            SpanKind.CLIENT,
-            attributes,
-        )
-        call.start(span, trace.set_span_in_context(span, self._inner(call, current)))
+        span = call.outlet.tracer.start_span(name, at, SpanKind.CLIENT, attributes)
+        call.start(span, trace.set_span_in_context(span, self._inner(call, at)))
 
     def _inner(self, call: Call, at: Context) -> Context:
         """The context for the SDK's method, in one copy: contexts are copied whole for each value."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import context
 
@@ -45,7 +45,7 @@ class StainlessLibrary:
         endpoint: the endpoint of an HTTP method and a URL (path or absolute, without query); None for what is not a
             GenAI operation.
         provider: the provider's name for a client and its host.
-        traces_itself: whether a client has spans of its own.
+        traces_itself: whether a client has spans of its own; None where none has.
         ask_for_usage: the same body with a wish for usage in the stream, for servers known to take it; None to leave
             it. Only where the settings say so; the chunk that comes for it is then not for the app.
     """
@@ -53,7 +53,7 @@ class StainlessLibrary:
     name: str
     endpoint: Callable[[str, str], Endpoint | None]
     provider: Callable[[Any, str], str]
-    traces_itself: Callable[[Any], bool] = lambda _: False
+    traces_itself: Callable[[Any], bool] | None = None
     ask_for_usage: Callable[[Server, Endpoint, Body], Body | None] = lambda *_: None
 
 
@@ -62,7 +62,7 @@ class Exchange:
 
     Attributes:
         call: the call.
-        options: the options to call the SDK's method with.
+        options: other options to call the SDK's method with; None for those that the app gave.
     """
 
     __slots__ = ("_engine", "call", "options")
@@ -82,7 +82,7 @@ class Exchange:
     def detach(self, token: Any) -> None:  # noqa: ANN401 - OpenTelemetry's token
         """Make the context before it the current one."""
         if token is not None:
-            self._engine.boundary.run("detach", context.detach, token)
+            context.detach(token)  # logs what goes wrong, and never raises
 
     def answered(self, answer: Any) -> Any:  # noqa: ANN401 - an answer of any SDK
         """The answer for the app: the very same, or for a stream one of the same type whose chunks are seen."""
@@ -134,6 +134,14 @@ def _watched(call: Call, stream: Any, boundary: Any) -> Any:  # noqa: ANN401 - t
     return seen
 
 
+class _Known(NamedTuple):
+    """What was found out about a client."""
+
+    client: weakref.ref[Any]
+    url: object
+    server: Server
+
+
 class Hook:
     """The hooks of one library.
 
@@ -147,7 +155,8 @@ class Hook:
         self._library = library
         self._engine = engine
         self._patches = patches
-        self._servers: weakref.WeakKeyDictionary[Any, tuple[object, Server]] = weakref.WeakKeyDictionary()
+        # By the client's id, and the client as proof: a WeakKeyDictionary takes longer than all that is remembered.
+        self._servers: dict[int, _Known] = {}
 
     def sync_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """The hook for `SyncAPIClient.request`."""
@@ -157,7 +166,8 @@ class Hook:
             exchange = self._begin(client, args, kwargs)
             if exchange is None:
                 return original(client, *args, **kwargs)
-            args, kwargs = _with_options(args, kwargs, exchange.options)
+            if exchange.options is not None:
+                args, kwargs = _with_options(args, kwargs, exchange.options)
             token = exchange.attach()
             try:
                 answer = original(client, *args, **kwargs)
@@ -182,7 +192,8 @@ class Hook:
             exchange = self._begin(client, args, kwargs)
             if exchange is None:
                 return await original(client, *args, **kwargs)
-            args, kwargs = _with_options(args, kwargs, exchange.options)
+            if exchange.options is not None:
+                args, kwargs = _with_options(args, kwargs, exchange.options)
             token = exchange.attach()
             try:
                 answer = await original(client, *args, **kwargs)
@@ -237,7 +248,9 @@ class Hook:
             return None
         endpoint, server, body = found
         run = self._engine.boundary.run
-        own_span = run(f"{self._library.name}.native", self._library.traces_itself, client)
+        own_span = None
+        if self._library.traces_itself is not None and not self._engine.settings.private_providers:
+            own_span = run(f"{self._library.name}.native", self._library.traces_itself, client)
         is_reported = run(f"{self._library.name}.foreign", self._patches.emitted_by) is not None
         call = self._engine.begin(
             endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span, is_reported=is_reported
@@ -250,13 +263,12 @@ class Hook:
             )
             if asking is not None:
                 call.body, call.hides_usage_chunk = asking, True
+        changed = None
         if call.body is not body:
             changed = self._engine.boundary.run(f"{self._library.name}.body", _changed, options, call.body)
             if changed is None:
                 self._engine.not_asked()
-            else:
-                options = changed
-        return Exchange(self._engine, call, options)
+        return Exchange(self._engine, call, changed)
 
     def _find(self, client: Any, options: Any) -> tuple[Endpoint, Server, Body]:  # noqa: ANN401 - the SDK's objects
         """What is called, who is called, and with what; _NO_OPERATION for what is left alone."""
@@ -271,9 +283,9 @@ class Hook:
 
     def _server(self, client: Any) -> Server:  # noqa: ANN401 - the SDK's client
         url = client.base_url
-        known = self._servers.get(client)
-        if known is not None and known[0] is url:
-            return known[1]
+        known = self._servers.get(id(client))
+        if known is not None and known.url is url and known.client() is client:
+            return known.server
         host = url.host or ""
         provider = self._library.provider(client, host)
         attributes: dict[str, str | int] = {names.GEN_AI_PROVIDER_NAME: provider}
@@ -281,7 +293,14 @@ class Hook:
             attributes[names.SERVER_ADDRESS] = host
             attributes[names.SERVER_PORT] = url.port or (_HTTP if url.scheme == "http" else _HTTPS)
         server = Server(provider, attributes)
-        self._servers[client] = (url, server)
+        key, servers = id(client), self._servers
+
+        def forget(gone: object) -> None:
+            known = servers.get(key)
+            if known is not None and known.client is gone:  # not another's that has the id by now
+                servers.pop(key, None)
+
+        servers[key] = _Known(weakref.ref(client, forget), url, server)
         return server
 
 
