@@ -40,7 +40,7 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
         "mcp": Row(
             _FRAMEWORKS + "mcp",
             "mcp.shared.session",
-            ("mcp.server.lowlevel.server", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel"),
+            ("mcp.server.lowlevel.server", "mcp.shared._otel", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel"),
         ),
         "pydantic_ai": Row(_FRAMEWORKS + "pydantic_ai", "pydantic_ai.agent"),
         "openai": Row(_TABLES + "openai", "openai._base_client"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from otel_llm.testing import Destination, OtlpHttpSink
 APPS = Path(__file__).with_name("apps")
 PLAIN = (sys.executable,)
 EXEC = (sys.executable, "-m", "otel_llm.cli.main", "exec", "--", sys.executable)
+PATIENCE_SECONDS = 60
 TOKENS = "gen_ai.client.inference.usage.input_tokens"
 # What of this machine's environment an app must not see: other set-ups of telemetry, keys of providers, tests.
 _FOREIGN = (
@@ -143,6 +147,20 @@ def world() -> Iterator[World]:
     """Servers that are there for the time of a `with` block."""
     with LoopbackProvider() as provider, OtlpHttpSink() as sink, tempfile.TemporaryDirectory() as home:
         yield World(provider, sink.destination, sink.endpoint, home)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        threading.Event().wait(0.05)
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def tree(spans: Sequence[Sent]) -> str:

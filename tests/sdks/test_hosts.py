@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,12 +22,11 @@ from pathlib import Path
 import pytest
 
 from otel_llm.testing import unused_port
-from tests.sdks.running import APPS, EXEC, World, world
+from tests.sdks.running import APPS, EXEC, PATIENCE_SECONDS, World, accepts, wait_for, world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 REQUESTS = 12
-PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
@@ -54,18 +52,6 @@ def started(here: World, module: str, *arguments: str, folder: Path = APPS, **mo
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        threading.Event().wait(0.05)
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def get(port: int, path: str) -> bytes:

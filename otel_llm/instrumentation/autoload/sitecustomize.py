@@ -31,5 +31,6 @@ def _start(_: object) -> None:
 
 _watch = ImportWatch()
 for _name, _row in LIBRARIES.items():
-    _watch.when_imported(_row.watch, _start, _row.family or (_name,))
+    for _module in (_row.watch, *_row.more):
+        _watch.when_imported(_module, _start, _row.family or (_name,))
 _run_the_other()
