@@ -6,11 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
-from opentelemetry import trace
+from opentelemetry import _logs, metrics, trace
 
 from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
 from otel_llm.instrumentation.admit import ended_of
+from otel_llm.hosts.termination import Exits
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS
 from otel_llm.instrumentation.loader import Choice, Loader
@@ -29,9 +30,11 @@ class Instrumentation:
 
     def __init__(self) -> None:
         self._lender = Lender(os.environ, self._end_pending)
-        self._outlets = Outlets(self._lender.lend)
-        self.engine = Engine(self._outlets, settings_from(os.environ))
+        settings = settings_from(os.environ)
+        self._outlets = Outlets(self._lender.lend, is_private=settings.private_providers)
+        self.engine = Engine(self._outlets, settings)
         self.loader = Loader(self.engine, companions=COMPANIONS)
+        self._exits = Exits(self.flush)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -41,14 +44,25 @@ class Instrumentation:
     def _end_pending(self) -> None:
         self.engine.pending.close()
 
+    def load(self) -> None:
+        """Put the hooks in, and see to it that what they make is sent however the process ends."""
+        self.loader.load()
+        self.engine.boundary.run("exits", self._exits.watch)
+
+    def unload(self) -> None:
+        """Take everything out again."""
+        self.loader.unload()
+        self._exits.unwatch()
+        self.engine.pending.close()
+
     def flush(self, timeout_seconds: float) -> bool:
         """Send what is waiting in our providers and the app's; whether all of it went in time."""
-        ours = self._lender.flush(timeout_seconds)
-        flush_theirs = getattr(trace.get_tracer_provider(), "force_flush", None)
-        theirs = flush_theirs is None or bool(
-            self.engine.boundary.run("flush", flush_theirs, int(timeout_seconds * 1000))
-        )
-        return ours and theirs
+        flushed = [self._lender.flush(timeout_seconds)]
+        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
+            theirs = getattr(provider, "force_flush", None)
+            if theirs is not None:
+                flushed.append(bool(self.engine.boundary.run("flush", theirs, int(timeout_seconds * 1000))))
+        return all(flushed)
 
     def forked(self) -> None:
         """This is a forked child."""
@@ -83,7 +97,7 @@ def instrument(
             instrumentation.engine.ended = ended_of(admissions)
         if redact is not None:
             instrumentation.engine.redact_with(redact)
-        instrumentation.loader.load()
+        instrumentation.load()
         return instrumentation
 
 
@@ -98,8 +112,7 @@ def uninstrument() -> None:
         instrumentation, _current.instrumentation = _current.instrumentation, None
     if instrumentation is not None:
         STEPS.use(None)
-        instrumentation.loader.unload()
-        instrumentation.engine.pending.close()
+        instrumentation.unload()
 
 
 def flush(timeout_seconds: float) -> bool:

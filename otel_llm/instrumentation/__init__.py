@@ -13,6 +13,7 @@
      ├─ instruments, outlet     what is recorded, and whose providers record it
     boundary    where failures of ours end
     patches     putting hooks in and taking them out
+    imports     being told when a library has been imported, all of it
 
 How to add a provider
 ---------------------

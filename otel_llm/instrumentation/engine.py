@@ -28,7 +28,7 @@ from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.calibration import Calibration
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.content import Capture, Redact, placeholder
-from otel_llm.instrumentation.outlet import Outlet
+from otel_llm.instrumentation.outlet import SILENT, Outlet
 from otel_llm.instrumentation.pending import Pending
 from otel_llm.instrumentation.provider import EMPTY, Attributes, Body, Content, Endpoint, Server
 from otel_llm.instrumentation.settings import Settings
@@ -103,7 +103,14 @@ class Engine:
         self.pending = Pending()
 
     def begin(
-        self, endpoint: Endpoint, server: Server, body: Body, *, stream: bool = False, span: bool = True
+        self,
+        endpoint: Endpoint,
+        server: Server,
+        body: Body,
+        *,
+        stream: bool = False,
+        span: bool = True,
+        is_reported: bool = False,
     ) -> Call | None:
         """A call that is about to be made; None when it is to be left alone.
 
@@ -113,6 +120,7 @@ class Engine:
             body: with what.
             stream: whether the answer comes in chunks.
             span: False where the library has a span of its own: the call is admitted and measured, and no more.
+            is_reported: whether somebody else reports the call, spans and metrics: it is admitted, and no more.
 
         Raises:
             DeniedError: an admission stopped it; its span has ended.
@@ -120,18 +128,19 @@ class Engine:
         at = context.get_current()
         if HIDDEN in at:
             return None
-        is_suppressed = bool(at.get(SUPPRESS_ALL))
-        if is_suppressed and not self.admissions:
+        is_silent = is_reported or bool(at.get(SUPPRESS_ALL))
+        if is_silent and not self.admissions:
             return None
+        outlet = SILENT if is_silent else None
         site = f"{server.provider}.{endpoint.name}"
-        call = self.boundary.run(f"{site}.begin", self._call, at, endpoint, server, body, stream)
+        call = self.boundary.run(f"{site}.begin", self._call, at, endpoint, server, body, stream, outlet)
         if call is None:
             self.not_asked()
             return None
         denied = None
         if self.admissions:
             denied = admit(self, call)
-        if span and not is_suppressed:
+        if span and not is_silent:
             self.boundary.run(f"{site}.start", self._start, call, at)
         if denied is not None:
             call.failed(denied)
@@ -148,7 +157,15 @@ class Engine:
             if admission.on_error == "deny":
                 raise DeniedError(f"{admission.name} could not be asked, and fails closed", "admission_failed")
 
-    def _call(self, at: Context, endpoint: Endpoint, server: Server, body: Body, stream: bool) -> Call | None:  # noqa: FBT001 - private
+    def _call(
+        self,
+        at: Context,
+        endpoint: Endpoint,
+        server: Server,
+        body: Body,
+        stream: bool,  # noqa: FBT001 - private
+        outlet: Outlet | None,
+    ) -> Call:
         run = self.boundary.run
         attributes: Attributes = {
             names.GEN_AI_OPERATION_NAME: endpoint.operation,
@@ -159,10 +176,11 @@ class Engine:
         if stream:
             attributes[names.GEN_AI_REQUEST_STREAM] = True
         attributes.update(run("ambient", self.ambient, at) or EMPTY)
-        outlet = self._outlets.current()
-        if outlet is not self._reports_to:
-            self._reports_to = outlet
-            run("report", self._report_to, outlet)
+        if outlet is None:
+            outlet = self._outlets.current()
+            if outlet is not self._reports_to:
+                self._reports_to = outlet
+                run("report", self._report_to, outlet)
         return Call(self, outlet, endpoint, server, body=body, attributes=attributes)
 
     def _report_to(self, outlet: Outlet) -> None:

@@ -16,11 +16,13 @@ class Row:
         table: our module that has its `LIBRARY`.
         watch: the module of the library whose import makes it time to put the hooks in.
         more: further such modules, of other versions or parts of it.
+        family: packages that must not be half imported when the hooks go in; the library itself by default.
     """
 
     table: str
     watch: str
     more: tuple[str, ...] = ()
+    family: tuple[str, ...] = ()
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
@@ -29,12 +31,16 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
     {
         "agents": Row(_FRAMEWORKS + "openai_agents", "agents"),
         "crewai": Row(_FRAMEWORKS + "crewai", "crewai"),
-        "langchain_core": Row(_FRAMEWORKS + "langchain", "langchain_core.callbacks.manager"),
+        "langchain_core": Row(
+            _FRAMEWORKS + "langchain",
+            "langchain_core.callbacks.manager",
+            family=("langchain_core", "langchain", "langchain_classic", "langgraph"),
+        ),
         "llama_index.core": Row(_FRAMEWORKS + "llama_index", "llama_index.core"),
         "mcp": Row(
             _FRAMEWORKS + "mcp",
             "mcp.shared.session",
-            ("mcp.server.lowlevel.server", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel"),
+            ("mcp.server.lowlevel.server", "mcp.shared._otel", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel"),
         ),
         "pydantic_ai": Row(_FRAMEWORKS + "pydantic_ai", "pydantic_ai.agent"),
         "openai": Row(_TABLES + "openai", "openai._base_client"),

@@ -2,8 +2,10 @@
 
 For each library that is installed, the first of these that is there emits:
  1. the library itself, where it traces itself and that is switched on;
- 2. our hook;
- 3. an instrumentation of others, where we have no hook and one is installed.
+ 2. an instrumentation of others that is switched on already, or will be: our hook asks at each call, and only asks
+    admissions then;
+ 3. our hook;
+ 4. an instrumentation of others, where we have no hook and one is installed.
 Hooks go in when the app imports the library, so that nothing is imported for nothing, and what was imported before is
 hooked as well: hooks stand on classes, not on names.
 """
@@ -21,8 +23,9 @@ from types import ModuleType
 from typing import Literal, TypeAlias
 
 from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.imports import ImportWatch
 from otel_llm.instrumentation.libraries import LIBRARIES, Row
-from otel_llm.instrumentation.patches import ImportWatch, Patches
+from otel_llm.instrumentation.patches import Patches, nobody
 
 _logger = logging.getLogger(__name__)
 
@@ -39,13 +42,14 @@ class Library:
         install: puts the hooks in, given the module that was watched for; returns the methods this version lacks.
         native: why the library emits by itself here, None when it does not; given the environment and the module that
             was watched for. Hooks go in all the same: they look at each client, and leave those spans alone.
-        foreign: who else has instrumented it already, None when nobody has; given the module that was watched for.
+        foreign: what says who else makes spans of its calls now, None when nobody does; given the module that was
+            watched for.
         emitter: instead of all that, for frameworks: switches on what makes their spans, and says what that is and why.
     """
 
     install: Callable[[Engine, Patches, ModuleType], list[str]] = lambda _, __, ___: []
     native: Callable[[Mapping[str, str], ModuleType], str | None] = lambda _, __: None
-    foreign: Callable[[ModuleType], str | None] = lambda _: None
+    foreign: Callable[[ModuleType], Callable[[], str | None]] = lambda _: nobody
     emitter: Callable[[Engine, Patches, ModuleType], tuple[Status, str]] | None = None
 
 
@@ -100,7 +104,8 @@ class Loader:
             else:
                 self._choose(Choice(name, "waiting", "not imported so far"))
                 for module in (row.watch, *row.more):
-                    self._watch.when_imported(module, functools.partial(self._imported, name, row))
+                    then = functools.partial(self._imported, name, row)
+                    self._watch.when_imported(module, then, row.family or (name,))
 
     def _imported(self, name: str, row: Row, module: ModuleType) -> None:
         choice = self.engine.boundary.run(f"{name}.load", self._hook, name, row, module)
@@ -112,12 +117,12 @@ class Loader:
         library: Library = importlib.import_module(row.table).LIBRARY
         preferred = dict(self.engine.settings.preferred).get(name)
         native = library.native(self.environment, module)
-        other = library.foreign(module)
         if preferred == "other":
             return Choice(name, "other", "OTEL_LLM_EMITTERS says so")
-        if other is not None:
-            return Choice(name, "other", f"already instrumented by {other}")
         patches = self._patches.setdefault(name, Patches())
+        # Providers of our own see nobody else's spans.
+        if not self.engine.settings.private_providers:
+            patches.emitted_by = library.foreign(module)
         if library.emitter is not None:
             return Choice(name, *library.emitter(self.engine, patches, module))
         missing = library.install(self.engine, patches, module)
@@ -140,8 +145,15 @@ class Loader:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """What became of each library."""
-        return tuple(self._choices.values())
+        """What became of each library, as of now."""
+        return tuple(self._now(choice) for choice in self._choices.values())
+
+    def _now(self, choice: Choice) -> Choice:
+        patches = self._patches.get(choice.library)
+        other = None if patches is None else self.engine.boundary.run(f"{choice.library}.foreign", patches.emitted_by)
+        if other is None or choice.status not in ("instrumented", "native"):
+            return choice
+        return Choice(choice.library, "other", f"{other} makes its spans; our hook asks admissions", choice.missing)
 
 
 def _is_installed(name: str) -> bool:

@@ -253,7 +253,10 @@ class _Hook:
             return None
         if request is _LEFT_ALONE:
             return None
-        call = self._engine.begin(request.endpoint, request.server, request.body, stream=request.stream)
+        is_reported = run(f"{self._method.path}.foreign", self._patches.emitted_by) is not None
+        call = self._engine.begin(
+            request.endpoint, request.server, request.body, stream=request.stream, is_reported=is_reported
+        )
         if call is None:
             return None
         if call.guarding is not None and (

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from opentelemetry import _logs, metrics, trace
-from opentelemetry._logs import Logger, LoggerProvider
-from opentelemetry.metrics import Meter, MeterProvider
-from opentelemetry.trace import Tracer, TracerProvider
+from opentelemetry._logs import Logger, LoggerProvider, NoOpLoggerProvider
+from opentelemetry.metrics import Meter, MeterProvider, NoOpMeterProvider
+from opentelemetry.trace import NoOpTracerProvider, Tracer, TracerProvider
 
 from otel_llm import __version__
 from otel_llm.instrumentation.instruments import Instruments
@@ -41,17 +41,23 @@ class Outlet:
         self.logger: Logger = loggers.get_logger(SCOPE, __version__)
 
 
+SILENT: Final = Outlet(NoOpTracerProvider(), NoOpMeterProvider(), NoOpLoggerProvider())
+"""For calls that somebody else reports, or nobody is to."""
+
+
 class Outlets:
     """Finds the outlet for each call.
 
     Args:
         lend: makes the private outlet when a call finds no global TracerProvider; None when there is none to lend.
+        is_private: whether the private one is used even where there is a global TracerProvider.
     """
 
-    __slots__ = ("_global", "_lend", "_private")
+    __slots__ = ("_global", "_is_private", "_lend", "_private")
 
-    def __init__(self, lend: Callable[[], Outlet | None] | None = None) -> None:
+    def __init__(self, lend: Callable[[], Outlet | None] | None = None, *, is_private: bool = False) -> None:
         self._lend = lend
+        self._is_private = is_private
         self._global: Outlet | None = None
         self._private: Outlet | None = None
 
@@ -59,11 +65,14 @@ class Outlets:
         """The outlet to use now. Once the app has a TracerProvider of its own, it is that one for good."""
         if self._global is not None:
             return self._global
-        if self._lend is not None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        is_free = self._is_private or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+        if self._lend is not None and is_free:
             if self._private is None:
                 self._private = self._lend()
             if self._private is not None:
                 return self._private
+            if self._is_private:
+                return SILENT
         # Proxies, where nothing is set so far: they find what is set later.
         self._global = Outlet(trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider())
         return self._global

@@ -44,6 +44,8 @@ class Settings:
         propagate_to_providers: whether requests to model providers may carry trace context and baggage, and HTTP
             client instrumentations see them.
         inject_usage: whether streams of endpoints known to take it are asked to report usage.
+        private_providers: whether telemetry goes to providers of our own even where the app, or a tool in it, has set
+            up OpenTelemetry.
         disabled: what is not to instrument: `otel_llm` for all of our hooks, `otel_llm.openai` for one. The names
             without ours are those of other instrumentations.
         preferred: library -> the emitter to use instead of the one that would be chosen.
@@ -56,6 +58,7 @@ class Settings:
     content_limit_bytes: int = DEFAULT_CONTENT_LIMIT_BYTES
     propagate_to_providers: bool = False
     inject_usage: bool = False
+    private_providers: bool = False
     disabled: frozenset[str] = frozenset()
     preferred: tuple[tuple[str, str], ...] = ()
 
@@ -74,6 +77,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         content_limit_bytes=_number(environment, "OTEL_LLM_CONTENT_LIMIT_BYTES", DEFAULT_CONTENT_LIMIT_BYTES),
         propagate_to_providers=_flag(environment, "OTEL_LLM_PROPAGATE_TO_PROVIDERS", default=False),
         inject_usage=environment.get("OTEL_LLM_USAGE_INJECTION", "").strip().lower() == "allowlist",
+        private_providers=_is_private(environment.get("OTEL_LLM_PROVIDERS", "")),
         disabled=frozenset(filter(None, (name.strip() for name in environment.get(_DISABLED, "").split(",")))),
         preferred=_pairs(environment.get("OTEL_LLM_EMITTERS", "")),
     )
@@ -87,6 +91,13 @@ def _depth(environment: Mapping[str, str]) -> CaptureMode:
     if value != "redacted":
         _logger.warning("%s is none of full, redacted, none; taken as redacted", _DEPTH)
     return "redacted"
+
+
+def _is_private(value: str) -> bool:
+    value = value.strip().lower()
+    if value not in ("", "app", "private"):
+        _logger.warning("OTEL_LLM_PROVIDERS is none of app, private; taken as app")
+    return value == "private"
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

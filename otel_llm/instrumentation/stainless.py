@@ -247,10 +247,14 @@ class Hook:
         if found is _NO_OPERATION:
             return None
         endpoint, server, body = found
+        run = self._engine.boundary.run
         own_span = None
-        if self._library.traces_itself is not None:
-            own_span = self._engine.boundary.run(f"{self._library.name}.native", self._library.traces_itself, client)
-        call = self._engine.begin(endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span)
+        if self._library.traces_itself is not None and not self._engine.settings.private_providers:
+            own_span = run(f"{self._library.name}.native", self._library.traces_itself, client)
+        is_reported = run(f"{self._library.name}.foreign", self._patches.emitted_by) is not None
+        call = self._engine.begin(
+            endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span, is_reported=is_reported
+        )
         if call is None:
             return None
         if call.is_stream and self._engine.settings.inject_usage and not _is_raw(options):

@@ -1,8 +1,9 @@
 """What users of instrumentations suffer from, held by ours. Each test names its number in acceptance.md.
 
 Streams (1, 3, 4, 6-9) are in tests/instrumentation/test_streams.py, faults (2) in test_faults.py, coverage (10) in
-test_coverage.py, loading (12, 44, 46) in test_loader.py, processes (33-35, 42, 47, 48) in tests/hosts/test_app.py, the
-in-app host (55) in tests/hosts/test_sdk.py, events (50) in test_conventions.py.
+test_coverage.py, loading (12, 44, 46) in test_loader.py and test_imports.py, processes (33-35, 42, 47, 48) in
+tests/hosts/test_app.py, the in-app host (55) in tests/hosts/test_sdk.py, events (50) in test_conventions.py. Under real
+hosts (33, 35, 46, 47), frameworks (5, 12), other tools (42, 45) and MCP (56): tests/sdks.
 """
 
 from __future__ import annotations

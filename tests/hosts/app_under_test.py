@@ -32,6 +32,15 @@ def waits_for_an_answer() -> None:
     ask(model="gpt-4o#delay_ms=30000")
 
 
+def asks_claude() -> None:
+    import anthropic  # noqa: PLC0415 - the others do without
+
+    with anthropic.Anthropic(base_url=URL.removesuffix("/v1"), api_key="any") as client:
+        messages = [{"role": "user", "content": "What is the capital of France?"}]
+        answer = client.messages.create(model="claude-opus-4-8", max_tokens=100, messages=messages)
+    sys.stdout.write(answer.content[0].text)
+
+
 def leaves_by_sys_exit() -> NoReturn:
     ask()
     sys.exit(3)

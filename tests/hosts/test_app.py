@@ -87,6 +87,14 @@ def test_an_unchanged_app_is_traced_and_priced(provider, sink, command):
     assert {"otel_llm.cost.total", "gen_ai.usage.input_tokens"} <= keys(span)
 
 
+def test_an_unchanged_app_of_an_sdk_that_traces_itself_has_its_span(provider, sink):
+    """Acceptance 48: Anthropic's SDK reports to the app's OpenTelemetry, and there is none."""
+    done = run(EXEC, provider, "asks_claude", sink.endpoint)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Paris is the capital of France.", "")
+    [(_, span)] = spans(sink.destination)
+    assert "otel_llm.cost.total" in keys(span)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("way", "code"), [("leaves_by_sys_exit", 3), ("fails", 1), ("is_terminated", -15)])
 def test_nothing_is_lost_however_the_app_ends_and_it_ends_as_before(provider, sink, way, code):

@@ -7,9 +7,10 @@ import json
 
 import anthropic
 import pytest
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import ProxyTracer, StatusCode
 
-from tests.instrumentation.recording import CONTENT
+from otel_llm.instrumentation.outlet import SCOPE
+from tests.instrumentation.recording import CONTENT, Recording
 
 ASKED = {
     "model": "claude-opus-4-8",
@@ -118,6 +119,26 @@ def test_a_client_that_traces_itself_keeps_its_one_span(hooked, provider):
     assert [span.instrumentation_scope.name for span in hooked.spans] == ["com.anthropic.sdk.python"]
     [tokens] = hooked.points()["gen_ai.client.inference.usage.input_tokens"]
     assert tokens.value == 18495
+
+
+def test_a_client_whose_own_spans_go_nowhere_has_ours(hooked, provider):
+    """Acceptance 48: by default the SDK traces itself, in an app without OpenTelemetry into nothing."""
+    with anthropic.Anthropic(base_url=provider.anthropic_base_url, api_key="any") as client:
+        assert isinstance(client._tracer, ProxyTracer)
+        client.messages.create(**ASKED, **BILLED)
+    assert [span.instrumentation_scope.name for span in hooked.spans] == [SCOPE]
+
+
+def test_providers_of_our_own_have_our_span_whoever_else_has_one(recording, provider):
+    """Acceptance 42: OTEL_LLM_PROVIDERS=private; the SDK's go to the app's."""
+    theirs = Recording()
+    options = {"open_telemetry": {"tracer_provider": theirs.tracers}}
+    with (
+        recording.hooked("anthropic", environment={"OTEL_LLM_PROVIDERS": "private"}),
+        anthropic.Anthropic(base_url=provider.anthropic_base_url, api_key="any", **options) as client,
+    ):
+        client.messages.create(**ASKED, **BILLED)
+    assert len(theirs.spans) == len(recording.spans) == 1
 
 
 def test_an_error_is_the_sdks_own_and_names_its_type(hooked, anthropic_client):

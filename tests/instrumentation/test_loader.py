@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
+import importlib
 import types
 
 import openai
 import openai._base_client as base
 import pytest
 
+from otel_llm.admission import Decision
+from otel_llm.errors import DeniedError
 from otel_llm.instrumentation.libraries import LIBRARIES
 from otel_llm.instrumentation.loader import Loader
-from otel_llm.instrumentation.patches import ImportWatch, Patches
+from otel_llm.instrumentation.outlet import SCOPE
+from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.providers import openai as table
 from otel_llm.instrumentation.settings import settings_from
+from otel_llm.testing import ScriptedAdmission
 
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 METHODS = [
@@ -133,41 +136,61 @@ def test_the_name_of_another_instrumentation_switches_ours_not_off():
     assert settings_from({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai"}).disabled == {"openai"}
 
 
-def test_two_instrumentations_are_never_stacked(recording, openai_client):
-    """Acceptance 12: upstream's was there first, so ours steps aside and says so."""
+@pytest.mark.parametrize("theirs", ["first", "last"])
+def test_two_instrumentations_are_never_stacked(recording, openai_client, theirs):
+    """Acceptance 12 and 46: ours steps aside for upstream's, whoever comes first, and says so."""
+    upstream = pytest.importorskip("opentelemetry.instrumentation.genai.openai").OpenAIInstrumentor()
+
+    def switch_on():
+        upstream.instrument(tracer_provider=recording.tracers, meter_provider=recording.meters, skip_dep_check=True)
+
+    if theirs == "first":
+        switch_on()
+    try:
+        with recording.hooked("openai") as loader:
+            if theirs == "last":
+                switch_on()
+            openai_client.chat.completions.create(**ASKED)
+            [choice] = loader.choices
+            [span] = recording.spans
+            assert span.instrumentation_scope.name.startswith("opentelemetry.instrumentation.")
+            assert choice.status == "other"
+            assert "opentelemetry.instrumentation.genai.openai" in choice.reason
+            upstream.uninstrument()
+            openai_client.chat.completions.create(**ASKED)
+            assert [one.status for one in loader.choices] == ["instrumented"]
+    finally:
+        upstream.uninstrument()
+    assert [span.instrumentation_scope.name for span in recording.spans[1:]] == [SCOPE]
+    durations = recording.points()["gen_ai.client.inference.duration"]
+    assert sum(point.count for point in durations) <= 2  # each call once, theirs or ours
+
+
+def test_admissions_are_asked_whoever_makes_the_spans(recording, openai_client):
+    """A rule holds beside any other tool."""
     upstream = pytest.importorskip("opentelemetry.instrumentation.genai.openai").OpenAIInstrumentor()
     upstream.instrument(tracer_provider=recording.tracers, skip_dep_check=True)
+    denies = ScriptedAdmission(lambda _: Decision("deny", "not_today"))
+    try:
+        with recording.hooked("openai", admissions=[denies]), pytest.raises(DeniedError):
+            openai_client.chat.completions.create(**ASKED)
+    finally:
+        upstream.uninstrument()
+    [span] = recording.spans
+    assert span.instrumentation_scope.name != SCOPE
+    assert "gen_ai.client.inference.duration" not in recording.points()
+
+
+def test_whoever_wraps_the_sdk_and_makes_no_spans_of_opentelemetry_is_no_reason_to_step_aside(recording, openai_client):
+    """Acceptance 42: ddtrace wraps with wrapt as well, and reports elsewhere."""
+    wrapt = pytest.importorskip("wrapt")
+    completions = importlib.import_module("openai.resources.chat.completions").Completions
+    original = vars(completions)["create"]
+    wrapt.wrap_function_wrapper(completions, "create", lambda wrapped, _, args, kwargs: wrapped(*args, **kwargs))
     try:
         with recording.hooked("openai") as loader:
             openai_client.chat.completions.create(**ASKED)
-            [choice] = loader.choices
+            assert [choice.status for choice in loader.choices] == ["instrumented"]
     finally:
-        upstream.uninstrument()
-    assert choice.status == "other"
-    assert "opentelemetry.instrumentation.genai.openai" in choice.reason
+        completions.create = original
     assert len(recording.spans) == 1
-
-
-def test_hooks_wait_for_the_import_and_import_nothing_themselves():
-    script = """
-import sys
-from otel_llm.instrumentation.patches import ImportWatch
-seen = []
-watch = ImportWatch()
-watch.when_imported("colorsys", lambda module: seen.append((module.__name__, hasattr(module, "rgb_to_hsv"))))
-assert "colorsys" not in sys.modules and seen == []
-import colorsys
-assert seen == [("colorsys", True)], seen
-assert type(colorsys.__loader__).__module__ != "otel_llm.instrumentation.patches"
-watch.when_imported("colorsys", lambda module: seen.append("again"))
-assert seen[1:] == ["again"]
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
-
-
-def test_forgetting_takes_the_watch_off_the_import_path():
-    watch = ImportWatch()
-    watch.when_imported("no_such_module_anywhere", lambda _: None)
-    assert watch in sys.meta_path
-    watch.forget()
-    assert watch not in sys.meta_path

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         python = prepare(name, environments[name]["requirements"])
         print(f"== {name}", file=sys.stderr, flush=True)
         # SDKs warn about each other's and their own future; conftest.py above needs what only `dev` has.
-        options = ["-W", "ignore", f"--confcutdir={HERE}", "-p", "no:cacheprovider", *rest]
+        options = ["-m", "", "-W", "ignore", f"--confcutdir={HERE}", "-p", "no:cacheprovider", *rest]
         failed |= subprocess.run([python, "-m", "pytest", str(HERE), *options], cwd=ROOT, check=False).returncode
     return failed
 

@@ -12,8 +12,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from otel_llm.instrumentation.imports import ImportWatch
 from otel_llm.instrumentation.libraries import LIBRARIES
-from otel_llm.instrumentation.patches import ImportWatch
 
 
 def _run_the_other() -> None:
@@ -30,6 +30,7 @@ def _start(_: object) -> None:
 
 
 _watch = ImportWatch()
-for _row in LIBRARIES.values():
-    _watch.when_imported(_row.watch, _start)
+for _name, _row in LIBRARIES.items():
+    for _module in (_row.watch, *_row.more):
+        _watch.when_imported(_module, _start, _row.family or (_name,))
 _run_the_other()

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from opentelemetry import context, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_llm._generated import attributes as names
 from otel_llm.instrumentation import ambient
@@ -26,6 +26,7 @@ from otel_llm.operation import AttributeValue
 
 _OWN_SERVERS: Final = "OTEL_LLM_MCP_CONTEXT"
 _BAGGAGE: Final = "baggage"
+_SCOPE: Final = "mcp-python-sdk"
 
 
 def _carried() -> dict[str, str]:
@@ -169,6 +170,27 @@ def _arrived(engine: Engine, req: Any) -> _Request:  # noqa: ANN401 - the SDK's 
 # From 2.0 on.
 
 
+class _Tracer:
+    """The tracer of MCP's SDK, of wherever the app's telemetry goes: its own is of the global provider, or of none."""
+
+    def __init__(self, engine: Engine, patches: Patches, own: Tracer) -> None:
+        self._engine = engine
+        self._patches = patches
+        self._own = own
+        self._made: tuple[object, Tracer] = (None, own)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the SDK asks a tracer for
+        return getattr(self._engine.boundary.run("mcp.tracer", self._current) or self._own, name)
+
+    def _current(self) -> Tracer:
+        if not self._patches.is_active:
+            return self._own
+        outlet = self._engine.outlet()
+        if self._made[0] is not outlet:
+            self._made = (outlet, outlet.tracers.get_tracer(_SCOPE))
+        return self._made[1]
+
+
 def _inject(patches: Patches) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The hook for `inject_trace_context`: the app's baggage stays here; what holds goes along when it may."""
 
@@ -220,6 +242,8 @@ def _install(engine: Engine, patches: Patches, module: ModuleType) -> list[str]:
     elif module.__name__ == "mcp.server.lowlevel.server":
         if hasattr(module.Server, "_handle_request"):
             patches.replace(module.Server, "_handle_request", _handle_request(engine, patches))
+    elif module.__name__ == "mcp.shared._otel":
+        patches.replace(module, "_tracer", functools.partial(_Tracer, engine, patches))
     elif module.__name__ == "mcp.shared.jsonrpc_dispatcher":
         patches.replace(module, "inject_trace_context", _inject(patches))
     else:
@@ -232,5 +256,5 @@ def native(_: Mapping[str, str], module: ModuleType) -> str | None:
     return "the SDK makes its own spans" if module.__name__ in _NATIVE else None
 
 
-_NATIVE: Final = ("mcp.shared.jsonrpc_dispatcher", "mcp.server._otel")
+_NATIVE: Final = ("mcp.shared._otel", "mcp.shared.jsonrpc_dispatcher", "mcp.server._otel")
 LIBRARY: Final = Library(_install, native=native)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from opentelemetry.trace import NoOpTracer, ProxyTracer, ProxyTracerProvider, get_tracer_provider
+
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import canonical_finish_reason, canonical_messages, canonical_tool_definitions
 from otel_llm.dialects.providers import provider as provider_of
@@ -268,8 +270,11 @@ def provider(client: Any, host: str) -> str:  # noqa: ANN401 - the SDK's client
 
 
 def traces_itself(client: Any) -> bool:  # noqa: ANN401 - the SDK's client
-    """Whether the client emits spans of its own."""
-    return getattr(client, "_tracer", None) is not None
+    """Whether the client emits spans of its own, and they go anywhere: to a provider of its own, or the app's."""
+    tracer = getattr(client, "_tracer", None)
+    if tracer is None or isinstance(tracer, NoOpTracer):
+        return False
+    return not isinstance(tracer, ProxyTracer) or not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def native(environment: Mapping[str, str], module: Any) -> str | None:  # noqa: ANN401 - the SDK's _base_client
@@ -277,7 +282,7 @@ def native(environment: Mapping[str, str], module: Any) -> str | None:  # noqa: 
     can = hasattr(getattr(module, "BaseClient", None), "_tracer")
     if not can or environment.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() == "false":
         return None
-    return "the SDK traces itself; our hook adds metrics and admission (ANTHROPIC_OPEN_TELEMETRY=false: our spans)"
+    return "the SDK traces itself where the app has set OpenTelemetry up; our hook adds metrics and admission"
 
 
 LIBRARY: Final = Library(
