@@ -86,7 +86,7 @@ class Segment:
         return segment
 
     def renew(self, folder: Path, first_sequence: int, id_: bytes, size_bytes: int, *, sync: bool) -> Segment:
-        """A new segment in the file of this one, whose records are not needed any more; this one is not to be used again.
+        """A new segment in the file of this one, whose records nobody needs; this one is not to be used again.
 
         Writing over blocks that the file system has in memory and on disk costs a quarter of what new blocks cost. What
         is left of the old records is behind the new ones and has another magic, so that nobody reads it.
