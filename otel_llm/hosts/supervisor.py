@@ -114,6 +114,13 @@ class _Worker:
         channel.close()
         return code
 
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it, which says nothing about the next one; else its configuration is at fault."""
+        try:
+            return self.process is not None and self.process.wait(_GRACE_SECONDS) < 0
+        except subprocess.TimeoutExpired:
+            return False
+
     def signal(self, number: int) -> None:
         """Send it a signal; nothing when it has ended."""
         if self.process is not None:
@@ -170,7 +177,7 @@ class Supervisor:
         for worker in self._workers:
             self._start_worker(worker)
         end = self._clock.monotonic() + _START_SECONDS
-        failed = [one for one in self._workers if not self._wait_ready(one, end)]
+        failed = [one for one in self._workers if not self._wait_ready(one, end) and not one.was_killed()]
         if failed:
             self.shutdown(0.0)
             numbers = ", ".join(str(one.number) for one in failed)
