@@ -66,7 +66,8 @@ class SegmentLog:
     Args:
         folder: where it is; made when it is not there.
         segment_bytes: how long a segment may become; one longer record gets a segment of its own.
-        sync: whether a segment is synced when it is sealed, and its folder when it is made.
+        sync: whether files survive the loss of power when `sync` was called, and folders when they are made.
+        seals_later: whether a segment that is full is synced by the next call of `sync_all`, and not at once.
 
     Attributes:
         recovery: what was found.
@@ -77,8 +78,10 @@ class SegmentLog:
         OSError: the folder or its cursor cannot be made or opened.
     """
 
-    def __init__(self, folder: Path, segment_bytes: int, *, sync: bool) -> None:
+    def __init__(self, folder: Path, segment_bytes: int, *, sync: bool, seals_later: bool = False) -> None:
         self._folder = folder
+        self._seals_later = seals_later
+        self._sealed: list[Segment] = []
         self._segment_bytes = segment_bytes
         self._sync = sync
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -212,7 +215,8 @@ class SegmentLog:
         if spare is not None:
             with contextlib.suppress(OSError):
                 length = max(size_bytes, self._segment_bytes)
-                return spare.renew(self._folder, self.next_sequence, id_, length, sync=self._sync)
+                sync = self._sync and not self._seals_later
+                return spare.renew(self._folder, self.next_sequence, id_, length, sync=sync)
         try:
             return Segment.create(self._folder, self.next_sequence, id_, max(size_bytes, self._segment_bytes))
         except OSError:
@@ -224,9 +228,11 @@ class SegmentLog:
         if self._active is None:
             return
         try:
-            self._active.seal(sync=self._sync)
+            self._active.seal(sync=self._sync and not self._seals_later)
         except OSError as error:
             raise SealError(*error.args) from error
+        if self._seals_later:
+            self._sealed.append(self._active)
 
     def _drop_empty(self) -> None:
         """Remove an active segment that nothing was put into: the next one would have its name."""
@@ -282,6 +288,22 @@ class SegmentLog:
             OSError: the disk says no; whether it is there after a loss of power is unknown.
         """
         sync_data(segment.file)
+
+    def take_unsynced(self) -> list[Segment]:
+        """The segments that `sync_all` has to sync: those that were sealed since the last call, and the active one."""
+        unsynced, self._sealed = self._sealed, []
+        return unsynced if self._active is None else [*unsynced, self._active]
+
+    def sync_all(self, segments: list[Segment]) -> None:
+        """Sync them; without the lock. One whose file was given to another segment meanwhile needs it no more.
+
+        Raises:
+            OSError: the disk says no.
+        """
+        for segment in segments:
+            file = segment.file
+            if file >= 0:
+                sync_data(file)
 
     def rewind(self) -> None:
         """Read again from the first record that is not settled."""
@@ -401,6 +423,9 @@ class SegmentLog:
 
     def close(self) -> None:
         """Seal and close everything, and remove what is settled. Idempotent."""
+        with contextlib.suppress(OSError):
+            self.sync_all(self._sealed)
+        self._sealed = []
         for segment in self._segments:
             if segment.next_sequence <= max(self._cursor.place.next_sequence, segment.first_sequence):
                 self._remove(segment)

@@ -426,3 +426,26 @@ def test_the_spare_of_a_process_that_was_killed_is_removed(tmp_path: Path) -> No
     assert (tmp_path / "spare").exists()
     opened(tmp_path).close()
     assert not (tmp_path / "spare").exists()
+
+
+def test_segments_that_are_sealed_later_are_all_synced_by_the_next_sync(tmp_path: Path) -> None:
+    with closing(SegmentLog(tmp_path, SEGMENT, sync=True, seals_later=True)) as log:
+        for number in range(70):
+            append(log, some(number))
+        segments = log.take_unsynced()
+        assert [segment.path for segment in segments] == segment_files(tmp_path)
+        assert len(segments) == 3
+        log.sync_all(segments)
+        assert log.take_unsynced() == segments[-1:]
+
+
+def test_a_sealed_segment_whose_file_went_to_another_one_needs_no_sync(tmp_path: Path) -> None:
+    with closing(SegmentLog(tmp_path, SEGMENT, sync=True, seals_later=True)) as log:
+        for number in range(40):
+            append(log, some(number))
+        segments = log.take_unsynced()
+        settle_all(log)
+        for number in range(40, 70):
+            append(log, some(number))
+        assert segments[0].file == -1
+        log.sync_all(segments)
