@@ -4,7 +4,8 @@
 
 A gateway for each number of workers, in turns, the same requests of 512 spans over loopback HTTP, compressed by nobody,
 on to a sink in another process. Per round: spans per second of wall time, CPU microseconds per span of the gateway (all
-of its processes), and the share of the accepted spans that came to the busiest worker. Median of the rounds.
+of its processes), the share of the accepted spans that came to the busiest worker, and the share of all spans that was
+refused because the sink took less than came: what is refused has cost as much. Median of the rounds.
 
 `spans/s` is what this machine did with sender, sink and gateway on the same processors. `alone` is what the gateway
 would do with `--cores` processors for itself: as many workers as it has, at most that many cores, divided by its CPU a
@@ -78,16 +79,18 @@ class Round:
     spans_per_second: float
     cpu_us: float
     busiest: float
+    refused: float
 
 
-def _send(port: int, kind: str, seconds: float, connections: int, done: multiprocessing.Queue[int]) -> None:
-    done.put(send(port, request(kind), seconds, connections).ok)
+def _send(port: int, kind: str, seconds: float, connections: int, done: multiprocessing.Queue[tuple[int, int]]) -> None:
+    load = send(port, request(kind), seconds, connections)
+    done.put((load.ok, load.refused))
 
 
 def measure(gateway: Gateway, kind: str, options: argparse.Namespace, seconds: float) -> Round:
     """Send for so long and wait until all of it is delivered."""
     context = multiprocessing.get_context("fork")
-    done: multiprocessing.Queue[int] = context.Queue()
+    done: multiprocessing.Queue[tuple[int, int]] = context.Queue()
     each = max(options.connections // options.senders, 1)
     before = gateway.metric("otel_llm_receiver_items_accepted_total")
     cpu, start = gateway.cpu_seconds(), time.perf_counter()
@@ -96,7 +99,8 @@ def measure(gateway: Gateway, kind: str, options: argparse.Namespace, seconds: f
     ]
     for sender in senders:
         sender.start()
-    spans = sum(done.get() for _ in senders) * SPANS
+    answers = [done.get() for _ in senders]
+    spans = sum(ok for ok, _ in answers) * SPANS
     for sender in senders:
         sender.join()
     while sum(gateway.metric("otel_llm_delivery_items_queued")):
@@ -104,7 +108,8 @@ def measure(gateway: Gateway, kind: str, options: argparse.Namespace, seconds: f
     took, cpu = time.perf_counter() - start, gateway.cpu_seconds() - cpu
     after = gateway.metric("otel_llm_receiver_items_accepted_total")
     shares = [now - (before[place] if place < len(before) else 0.0) for place, now in enumerate(after)]
-    return Round(spans / took, cpu / spans * 1e6, max(shares) / sum(shares))
+    refused = sum(refused for _, refused in answers) * SPANS
+    return Round(spans / took, cpu / spans * 1e6, max(shares) / sum(shares), refused / (spans + refused))
 
 
 def start(stack: ExitStack, folder: Path, workers: int, options: argparse.Namespace) -> Gateway:
@@ -131,7 +136,8 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--disk", type=Path, help="with a queue on disk that is synced, below this folder")
     options = parser.parse_args()
-    print(f"{'payload':9}{'workers':>8}{'spans/s':>11}{'us CPU/span':>13}{'busiest':>9}{'alone':>11}{'of one':>8}")
+    columns = (("workers", 8), ("spans/s", 11), ("us CPU/span", 13), ("busiest", 9), ("refused", 9), ("alone", 11))
+    print("payload  " + "".join(f"{name:>{width}}" for name, width in (*columns, ("of one", 8))))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.disk)))
         gateways = {workers: start(stack, folder, workers, options) for workers in options.workers}
@@ -144,14 +150,15 @@ def main() -> None:
                     rounds[workers].append(measure(gateway, kind, options, options.seconds))
             one = None
             for workers, measured in rounds.items():
-                rate, cpu, busiest = (
+                rate, cpu, busiest, refused = (
                     statistics.median(getattr(each, name) for each in measured)
-                    for name in ("spans_per_second", "cpu_us", "busiest")
+                    for name in ("spans_per_second", "cpu_us", "busiest", "refused")
                 )
                 alone = min(workers, options.cores) / cpu * 1e6
                 one = one or alone
                 print(
-                    f"{kind:9}{workers:8}{rate:11,.0f}{cpu:13.2f}{busiest:9.2f}{alone:11,.0f}{alone / one:8.2f}",
+                    f"{kind:9}{workers:8}{rate:11,.0f}{cpu:13.2f}{busiest:9.2f}{refused:9.2f}{alone:11,.0f}"
+                    f"{alone / one:8.2f}",
                     flush=True,
                 )
 
