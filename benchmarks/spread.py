@@ -28,7 +28,7 @@ def spread(workers: int, connections: int) -> list[int]:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             one.bind(("127.0.0.1", port))
             one.listen(256)
-            one.setblocking(False)
+            one.settimeout(0)
             listening.append(one)
         for _ in range(connections):
             stack.enter_context(socket.create_connection(listening[0].getsockname()))
