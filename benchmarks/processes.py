@@ -95,7 +95,7 @@ def send(port: int, body: bytes, seconds: float, connections: int = 4) -> Load:
             while (started := time.monotonic()) < end:
                 connection.sendall(head)
                 connection.sendall(body)
-                if _status(connection) == 200:
+                if read_status(connection) == 200:
                     results[number].append(time.monotonic() - started)
                 else:
                     refused[number] += 1
@@ -112,7 +112,8 @@ def send(port: int, body: bytes, seconds: float, connections: int = 4) -> Load:
     return Load(len(times), sum(refused), time.monotonic() - started, p99 * 1000)
 
 
-def _status(connection: socket.socket) -> int:
+def read_status(connection: socket.socket) -> int:
+    """The status of the next answer; its body is read and thrown away."""
     data = b""
     while b"\r\n\r\n" not in data:
         received = connection.recv(65536)

@@ -283,6 +283,7 @@ OTEL_LLM_USAGE_PROCESSING: Final = "otel_llm.usage.processing"
 OTEL_LLM_USAGE_SERVICE_TIER: Final = "otel_llm.usage.service_tier"
 OTEL_LLM_USAGE_SOURCE: Final = "otel_llm.usage.source"
 OTEL_LLM_USAGE_WEB_SEARCHES: Final = "otel_llm.usage.web_searches"
+OTEL_LLM_WORKER_ID: Final = "otel_llm.worker.id"
 PROCESS_EXECUTABLE_NAME: Final = "process.executable.name"
 PROCESS_EXECUTABLE_PATH: Final = "process.executable.path"
 PROCESS_EXIT_CODE: Final = "process.exit.code"
@@ -563,6 +564,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_USAGE_SERVICE_TIER: "string",
         OTEL_LLM_USAGE_SOURCE: "string",
         OTEL_LLM_USAGE_WEB_SEARCHES: "int",
+        OTEL_LLM_WORKER_ID: "string",
         PROCESS_EXECUTABLE_NAME: "string",
         PROCESS_EXECUTABLE_PATH: "string",
         PROCESS_EXIT_CODE: "int",

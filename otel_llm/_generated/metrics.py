@@ -1338,6 +1338,24 @@ OTEL_LLM_SAMPLING_TRACES: Final = Metric(
     attributes=("otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"),
     required=frozenset({"otel_llm.component.name", "otel_llm.sampling.decision", "otel_llm.sampling.rule"}),
 )
+OTEL_LLM_WORKER_READY: Final = Metric(
+    name="otel_llm.worker.ready",
+    instrument="updowncounter",
+    unit="{worker}",
+    value_type="int",
+    description="1 when the worker takes telemetry, else 0.",
+    attributes=("otel_llm.worker.id",),
+    required=frozenset({"otel_llm.worker.id"}),
+)
+OTEL_LLM_WORKER_STARTS: Final = Metric(
+    name="otel_llm.worker.starts",
+    instrument="counter",
+    unit="{start}",
+    value_type="int",
+    description="Starts of a worker; more than one means that it ended unasked and was started again.",
+    attributes=("otel_llm.worker.id",),
+    required=frozenset({"otel_llm.worker.id"}),
+)
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
@@ -1451,5 +1469,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "otel_llm.sampling.held_spans": OTEL_LLM_SAMPLING_HELD_SPANS,
         "otel_llm.sampling.spans": OTEL_LLM_SAMPLING_SPANS,
         "otel_llm.sampling.traces": OTEL_LLM_SAMPLING_TRACES,
+        "otel_llm.worker.ready": OTEL_LLM_WORKER_READY,
+        "otel_llm.worker.starts": OTEL_LLM_WORKER_STARTS,
     }
 )

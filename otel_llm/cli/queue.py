@@ -14,14 +14,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from otel_llm.cli.options import add_config_options, load_settings
 from otel_llm.cli.tables import Column, is_rich, render_table
 from otel_llm.clock import SystemClock
+from otel_llm.config.workers import worker_folders
 from otel_llm.delivery.config import DiskConfig, QueueConfig
 from otel_llm.delivery.disk_queue import DiskQueue
 from otel_llm.delivery.storage import Storage, exporter_folder
@@ -71,30 +74,45 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "inspect":
         _inspect(queues, letters=options.letters, as_json=options.json)
     else:
-        for exporter, disk in queues.items():
-            queue = Storage(Metrics(), SystemClock()).open(exporter, QueueConfig(), disk)
+        for one in queues:
+            queue = Storage(Metrics(), SystemClock()).open(one.exporter, QueueConfig(), one.disk)
             try:
                 if options.action == "replay":
-                    _replay(exporter, queue)
+                    _replay(one.name, queue)
                 else:
-                    _purge(exporter, queue, queued=options.queued)
+                    _purge(one.name, queue, queued=options.queued)
             finally:
                 queue.release()
     return 0
 
 
-def _queues(options: argparse.Namespace) -> dict[str, DiskConfig]:
-    """Which queues are meant, by the name of the exporter."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A queue on disk. The `name` is that of its exporter, and of the worker when it is not the first one's."""
+
+    name: str
+    exporter: str
+    disk: DiskConfig
+
+
+def _queues(options: argparse.Namespace) -> list[_Place]:
+    """Which queues are meant."""
     if options.directory:
-        found = {name: DiskConfig(directory=options.directory) for name in exporters_in(Path(options.directory))}
+        folders = [options.directory, *worker_folders(options.directory).values()]
+        exporters = {name for folder in folders for name in exporters_in(Path(folder))}
+        disks = {name: DiskConfig(directory=options.directory) for name in sorted(exporters)}
     else:
-        found = {
+        disks = {
             component.id: component.delivery.sending_queue.disk
             for component in load_settings(options).exporters
             if component.delivery.sending_queue.disk is not None
         }
-    if options.exporter:
-        found = {name: disk for name, disk in found.items() if name == options.exporter}
+    found = [
+        place
+        for exporter, disk in disks.items()
+        if options.exporter in (None, exporter)
+        for place in _places(exporter, disk)
+    ]
     if not found:
         where = options.directory or options.config or "the defaults"
         what = f"exporter {options.exporter}" if options.exporter else "any exporter"
@@ -102,8 +120,17 @@ def _queues(options: argparse.Namespace) -> dict[str, DiskConfig]:
     return found
 
 
-def _inspect(queues: dict[str, DiskConfig], *, letters: bool, as_json: bool) -> None:
-    folders = {name: exporter_folder(disk.directory, name) for name, disk in queues.items()}
+def _places(exporter: str, disk: DiskConfig) -> Iterator[_Place]:
+    """The queue of an exporter, and those of further workers."""
+    yield _Place(exporter, exporter, disk)
+    for number, folder in worker_folders(disk.directory).items():
+        if exporter_folder(folder, exporter).is_dir():
+            name = f"{exporter} (worker {number})"
+            yield _Place(name, exporter, msgspec.structs.replace(disk, directory=folder))
+
+
+def _inspect(queues: list[_Place], *, letters: bool, as_json: bool) -> None:
+    folders = {one.name: exporter_folder(one.disk.directory, one.exporter) for one in queues}
     if letters:
         rows = [row for name, folder in folders.items() for row in _letters(name, folder)]
         columns = _LETTER_COLUMNS

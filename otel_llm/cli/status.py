@@ -147,7 +147,7 @@ def render(status: HostStatus) -> str:
     state = "ready" if status.not_ready is None else f"not ready: {status.not_ready}"
     rows = [
         [
-            one.name,
+            _name(one),
             signal,
             f"{account.accepted:,}",
             f"{account.exported:,}",
@@ -188,7 +188,11 @@ def _exporter(one: DeliveryStatus) -> str:
         said.append(f"{one.dead_letter_items:,} items refused for good: otel-llm queue inspect --letters")
     if one.damaged_segments:
         said.append(f"{one.damaged_segments} damaged files were found at the start: otel-llm queue inspect")
-    return f"{one.name}: {'; '.join(said)}\n"
+    return f"{_name(one)}: {'; '.join(said)}\n"
+
+
+def _name(one: DeliveryStatus) -> str:
+    return f"{one.name} (worker {one.worker})" if one.worker else one.name
 
 
 def _duration(seconds: float) -> str:

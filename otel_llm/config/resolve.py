@@ -17,6 +17,7 @@ from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.config.structs import convert_section
 from otel_llm.config.topics import check_topics, forgetful_queues
 from otel_llm.config.values import Expanded, Value, join, plain, spread
+from otel_llm.config.workers import check_workers
 from otel_llm.delivery.config import Config as DeliveryConfig
 from otel_llm.errors import ConfigError
 from otel_llm.nearest import hint
@@ -62,6 +63,8 @@ def resolve(document: dict[str, Value], source: str, problems: list[str]) -> Set
     problems += literal_secrets(document.get("exporters"))
     if service is not None:
         check_addresses(used["receiver"], used["exporter"], service.admin.endpoint, problems)
+        others = (*used["processor"], *used["exporter"], *used["connector"])
+        check_workers(service.workers, used["receiver"], others, problems)
     if problems or service is None:
         raise ConfigError(problems)
     return Settings(

@@ -88,5 +88,11 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     overload: OverloadConfig = OverloadConfig()
     """What happens when memory gets short."""
 
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Processes that take telemetry, all on the same ports; one for each processor is a good number. Each has an equal
+    part of every bound on bytes, connections and rates, and a queue of its own on disk. A connection stays with the
+    worker that it came to. Linux only; not together with what has to see all operations or writes a file of its own:
+    `tail_sampling`, `drift`, `compare`, `judge`, an audit log, the `file` exporter. Read at the start only."""
+
     shutdown_timeout_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long a shutdown may take to deliver what was accepted, in seconds; the rest is counted as dropped."""

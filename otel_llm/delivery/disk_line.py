@@ -204,12 +204,12 @@ class DiskLine:
         """
         with self._syncing:
             with self._lock:
-                segment = self.log.active()
-                if not self._is_dirty or segment is None:
+                if not self._is_dirty:
                     return
                 self._is_dirty = False
+                segments = self.log.take_unsynced()
             try:
-                self.log.sync(segment)
+                self.log.sync_all(segments)
             except OSError:
                 self._is_dirty = True
                 raise

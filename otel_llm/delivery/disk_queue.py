@@ -70,7 +70,13 @@ class Shelf:
         segment_bytes = min(max(config.size_bytes // _SEGMENTS, _SMALLEST_SEGMENT), _LARGEST_SEGMENT)
         try:
             for signal in SIGNALS:
-                log = SegmentLog(folder / signal, segment_bytes, sync=config.sync != "never")
+                log = SegmentLog(
+                    folder / signal,
+                    segment_bytes,
+                    sync=config.sync != "never",
+                    # 64 MiB of it at once would hold up senders, who do not wait for the disk with this setting.
+                    seals_later=config.sync == "interval",
+                )
                 always = config.sync == "always"
                 self.lines[signal] = DiskLine(signal, log, self.changed, account.accept, always_sync=always)
             self.dead_letters = DeadLetters(folder / FOLDER, config.dead_letters_size_bytes, clock)

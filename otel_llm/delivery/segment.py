@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from otel_llm.delivery.records import HEADER_BYTES as RECORD_HEADER_BYTES
 from otel_llm.delivery.records import MAGIC_BYTES, Record, Spot, find_record, read_record
 from otel_llm.signals import Buffer
 
@@ -76,15 +77,43 @@ class Segment:
         segment = cls(path, file, first_sequence, id_)
         try:
             _preallocate(file, HEADER_BYTES + size_bytes)
-            identity = _IDENTITY.pack(_MAGIC, first_sequence, id_, 0)
-            identity = identity[:-4] + struct.pack("<I", zlib.crc32(identity[:-4]))
-            _write(file, [identity.ljust(HEADER_BYTES, b"\0")], 0)
+            _write(file, [_head(first_sequence, id_)], 0)
         except OSError:
             segment.close()
             path.unlink(missing_ok=True)
             raise
         segment.allocated = HEADER_BYTES + size_bytes
         return segment
+
+    def renew(self, folder: Path, first_sequence: int, id_: bytes, size_bytes: int, *, sync: bool) -> Segment:
+        """A new segment in the file of this one, whose records nobody needs; this one is not to be used again.
+
+        Writing over blocks that the file system has in memory and on disk costs a quarter of what new blocks cost. What
+        is left of the old records is behind the new ones and has another magic, so that nobody reads it.
+
+        Raises:
+            OSError: there is no room, or it cannot be written; then there is no file either.
+        """
+        path = folder / f"{first_sequence:020d}{_SUFFIX}"
+        try:
+            # Before it has its name: whatever a crash leaves, there is no old record at the place of the first.
+            _write(self.file, [_head(first_sequence, id_), bytes(RECORD_HEADER_BYTES)], 0)
+            if sync:
+                sync_data(self.file)
+            _preallocate(self.file, HEADER_BYTES + size_bytes)
+            self.path.replace(path)
+        except OSError:
+            self.close()
+            self.path.unlink(missing_ok=True)
+            raise
+        segment = Segment(path, self.file, first_sequence, id_)
+        segment.allocated = max(HEADER_BYTES + size_bytes, self.allocated)
+        self.file = -1
+        return segment
+
+    def is_linked(self) -> bool:
+        """Whether the file has another name beside its own: in quarantine."""
+        return os.fstat(self.file).st_nlink > 1
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Segment:
@@ -221,6 +250,12 @@ class Segment:
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
+
+
+def _head(first_sequence: int, id_: bytes) -> bytes:
+    """The header of a segment that is not sealed."""
+    identity = _IDENTITY.pack(_MAGIC, first_sequence, id_, 0)[:-4]
+    return (identity + struct.pack("<I", zlib.crc32(identity))).ljust(HEADER_BYTES, b"\0")
 
 
 def new_id() -> bytes:

@@ -2,6 +2,7 @@
 
     00000000000000000001.log   segments, named after their first record
     cursor                     how far records are settled, and which batch was on its way
+    spare                      a segment that is settled; the next new one takes its place on disk
     quarantine/                damaged segments, as they were found
 
 Nothing found on disk keeps a log from opening: a torn end is cut off, records between damage are read, what is damaged
@@ -28,6 +29,7 @@ from otel_llm.signals import Payload
 _logger = logging.getLogger(__name__)
 
 _CURSOR: Final = "cursor"
+_SPARE: Final = "spare"
 
 
 class SealError(OSError):
@@ -64,7 +66,8 @@ class SegmentLog:
     Args:
         folder: where it is; made when it is not there.
         segment_bytes: how long a segment may become; one longer record gets a segment of its own.
-        sync: whether a segment is synced when it is sealed, and its folder when it is made.
+        sync: whether files survive the loss of power when `sync` was called, and folders when they are made.
+        seals_later: whether a segment that is full is synced by the next call of `sync_all`, and not at once.
 
     Attributes:
         recovery: what was found.
@@ -75,8 +78,10 @@ class SegmentLog:
         OSError: the folder or its cursor cannot be made or opened.
     """
 
-    def __init__(self, folder: Path, segment_bytes: int, *, sync: bool) -> None:
+    def __init__(self, folder: Path, segment_bytes: int, *, sync: bool, seals_later: bool = False) -> None:
         self._folder = folder
+        self._seals_later = seals_later
+        self._sealed: list[Segment] = []
         self._segment_bytes = segment_bytes
         self._sync = sync
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,8 +91,11 @@ class SegmentLog:
         self.id = self._cursor.id
         self._segments: list[Segment] = []
         self._active: Segment | None = None
+        self._spare: Segment | None = None
         self._lost_items = 0
         self.next_sequence = max(self._cursor.place.next_sequence, self._cursor.place.batch_end, 1)
+        with contextlib.suppress(OSError):  # left by a process that was killed
+            (folder / _SPARE).unlink(missing_ok=True)
         self.recovery = self._recover()
         self._reader: _Reader | None = None
         self.rewind()
@@ -149,7 +157,11 @@ class SegmentLog:
     @property
     def disk_bytes(self) -> int:
         """What the segments take on disk, reserved room included."""
-        return sum(segment.allocated for segment in self._segments)
+        return sum(segment.allocated for segment in self._segments) + self._spare_bytes
+
+    @property
+    def _spare_bytes(self) -> int:
+        return 0 if self._spare is None else self._spare.allocated
 
     @property
     def batch(self) -> Place:
@@ -168,9 +180,12 @@ class SegmentLog:
 
     def growth(self, size_bytes: int) -> int:
         """How many bytes the log would grow on disk to have room for so many bytes of records; 0 when it has."""
-        if self._active is not None and self._active.free_bytes >= size_bytes:
+        if self._has_room(size_bytes):
             return 0
-        return HEADER_BYTES + max(size_bytes, self._segment_bytes)
+        return max(HEADER_BYTES + max(size_bytes, self._segment_bytes) - self._spare_bytes, 0)
+
+    def _has_room(self, size_bytes: int) -> bool:
+        return self._active is not None and self._active.free_bytes >= size_bytes
 
     def make_room(self, size_bytes: int) -> None:
         """See to it that so many bytes can be appended without the disk's saying no.
@@ -179,7 +194,7 @@ class SegmentLog:
             SealError: the segment so far cannot be synced.
             OSError: there is no room.
         """
-        if not self.growth(size_bytes):
+        if self._has_room(size_bytes):
             return
         self._drop_empty()
         segment = self._create(size_bytes)
@@ -196,6 +211,12 @@ class SegmentLog:
     def _create(self, size_bytes: int) -> Segment:
         """A new segment of the usual length; on a disk that is nearly full, of the length that is needed."""
         id_ = new_id()
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(OSError):
+                length = max(size_bytes, self._segment_bytes)
+                sync = self._sync and not self._seals_later
+                return spare.renew(self._folder, self.next_sequence, id_, length, sync=sync)
         try:
             return Segment.create(self._folder, self.next_sequence, id_, max(size_bytes, self._segment_bytes))
         except OSError:
@@ -207,9 +228,11 @@ class SegmentLog:
         if self._active is None:
             return
         try:
-            self._active.seal(sync=self._sync)
+            self._active.seal(sync=self._sync and not self._seals_later)
         except OSError as error:
             raise SealError(*error.args) from error
+        if self._seals_later:
+            self._sealed.append(self._active)
 
     def _drop_empty(self) -> None:
         """Remove an active segment that nothing was put into: the next one would have its name."""
@@ -265,6 +288,22 @@ class SegmentLog:
             OSError: the disk says no; whether it is there after a loss of power is unknown.
         """
         sync_data(segment.file)
+
+    def take_unsynced(self) -> list[Segment]:
+        """The segments that `sync_all` has to sync: those that were sealed since the last call, and the active one."""
+        unsynced, self._sealed = self._sealed, []
+        return unsynced if self._active is None else [*unsynced, self._active]
+
+    def sync_all(self, segments: list[Segment]) -> None:
+        """Sync them; without the lock. One whose file was given to another segment meanwhile needs it no more.
+
+        Raises:
+            OSError: the disk says no.
+        """
+        for segment in segments:
+            file = segment.file
+            if file >= 0:
+                sync_data(file)
 
     def rewind(self) -> None:
         """Read again from the first record that is not settled."""
@@ -357,7 +396,19 @@ class SegmentLog:
             self._lost_items += max(self._reader.left_items, 0)
             self._reader = None
         self._segments = [segment for segment in self._segments if segment not in done]
-        return done
+        return [segment for segment in done if not self._keeps(segment)]
+
+    def _keeps(self, segment: Segment) -> bool:
+        """Keep a settled segment for the next new one, when it is of a good length and there is none yet."""
+        is_fit = self._segment_bytes // 2 <= segment.allocated <= HEADER_BYTES + self._segment_bytes
+        if self._spare is not None or not is_fit:
+            return False
+        with contextlib.suppress(OSError):
+            if segment.is_linked():
+                return False
+            segment.path = segment.path.replace(self._folder / _SPARE)
+            self._spare = segment
+        return self._spare is segment
 
     def _place(self, place: Place) -> None:
         try:
@@ -372,6 +423,9 @@ class SegmentLog:
 
     def close(self) -> None:
         """Seal and close everything, and remove what is settled. Idempotent."""
+        with contextlib.suppress(OSError):
+            self.sync_all(self._sealed)
+        self._sealed = []
         for segment in self._segments:
             if segment.next_sequence <= max(self._cursor.place.next_sequence, segment.first_sequence):
                 self._remove(segment)
@@ -379,7 +433,9 @@ class SegmentLog:
                 with contextlib.suppress(OSError):
                     segment.seal(sync=self._sync)
             segment.close()
-        self._active = self._reader = None
+        if self._spare is not None:
+            self._remove(self._spare)
+        self._active = self._reader = self._spare = None
         self._segments = []
         self._cursor.close()
 

@@ -31,6 +31,7 @@ class DeliveryStatus(msgspec.Struct, frozen=True):
         retry_in_seconds: when a failing destination is tried again.
         dead_letter_items: what the destination refused for good and is kept.
         damaged_segments: damaged files that were found at the start.
+        worker: whose it is, from 1 on, when the host has several; else 0.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DeliveryStatus(msgspec.Struct, frozen=True):
     retry_in_seconds: float | None = None
     dead_letter_items: int = 0
     damaged_segments: int = 0
+    worker: int = 0
 
 
 class ReceiverStatus(msgspec.Struct, frozen=True):

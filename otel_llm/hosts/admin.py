@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from otel_llm.codecs.metrics import prometheus_text
 from otel_llm.config.service import AdminConfig
 from otel_llm.delivery.status import HostStatus
 from otel_llm.http.message import Request, Response, Route
@@ -17,7 +16,6 @@ from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import given, parse_endpoint, server_context
 from otel_llm.receivers.gatekeeper import Gatekeeper, http_admission
 from otel_llm.receivers.tls_renewal import TlsRenewal
-from otel_llm.telemetry import Metrics
 
 _SETTING: Final = "service.admin"
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -26,7 +24,10 @@ _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def admin_server(
-    config: AdminConfig, metrics: Metrics, not_ready: Callable[[], str | None], status: Callable[[], HostStatus]
+    config: AdminConfig,
+    metrics: Callable[[], bytes],
+    not_ready: Callable[[], str | None],
+    status: Callable[[], HostStatus],
 ) -> HttpServer:
     """A server, not started yet.
 
@@ -39,7 +40,7 @@ def admin_server(
 
     Args:
         config: where to listen, and who may see metrics; its endpoint is not None.
-        metrics: what to show.
+        metrics: what to show, in the Prometheus text format.
         not_ready: why it takes no telemetry now, None when it does.
         status: what the host says about itself.
 
@@ -59,7 +60,7 @@ def admin_server(
         return Response(200, b"ready\n", _TEXT) if reason is None else Response(503, f"{reason}\n".encode(), _TEXT)
 
     def show_metrics(request: Request) -> Response:  # noqa: ARG001 - as above
-        return Response(200, prometheus_text(metrics.collect()), _PROMETHEUS)
+        return Response(200, metrics(), _PROMETHEUS)
 
     def show_status(request: Request) -> Response:  # noqa: ARG001 - as above
         return Response(200, msgspec.json.encode(status()) + b"\n", _JSON)

@@ -20,7 +20,7 @@ from otel_llm import __version__
 from otel_llm.audit import open_logs
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.log_records import encode_log_records
-from otel_llm.codecs.metrics import encode_metrics
+from otel_llm.codecs.metrics import encode_metrics, prometheus_text
 from otel_llm.config.service import AdminConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.connectors import Connector
@@ -282,14 +282,20 @@ class Gateway:
         clock: for times and deadlines.
         metrics_interval_seconds: how often its own metrics go to the metrics pipelines, in place of
             `service.telemetry.metrics.interval_seconds`.
+        instance: tells its own metrics from those of other gateways, as `service.instance.id`.
 
     Raises:
         ConfigError: components cannot be made as configured.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, metrics_interval_seconds: float | None = None
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        metrics_interval_seconds: float | None = None,
+        instance: str | None = None,
     ) -> None:
+        self._instance = instance
         self._clock = clock or SystemClock()
         self._started_unix_nano = self._clock.unix_nano()
         self._started = self._clock.monotonic()
@@ -356,7 +362,7 @@ class Gateway:
         endpoint = config.endpoint
         if endpoint is None:
             return None
-        admin = admin_server(config, self.metrics, lambda: self._not_ready, self.status)
+        admin = admin_server(config, self.metrics_text, lambda: self._not_ready, self.status)
         try:
             admin.start()
         except OSError as error:
@@ -381,7 +387,8 @@ class Gateway:
         return configured if self._interval is None else self._interval
 
     def _resource(self) -> dict[str, str]:
-        return {"service.name": "otel-llm", "service.version": __version__}
+        resource = {"service.name": "otel-llm", "service.version": __version__}
+        return resource if self._instance is None else {**resource, "service.instance.id": self._instance}
 
     def reload(self, settings: Settings) -> None:
         """Run another configuration from now on; what was accepted before is delivered as it was configured then.
@@ -451,6 +458,16 @@ class Gateway:
         exporters = [delivery.status() for delivery in self._graph.deliveries.values()]
         receivers = [one.status() for _, one in list(self._receivers.values()) if isinstance(one, Fetching)]
         return HostStatus(__version__, up, self._not_ready, exporters, receivers)
+
+    def wait_delivered(self) -> None:
+        """Return when everything that was accepted is exported or given up, or when it is shut down."""
+        for delivery in self._graph.deliveries.values():
+            while not (self._stopped.is_set() or delivery.force_flush(1.0)):
+                pass
+
+    def metrics_text(self) -> bytes:
+        """Everything it counts, in the Prometheus text format."""
+        return prometheus_text(self.metrics.collect())
 
     def abandon(self) -> None:
         """Stop at once: what is queued is counted, said and, in memory, dropped; nothing more is sent. Idempotent."""

@@ -315,3 +315,137 @@ def test_whatever_is_written_over_a_log_it_opens_and_reads_only_what_was_appende
         assert found == sorted(set(found) & set(range(100)))
         if tail == "kept":
             assert len(found) >= 100 - 2 - len(junk) // 100
+
+
+def settle_all(log: SegmentLog) -> None:
+    assert numbers(log)
+    log.discard(log.settle(log.next_sequence))
+
+
+def renewed(folder: Path, count: int) -> SegmentLog:
+    """A log whose active segment was written over an older one and holds `count` records that are not settled."""
+    log = opened(folder)
+    inodes: list[int] = []
+    active = None
+    for _ in range(3):  # the first, the second while the first becomes the spare, and that one again
+        before = active
+        while (active := log.active()) is before:
+            append(log, some(log.next_sequence - 1))
+        settle_all(log)
+        assert active is not None
+        inodes.append(active.path.stat().st_ino)
+    assert inodes[2] == inodes[0]
+    for _ in range(count):
+        append(log, some(log.next_sequence - 1))
+    assert log.active() is active
+    return log
+
+
+@given(count=st.integers(1, 25))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_records_below_those_of_a_renewed_segment_never_come_back(
+    tmp_path_factory: pytest.TempPathFactory, count: int
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    log = renewed(folder, count)
+    last = log.next_sequence
+    append(log, some(last - 1))
+    abandon(log)
+    with closing(opened(folder)) as again:
+        found = numbers(again)
+        assert found == sorted(set(found))
+        assert found[-1] == last - 1
+        assert again.recovery.damaged_segments == 0
+        assert again.recovery.lost_items == 0
+
+
+def test_a_renewed_segment_whose_header_is_damaged_gives_its_own_records_only(tmp_path: Path) -> None:
+    log = renewed(tmp_path, 3)
+    active = log.active()
+    assert active is not None
+    first = active.first_sequence
+    abandon(log)
+    (tmp_path / "cursor").unlink()
+    with active.path.open("r+b") as file:
+        file.write(bytes(HEADER_BYTES))
+    with closing(opened(tmp_path)) as again:
+        assert numbers(again) == list(range(first - 1, first + 3))
+
+
+def test_a_renewed_segment_that_nothing_was_put_into_is_empty_also_without_its_header(tmp_path: Path) -> None:
+    log = renewed(tmp_path, 3)
+    while (active := log.active()) is not None and active.free_bytes >= record_bytes(some(0)):
+        append(log, some(0))
+    settle_all(log)
+    log.make_room(record_bytes(some(0)))
+    active = log.active()
+    assert active is not None
+    assert not active.records
+    abandon(log)
+    (tmp_path / "cursor").unlink()
+    with active.path.open("r+b") as file:
+        file.write(bytes(HEADER_BYTES))
+    with closing(opened(tmp_path)) as again:
+        assert not set(numbers(again)).intersection(range(1, 60))  # what was in it before
+
+
+def test_a_file_in_quarantine_is_never_written_over(tmp_path: Path) -> None:
+    fill(tmp_path, 60)
+    first = segment_files(tmp_path)[0]
+    with first.open("r+b") as file:
+        file.seek(HEADER_BYTES + 200)
+        file.write(b"\xff" * 8)
+    with closing(opened(tmp_path)) as log:
+        settle_all(log)
+        kept = {path: path.read_bytes() for path in segment_files(tmp_path / QUARANTINE)}
+        assert kept
+        for _ in range(4):
+            for _ in range(40):
+                append(log, some(log.next_sequence))
+            settle_all(log)
+        assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_spare_counts_as_disk_and_is_given_back_at_the_end(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    for number in range(60):
+        append(log, some(number))
+    settle_all(log)
+    on_disk = sum(path.stat().st_size for path in tmp_path.iterdir() if path.name != "cursor")
+    assert log.disk_bytes == on_disk > SEGMENT + HEADER_BYTES
+    log.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["cursor"]
+
+
+def test_the_spare_of_a_process_that_was_killed_is_removed(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    for number in range(60):
+        append(log, some(number))
+    settle_all(log)
+    abandon(log)
+    assert (tmp_path / "spare").exists()
+    opened(tmp_path).close()
+    assert not (tmp_path / "spare").exists()
+
+
+def test_segments_that_are_sealed_later_are_all_synced_by_the_next_sync(tmp_path: Path) -> None:
+    with closing(SegmentLog(tmp_path, SEGMENT, sync=True, seals_later=True)) as log:
+        for number in range(70):
+            append(log, some(number))
+        segments = log.take_unsynced()
+        assert [segment.path for segment in segments] == segment_files(tmp_path)
+        assert len(segments) == 3
+        log.sync_all(segments)
+        assert log.take_unsynced() == segments[-1:]
+
+
+def test_a_sealed_segment_whose_file_went_to_another_one_needs_no_sync(tmp_path: Path) -> None:
+    with closing(SegmentLog(tmp_path, SEGMENT, sync=True, seals_later=True)) as log:
+        for number in range(40):
+            append(log, some(number))
+        segments = log.take_unsynced()
+        settle_all(log)
+        for number in range(40, 70):
+            append(log, some(number))
+        assert segments[0].file == -1
+        log.sync_all(segments)

@@ -12,12 +12,15 @@ queue is empty. Then:
     duplicates    spans that arrived more than once, each time in a batch of the same id; from batches in flight
     unmarked      spans that arrived in batches of different ids; must be 0
 
+With `--workers 2`, one gateway with so many workers stays, and one of the workers is killed at a time.
+
 The processes are forked from one that has imported everything (`--spawn` starts new ones instead: slower, the same).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -30,6 +33,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +53,8 @@ exporters:
       batch: {{max_size_bytes: 200000, flush_timeout_seconds: 0.01}}
       disk: {disk}
 service:
-  admin: {{endpoint: null}}
+  workers: {workers}
+  admin: {{endpoint: {admin}}}
   telemetry: {{logs: {{level: error}}}}
   pipelines: {{traces: {{receivers: [otlp], processors: [normalize, cost], exporters: [otlp_http]}}}}
 """
@@ -198,7 +203,7 @@ def template(config: str) -> None:
             if child == 0:
                 code = 1
                 try:
-                    code = run.run(argparse.Namespace(config=config, overrides=[]))
+                    code = run.run(argparse.Namespace(config=config, overrides=[], worker=None))
                 finally:
                     os._exit(code)
             sys.stdout.write(f"{child}\n")
@@ -226,7 +231,9 @@ def kill_at_random(kills: int, folder: Path, *, seed: int, spawn: bool = False, 
     started = time.monotonic()
     with OtlpHttpSink(recorder) as sink:
         disk = f"{{directory: {folder / 'queue'}, size_bytes: 268435456, sync: {sync}}}"
-        text = CONFIG.format(port=port, sink=sink.endpoint, disk="null" if sync == "memory" else disk)
+        text = CONFIG.format(
+            port=port, sink=sink.endpoint, workers=1, admin="null", disk="null" if sync == "memory" else disk
+        )
         config.write_text(text)
         gateways = Spawned(config) if spawn else Forked(config)
         senders = Senders(port, seed)
@@ -250,6 +257,77 @@ def kill_at_random(kills: int, folder: Path, *, seed: int, spawn: bool = False, 
             senders.stop()
             gateways.close()
     result.seconds = time.monotonic() - started
+    return _counted(result, senders, recorder)
+
+
+def kill_workers(kills: int, folder: Path, *, seed: int, workers: int = 2) -> Result:
+    """The same with one gateway that has several workers: one of them is killed at a time, and comes back by itself."""
+    chance = random.Random(seed)
+    recorder, port, config = Recorder(), unused_port(), folder / "config.yaml"
+    result = Result()
+    started = time.monotonic()
+    with OtlpHttpSink(recorder) as sink:
+        disk = f"{{directory: {folder / 'queue'}, size_bytes: 268435456, sync: always}}"
+        admin = unused_port()
+        text = CONFIG.format(port=port, sink=sink.endpoint, workers=workers, admin=f'"127.0.0.1:{admin}"', disk=disk)
+        config.write_text(text)
+        gateway = subprocess.Popen([sys.executable, "-m", "otel_llm.cli.main", "run", "--config", str(config)])
+        senders = None
+        try:
+            wait_until_ready(admin, workers)
+            senders = Senders(port, seed)
+            killed: set[int] = set()
+            for _ in range(kills):
+                recorder.default = Answer.unavailable() if chance.random() < 0.3 else Answer()
+                threading.Event().wait(chance.uniform(0.0, 1.0))
+                pid = chance.choice(wait_for_workers(gateway.pid, workers, killed))
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+                result.kills += 1
+            recorder.default = Answer()
+            wait_for_workers(gateway.pid, workers, killed)
+            wait_until_ready(admin, workers)
+            senders.stop()
+            gateway.terminate()  # delivers everything first
+            gateway.wait(60)
+        finally:
+            if senders is not None:
+                senders.stop()
+            gateway.kill()
+            gateway.wait()
+    result.seconds = time.monotonic() - started
+    return _counted(result, senders, recorder)
+
+
+def wait_for_workers(pid: int, workers: int, killed: Collection[int] = frozenset(), seconds: float = 60.0) -> list[int]:
+    """The ids of the workers of a gateway beside those that were killed, once there are as many. Linux only."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        tasks = Path(f"/proc/{pid}/task")
+        children = [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+        living = [child for child in children if child not in killed]
+        if len(living) == workers:
+            return living
+        threading.Event().wait(0.01)
+    raise AssertionError(f"the gateway has not got {workers} workers")
+
+
+def wait_until_ready(admin: int, workers: int, seconds: float = 90.0) -> None:
+    """Wait until all workers of a gateway take telemetry, as its admin endpoint says."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=10)
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+            connection.close()
+            if sum(line.startswith("otel_llm_worker_ready{") and line.endswith(" 1.0") for line in lines) == workers:
+                return
+        threading.Event().wait(0.05)
+    raise AssertionError(f"the gateway has not got {workers} workers that take telemetry")
+
+
+def _counted(result: Result, senders: Senders, recorder: Recorder) -> Result:
     result.sent, result.acknowledged = senders.sent, len(senders.acknowledged)
     result.arrived = len(recorder.batches)
     result.lost = sorted(senders.acknowledged - recorder.batches.keys())
@@ -264,6 +342,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sync", choices=("always", "interval", "never", "memory"), default="always")
     parser.add_argument("--spawn", action="store_true", help="start new processes instead of forking them")
+    parser.add_argument("--workers", type=int, default=1, help="kill one of so many workers at a time")
     parser.add_argument("--folder", type=Path, help="where the queue is; a temporary folder by default")
     parser.add_argument("--template", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -272,7 +351,10 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         place = options.folder or Path(folder)
-        result = kill_at_random(options.kills, place, seed=options.seed, spawn=options.spawn, sync=options.sync)
+        if options.workers > 1:
+            result = kill_workers(options.kills, place, seed=options.seed, workers=options.workers)
+        else:
+            result = kill_at_random(options.kills, place, seed=options.seed, spawn=options.spawn, sync=options.sync)
     shown = {**vars(result), "lost": len(result.lost), "unmarked": len(result.unmarked)}
     sys.stdout.write(json.dumps({**shown, "seconds": round(result.seconds)}) + "\n")
     return 1 if result.lost or result.unmarked else 0
