@@ -10,8 +10,8 @@ from opentelemetry import _logs, metrics, trace
 
 from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
-from otel_llm.instrumentation.admit import ended_of
 from otel_llm.hosts.termination import Exits
+from otel_llm.instrumentation.admit import ended_of
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS
 from otel_llm.instrumentation.loader import Choice, Loader

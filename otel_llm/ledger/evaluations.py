@@ -162,11 +162,11 @@ def read_evaluations(statements: Statements, since_unix_nano: int, limit: int) -
     return [_stored(values) for values in statements.execute(statement, (since_unix_nano, limit))]
 
 
-def find_evaluation(connection: sqlite3.Connection, evaluation_id: str) -> Evaluation | None:
+def find_evaluation(statements: Statements, evaluation_id: str) -> Evaluation | None:
     """The result of this id; None when there is none."""
     columns = ", ".join(f"e.{name}" for name in _COLUMNS)
     statement = f"SELECT {columns}, NULL, NULL FROM evaluations e WHERE e.id = ?"  # noqa: S608 - constants
-    found = connection.execute(statement, (evaluation_id,)).fetchone()
+    found = statements.execute(statement, (evaluation_id,)).fetchone()
     return None if found is None else _stored(found).evaluation
 
 

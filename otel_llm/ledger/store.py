@@ -129,10 +129,10 @@ class Ledger:
         """The result of this id, without an explanation; None when there is none.
 
         Raises:
-            sqlite3.Error: see `may_pass`.
+            LedgerError: the database is locked, away or broken.
         """
-        with self._lock:
-            return find_evaluation(self._connection, evaluation_id)
+        with self._lock, self._database.reading() as statements:
+            return find_evaluation(statements, evaluation_id)
 
     def evaluation_totals(
         self, by: Sequence[EvaluationDimension] = (), since_unix_nano: int = 0

@@ -231,7 +231,7 @@ class FeedbackReceiver:
             return
         try:
             stored = self._ledger.find_evaluation(evaluation.id)
-        except sqlite3.Error:  # it is passed on once more, and is the same for whoever gets it
+        except LedgerError:  # it is passed on once more, and is the same for whoever gets it
             return
         if stored is not None and (stored.score, stored.label) == (evaluation.score, evaluation.label):
             self._known.add(evaluation)
