@@ -41,21 +41,36 @@ def _other(trace_id: bytes, number: int) -> bytes:
 
 def golden() -> Iterator[_Request]:
     """A span of each golden case of each source convention."""
-    number = 0
+    for _, body, _ in golden_cases():
+        yield "traces", body
+
+
+def golden_cases() -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """The number in each golden case's span id, a request of that span, and the attributes that it should have."""
+    number = 10_000
     for path in sorted(_GOLDEN.glob("*.json")):
         for case in json.loads(path.read_text(encoding="utf-8")):
             number += 1
             spec = SpanSpec(
                 attributes=case["attributes"],
-                trace=10_000 + number,
-                span=10_000 + number,
+                trace=number,
+                span=number,
+                parent=int(case.get("parent_span_id", "0"), 16),
                 name=case.get("name", "span"),
                 kind=case.get("kind", 3),
+                start=_START,
                 status=case.get("status_code", 0),
-                scope=case["scope_name"],
+                # Where a case has none, its convention was to be found by the keys alone.
+                scope=case["scope_name"] or _SCOPES.get(path.stem, ""),
                 events=tuple((event["name"], event["attributes"]) for event in case.get("events", ())),
             )
-            yield "traces", request([spec])
+            message = ExportTraceServiceRequest.FromString(request([spec]))
+            message.resource_spans[0].scope_spans[0].scope.version = case.get("scope_version", "")
+            yield number, message.SerializeToString(), case["expected"]
+
+
+_START = 1_763_600_000_000_000_000  # which the cases with times of their own reckon with
+_SCOPES = {"claude_code": "com.anthropic.claude_code.tracing"}
 
 
 def _values(into: Any) -> None:
