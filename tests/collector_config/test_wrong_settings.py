@@ -139,7 +139,7 @@ _IN_FRONT = {
     ),
     "no key over HTTP": Wrong(
         lambda to: _http(to.endpoint),
-        "responded with HTTP Status Code 401",
+        "HTTP Status Code 401, Message=the authorization field holds no key that is known here",
         "the authorization field holds no key that is known here",
         _GIVEN_UP,
         key=True,
