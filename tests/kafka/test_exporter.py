@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from otel_llm.errors import ConfigError, PermanentError, RejectedError, Retryabl
 from otel_llm.exporters.kafka import Config, KafkaExporter, create, producer_properties
 from otel_llm.kafka.problems import Where
 from otel_llm.signals import Payload
-from otel_llm.testing import FakeClock
+from otel_llm.testing import FakeClock, unused_port
 from tests.delivery.requests import numbers, payload
 from tests.kafka.fakes import FakeProducer, Sent
 from tests.spans import SpanSpec, chat, request
@@ -221,3 +222,17 @@ def test_all_replicas_have_a_message_before_it_counts_unless_told_otherwise():
 def test_a_wrong_setting_is_told_when_the_exporter_is_made(context: Context):
     with pytest.raises(ConfigError, match=r"exporters\.[^.]+\.brokers\[0\]: expected host:port, got 'kafka'"):
         create(msgspec.convert({"brokers": ["kafka"]}, Config), context)
+
+
+def test_two_signals_in_one_topic_are_a_mistake():
+    with pytest.raises(ConfigError, match=r"x\.logs\.topic: 'otlp_spans' is that of traces too; give each its own"):
+        producer_properties(msgspec.convert({"logs": {"topic": "otlp_spans"}}, Config), "x")
+
+
+def test_shutdown_is_quick_where_no_broker_answers(context: Context):
+    made = create(msgspec.convert({"brokers": [f"127.0.0.1:{unused_port()}"]}, Config), context)
+    with pytest.raises(RetryableError, match=r"exporters\.kafka\.brokers: none of 127\.0\.0\.1"):
+        made.export(traced(1, 5), 0.5)
+    start = time.monotonic()
+    made.shutdown()
+    assert time.monotonic() - start < 2
