@@ -233,7 +233,9 @@ class KafkaExporter:
             if self._is_closed:
                 raise RetryableError(f"{self._where.setting} is shut down")
             if self._is_fatal:  # a producer says so once, and is of no use after that
-                self._producer, self._progress, self._is_fatal = None, None, False
+                self._producer, self._is_fatal = None, False
+                if self._progress is not None:
+                    self._progress.in_flight.clear()
             if self._producer is None:
                 try:
                     self._producer = self._connect(self._note)

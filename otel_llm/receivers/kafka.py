@@ -215,27 +215,31 @@ class KafkaReceiver:
     def _read(self, client: Client, consumer: Consumer) -> None:
         """Read until stopped; offsets of what was accepted are committed at the end, and when partitions move."""
         while not self._stop.is_set():
-            self._subscribe(client, consumer)
-            wait = _STEP_SECONDS
-            if self._partitions.has_waiting:
-                wait = min(max(self._retry_at - self._clock.monotonic(), 0.0), _STEP_SECONDS)
-            # For one it waits; for so many it would wait until there are as many, or time is up.
-            found = list(client.consume(1, wait))
-            if found:
-                found += client.consume(self._number, 0.0)
-            for message in found:
-                self._add(message)
-            if len(found) > 1:
-                mean = max(self._partitions.waiting_bytes // len(found), 1)
-                self._number = max(min(_FETCHED_BYTES // mean, _MOST_MESSAGES), 1)
-            elif self._number == 1:
-                self._number = 64
-            self._offer(client, consumer)
-            self._look_what_arrived()
-            if self._clock.monotonic() >= self._commit_at:
-                self._commit_at = self._clock.monotonic() + self._config.commit_interval_seconds
-                self._commit(client, self._partitions.to_commit(), asynchronous=True)
+            self._step(client, consumer)
         self._leave(client)
+
+    def _step(self, client: Client, consumer: Consumer) -> None:
+        """Fetch what is there, hand it on, and commit when it is time."""
+        self._subscribe(client, consumer)
+        wait = _STEP_SECONDS
+        if self._partitions.has_waiting:
+            wait = min(max(self._retry_at - self._clock.monotonic(), 0.0), _STEP_SECONDS)
+        # For one it waits; for so many it would wait until there are as many, or time is up.
+        found = list(client.consume(1, wait))
+        if found:
+            found += client.consume(self._number, 0.0)
+        for message in found:
+            self._add(message)
+        if len(found) > 1:
+            mean = max(self._partitions.waiting_bytes // len(found), 1)
+            self._number = max(min(_FETCHED_BYTES // mean, _MOST_MESSAGES), 1)
+        elif self._number == 1:
+            self._number = 64
+        self._offer(client, consumer)
+        self._look_what_arrived()
+        if self._clock.monotonic() >= self._commit_at:
+            self._commit_at = self._clock.monotonic() + self._config.commit_interval_seconds
+            self._commit(client, self._partitions.to_commit(), asynchronous=True)
 
     def _leave(self, client: Client) -> None:
         """Commit what was accepted. Brokers refuse that while partitions move, so the move is waited for, a little."""

@@ -204,6 +204,30 @@ def test_a_producer_that_is_of_no_use_any_more_is_replaced():
     assert len(made) == 2
 
 
+def test_what_had_arrived_before_a_producer_broke_is_not_sent_again():
+    made: list[FakeProducer] = []
+    notes = []
+
+    def connect(note):
+        notes.append(note)
+        broken = not made
+        made.append(FakeProducer(lambda one: "later" if broken and one.key == b"%032x" % 2 else None))
+        return made[-1]
+
+    clock = FakeClock()
+
+    def monotonic() -> float:
+        clock.advance(0.1)
+        return clock.monotonic()
+
+    sink = KafkaExporter(Config(), Where("exporters.kafka", "b:1"), connect, monotonic)
+    with pytest.raises(RetryableError):
+        sink.export(traced(3, 30), 1)
+    notes[0](KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+    sink.export(traced(3, 30), 10)
+    assert [len(one.taken) for one in made] == [2, 1]
+
+
 def test_a_producer_that_cannot_be_made_is_tried_again():
     def connect(_):
         raise KafkaException(KafkaError(KafkaError._INVALID_ARG, "no"))
