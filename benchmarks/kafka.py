@@ -1,6 +1,6 @@
 """Kafka on one machine: what the exporter costs, what a worker costs, and how two workers share the work.
 
-    python -m benchmarks.kafka [--spans 60000] [--rounds 3]
+    python -m benchmarks.kafka [--spans 60000] [--rounds 3] [--only 5]
 
 A real broker (Apache Kafka, KRaft, fetched as the tests do), eight partitions. The exporter runs in this process: CPU
 time of all its threads, librdkafka's included, for each span. Workers are `otel-llm run` processes that read, process
@@ -23,6 +23,7 @@ import time
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from benchmarks.payloads import SPANS, Kind, request
 from benchmarks.processes import cpu_seconds, free_port, process
+from benchmarks.processes import sink as fast_sink
 from otel_llm.clock import SystemClock
 from otel_llm.codecs.by_trace import messages
 from otel_llm.components import Context
@@ -115,10 +117,13 @@ class Way:
     disk: bool = False
     processors: str = "normalize, cost"
     share: float = 1.0
+    delay: float = 0.0
 
     def __str__(self) -> str:
         how = ", a message a trace" if self.by_trace else ", whole requests"
-        return f"{self.kind}{how}{', queue on disk' if self.disk else ''}; {self.processors}"
+        return f"{self.kind}{how}{', queue on disk' if self.disk else ''}; {self.processors}" + (
+            f"; a destination that takes {self.delay:g} s for 256 KiB" if self.delay else ""
+        )
 
 
 WAYS = (
@@ -127,6 +132,7 @@ WAYS = (
     Way("mix", by_trace=False),
     Way("mix", disk=True),
     Way("content", processors="normalize, cost, quality, redact", share=0.1),
+    Way("mix", share=0.2, delay=0.1),
 )
 
 
@@ -140,11 +146,12 @@ def run_workers(broker: Broker, folder: Path, way: Way, *, workers: int, spans: 
     with ExitStack() as stack:
         sink = free_port()
         sink_pid = stack.enter_context(
-            process([sys.executable, "-c", f"from benchmarks.processes import sink; sink({sink})"], sink)
+            process([sys.executable, "-c", f"from benchmarks.kafka import sink; sink({sink}, {way.delay})"], sink)
         )
         ports, pids = [free_port() for _ in range(workers)], []
         for port in ports:
             queue = f"disk: {{directory: {folder}/queue-{number}-{port}}}" if way.disk else ""
+            queue += "batch: {max_size_bytes: 262144}" if way.delay else ""
             config = folder / f"{number}-{port}.yaml"
             config.write_text(
                 WORKER.format(
@@ -190,6 +197,31 @@ def write(broker: Broker, topic: str, found: list, repeats: int) -> None:
     producer.flush(120)
 
 
+class _Slow(BaseHTTPRequestHandler):
+    """Takes its time over a request, and nothing else."""
+
+    protocol_version = "HTTP/1.1"
+    delay = 0.0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(self.delay)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+def sink(port: int, delay: float) -> None:
+    """A destination that drops, at once or after a delay. Runs until it is ended."""
+    if not delay:
+        fast_sink(port)
+    _Slow.delay = delay
+    ThreadingHTTPServer(("127.0.0.1", port), _Slow).serve_forever()
+
+
 def status(port: int) -> dict:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
         return json.load(answer)
@@ -215,6 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", type=int, help="of the ways for workers, this one alone (from 0)")
     options = parser.parse_args()
     reason = why_not()
     if reason is not None:
@@ -224,7 +257,7 @@ def main() -> None:
           f"{confluent_kafka.libversion()[0]}; Python {sys.version.split()[0]}; {os.cpu_count()} cores")  # fmt: skip
     with tempfile.TemporaryDirectory() as name, Broker(Path(name) / "broker") as broker:
         print("\nexporter, CPU us/span | keyed, lz4 | keyed, none | whole requests, lz4")
-        for kind in ("content", "genai", "plain", "mix"):
+        for kind in ("content", "genai", "plain", "mix") if options.only is None else ():
             ways = ((True, "lz4"), (True, "none"), (False, "lz4"))
             costs = [
                 export_cost(broker, kind, by_trace=keyed, rounds=options.rounds, compression=compression)
@@ -232,7 +265,7 @@ def main() -> None:
             ]
             print(f"{kind} | " + " | ".join(f"{cost:.1f}" for cost in costs), flush=True)
         print("\nworkers | spans/s | CPU us/span: worker | broker | sink | shares | load before")
-        for way in WAYS:
+        for way in WAYS if options.only is None else [WAYS[options.only]]:
             rates: dict[int, list[Run]] = {1: [], 2: []}
             for _ in range(options.rounds):
                 for workers in (1, 2):

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from otel_llm.codecs.by_trace import Message, messages
 from otel_llm.components import Context
-from otel_llm.errors import MalformedError, PermanentError, RejectedError, RetryableError, TooLargeError
+from otel_llm.errors import ConfigError, MalformedError, PermanentError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.kafka.client import TOPICS, ClientConfig, Properties, client_properties
 from otel_llm.kafka.problems import TOO_LARGE, UNRECORDABLE, Where, is_about_access
@@ -184,11 +184,7 @@ class KafkaExporter:
         connect: Callable[[Callable[[KafkaError], None]], Sending],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._topics = {
-            "traces": config.traces.topic or TOPICS["traces"],
-            "metrics": config.metrics.topic or TOPICS["metrics"],
-            "logs": config.logs.topic or TOPICS["logs"],
-        }
+        self._topics = {signal: topic_of(config, signal) for signal in SIGNALS}
         self._by_trace = {"traces": config.partition_traces_by_id, "logs": config.partition_logs_by_trace_id}
         self._limit = max(config.producer.max_message_bytes - _RECORD_BYTES, _SMALLEST_LIMIT // 2)
         self._timeout_seconds = config.timeout_seconds
@@ -237,7 +233,9 @@ class KafkaExporter:
             if self._is_closed:
                 raise RetryableError(f"{self._where.setting} is shut down")
             if self._is_fatal:  # a producer says so once, and is of no use after that
-                self._producer, self._progress, self._is_fatal = None, None, False
+                self._producer, self._is_fatal = None, False
+                if self._progress is not None:
+                    self._progress.in_flight.clear()
             if self._producer is None:
                 try:
                     self._producer = self._connect(self._note)
@@ -353,6 +351,12 @@ class KafkaExporter:
         raise RetryableError(self._where.explain(said, topic, f"{signal}.topic"))
 
 
+def topic_of(config: Config, signal: Signal) -> str:
+    """The topic of a signal."""
+    section: SignalConfig = getattr(config, signal)
+    return section.topic or TOPICS[signal]
+
+
 def create(config: Config, context: Context) -> KafkaExporter:
     """Make the exporter; it connects with the first batch.
 
@@ -375,8 +379,21 @@ def producer_properties(config: Config, setting: str) -> Properties:
         ConfigError: as `create`.
     """
     producer = config.producer
+    problems: list[str] = []
+    seen: dict[str, Signal] = {}
+    for signal in SIGNALS:
+        topic = topic_of(config, signal)
+        if topic in seen:
+            problems.append(f"{setting}.{signal}.topic: {topic!r} is that of {seen[topic]} too; give each its own")
+        seen.setdefault(topic, signal)
+    try:
+        shared = client_properties(config, setting)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
     return {
-        **client_properties(config, setting),
+        **shared,
         "acks": -1 if producer.required_acks == "all" else producer.required_acks,
         # Messages stay in order and are not written twice when the client itself repeats a request.
         "enable.idempotence": producer.required_acks == "all",

@@ -30,7 +30,7 @@ _CREDENTIALS: Final = frozenset(
     }
 )
 _ENCRYPTION: Final = frozenset({KafkaError._SSL, KafkaError.SECURITY_DISABLED})  # noqa: SLF001
-_NO_TOPIC: Final = frozenset(
+NO_TOPIC: Final = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
@@ -67,7 +67,7 @@ class Where:
             return f"{self.setting}.auth.sasl: the brokers do not accept who we are ({said})"
         if code in _ENCRYPTION:
             return f"{self.setting}.tls: no encrypted connection to the brokers ({said})"
-        if code in _NO_TOPIC:
+        if code in NO_TOPIC:
             where = f"{self.setting}.{topic_setting}: " if topic_setting else ""
             return f"{where}the brokers have no topic {topic!r} ({said}); create it, or correct the name"
         if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:

@@ -41,7 +41,7 @@ from otel_llm.delivery.storage import exporter_folder
 from otel_llm.errors import ConfigError, MalformedError, RefusedError
 from otel_llm.http.defects import describe
 from otel_llm.kafka.client import Properties
-from otel_llm.kafka.problems import Where, is_about_access
+from otel_llm.kafka.problems import NO_TOPIC, Where, is_about_access
 from otel_llm.receivers.accounts import Accounts
 from otel_llm.receivers.kafka_client import Client, Connect, KafkaMessage, Statistics
 from otel_llm.receivers.kafka_config import Config, DeadLettersConfig, consumer_properties, topics_of
@@ -133,6 +133,8 @@ class KafkaReceiver:
         self._waiting_since: float | None = None
         self._problem = ""
         self._is_access_problem = False
+        # By topic: that it is not there.
+        self._missing: dict[str, str] = {}
         self._given_up = 0
 
     def start(self, consumer: Consumer) -> None:
@@ -167,7 +169,7 @@ class KafkaReceiver:
             partitions=len(self._partitions.places),
             lag=sum(self._lag.values()) if self._lag else None,
             waiting_seconds=None if since is None else self._clock.monotonic() - since,
-            problem=self._problem,
+            problem=self._problem or next(iter(list(self._missing.values())), ""),
             dead_letter_messages=self._given_up,
         )
 
@@ -200,7 +202,7 @@ class KafkaReceiver:
             except _GivenUpError:
                 _LOGGER.warning("%s: a delivery gave up what is not committed; reading it again", self._where.setting)
             except KafkaException as error:
-                self._note(cast("KafkaError", error.args[0]))
+                self._remember(cast("KafkaError", error.args[0]))
             except Exception as error:  # noqa: BLE001 - a worker loop's top: a defect must not end it
                 kind = type(error).__name__
                 self._errors.add(1, ErrorSite.WORKER, kind, ComponentType.RECEIVER, self._name)
@@ -213,27 +215,31 @@ class KafkaReceiver:
     def _read(self, client: Client, consumer: Consumer) -> None:
         """Read until stopped; offsets of what was accepted are committed at the end, and when partitions move."""
         while not self._stop.is_set():
-            self._subscribe(client, consumer)
-            wait = _STEP_SECONDS
-            if self._partitions.has_waiting:
-                wait = min(max(self._retry_at - self._clock.monotonic(), 0.0), _STEP_SECONDS)
-            # For one it waits; for so many it would wait until there are as many, or time is up.
-            found = list(client.consume(1, wait))
-            if found:
-                found += client.consume(self._number, 0.0)
-            for message in found:
-                self._add(message)
-            if len(found) > 1:
-                mean = max(self._partitions.waiting_bytes // len(found), 1)
-                self._number = max(min(_FETCHED_BYTES // mean, _MOST_MESSAGES), 1)
-            elif self._number == 1:
-                self._number = 64
-            self._offer(client, consumer)
-            self._look_what_arrived()
-            if self._clock.monotonic() >= self._commit_at:
-                self._commit_at = self._clock.monotonic() + self._config.commit_interval_seconds
-                self._commit(client, self._partitions.to_commit(), asynchronous=True)
+            self._step(client, consumer)
         self._leave(client)
+
+    def _step(self, client: Client, consumer: Consumer) -> None:
+        """Fetch what is there, hand it on, and commit when it is time."""
+        self._subscribe(client, consumer)
+        wait = _STEP_SECONDS
+        if self._partitions.has_waiting:
+            wait = min(max(self._retry_at - self._clock.monotonic(), 0.0), _STEP_SECONDS)
+        # For one it waits; for so many it would wait until there are as many, or time is up.
+        found = list(client.consume(1, wait))
+        if found:
+            found += client.consume(self._number, 0.0)
+        for message in found:
+            self._add(message)
+        if len(found) > 1:
+            mean = max(self._partitions.waiting_bytes // len(found), 1)
+            self._number = max(min(_FETCHED_BYTES // mean, _MOST_MESSAGES), 1)
+        elif self._number == 1:
+            self._number = 64
+        self._offer(client, consumer)
+        self._look_what_arrived()
+        if self._clock.monotonic() >= self._commit_at:
+            self._commit_at = self._clock.monotonic() + self._config.commit_interval_seconds
+            self._commit(client, self._partitions.to_commit(), asynchronous=True)
 
     def _leave(self, client: Client) -> None:
         """Commit what was accepted. Brokers refuse that while partitions move, so the move is waited for, a little."""
@@ -263,6 +269,8 @@ class KafkaReceiver:
     def _gain(self, client: Client, partitions: list[TopicPartition]) -> None:
         self._partitions.gain((one.topic, one.partition) for one in partitions)
         client.incremental_assign(partitions)
+        for one in partitions:
+            self._missing.pop(one.topic, None)
         if self._waiting_since is not None or self._stop.is_set():
             client.pause(partitions)
         if partitions and not self._is_access_problem:
@@ -290,6 +298,8 @@ class KafkaReceiver:
         """Partitions are somebody else's already."""
         places = [(one.topic, one.partition) for one in partitions]
         self._partitions.lose(places)
+        if not self._partitions.has_waiting:
+            self._refusals, self._retry_at = 0, 0.0
         self._lag = {place: lag for place, lag in self._lag.items() if place not in places}
         self._alone = dict.fromkeys(SIGNALS, _MOST_MESSAGES) if any(self._alone.values()) else self._alone
 
@@ -297,7 +307,7 @@ class KafkaReceiver:
         error = message.error()
         if error is not None:
             if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - a public constant
-                self._note(error, message.topic() or "")
+                self._remember(error, message.topic() or "")
             return
         topic = message.topic()
         signal = self._signals.get(topic)
@@ -441,19 +451,25 @@ class KafkaReceiver:
         if error is None and not self._is_access_problem:
             self._problem = ""
 
-    def _note(self, error: KafkaError, topic: str = "") -> None:
-        """An error of the client's; it tries again by itself, unless it says that it is of no use any more.
+    def _note(self, error: KafkaError) -> None:
+        """An error that the client tells of. It tries again by itself, unless it says that it is of no use any more.
 
         Raises:
             KafkaException: it is fatal.
         """
-        signal = next((one for one, topics in self._subscribed.items() if topic in topics), None)
-        problem = self._where.explain(error, topic, f"{signal}.topics" if signal else "")
-        if is_about_access(error) or not self._is_access_problem:
-            self._problem, self._is_access_problem = problem, is_about_access(error)
-        self._log.warning(str(error.code()), "%s; nothing is lost, it is tried again", problem)
+        self._remember(error)
         if error.fatal():
             raise KafkaException(error)
+
+    def _remember(self, error: KafkaError, topic: str = "") -> None:
+        """Say what is wrong, and keep it for the status until it is over."""
+        signal = next((one for one, topics in self._subscribed.items() if topic in topics), None)
+        problem = self._where.explain(error, topic, f"{signal}.topics" if signal else "")
+        if error.code() in NO_TOPIC:
+            self._missing[topic] = problem
+        elif is_about_access(error) or not self._is_access_problem:
+            self._problem, self._is_access_problem = problem, is_about_access(error)
+        self._log.warning(f"{error.code()} {topic}", "%s; nothing is lost, it is tried again", problem)
 
     def _read_statistics(self, text: str) -> None:
         """How far behind the partitions are, and whether a broker is there."""

@@ -52,13 +52,13 @@ def test_the_registry_knows_them_all() -> None:
     assert [find_type("exporter", alias).name for alias in ("otlp", "otlphttp")] == ["otlp_grpc", "otlp_http"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "kafka"])  # which tests/kafka looks at more closely
 def test_unknown_settings_are_errors(name: str) -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"endpoint": "x", "path": "x", "no_such_setting": 1}, module(name).Config)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "tls", "../delivery/config"])
+@pytest.mark.parametrize("name", [*NAMES, "kafka", "tls", "../delivery/config"])
 def test_every_setting_has_a_docstring_below_it(name: str) -> None:
     found = importlib.import_module("otel_llm.delivery.config") if "/" in name else module(name)
     for struct in ast.walk(ast.parse(inspect.getsource(found))):

@@ -64,11 +64,14 @@ class FakeProducer:
 
 
 class FakeMessage:
-    def __init__(self, topic: str, partition: int, offset: int, value: bytes | None) -> None:
+    def __init__(
+        self, topic: str, partition: int, offset: int, value: bytes | None, error: KafkaError | None = None
+    ) -> None:
         self._is = (topic, partition, offset, value)
+        self._error = error
 
     def error(self):
-        return None
+        return self._error
 
     def topic(self):
         return self._is[0]
@@ -117,6 +120,7 @@ class FakeClient:
         self._rebalance: dict[str, Callable[..., None]] = {}
         self._todo: deque[Callable[[], None]] = deque()
         self._idle = threading.Event()
+        self._errors: list[FakeMessage] = []
 
     def subscribe(self, topics, **callbacks):
         self.topics, self._rebalance = topics, callbacks
@@ -134,17 +138,26 @@ class FakeClient:
 
         self._todo.append(go)
 
+    def fail(self, topic: str, error: KafkaError) -> None:
+        """At the next poll, there is an error in place of a message."""
+        self._errors.append(FakeMessage(topic, 0, 0, None, error))
+
+    def will_call(self, name: str, argument: object) -> None:
+        """At the next poll, a callback is called."""
+        self._todo.append(lambda: self.callbacks[name](argument))
+
     def incremental_assign(self, partitions):
         for one in partitions:
             place = (one.topic, one.partition)
             self.assigned.add(place)
+            self.paused.discard(place)  # which ends with the assignment
             self._next[place] = self.log.committed.get(place, 0)
 
     def consume(self, num_messages, timeout):
         self.polls += 1
         while self._todo:
             self._todo.popleft()()
-        found = []
+        found, self._errors = self._errors[:num_messages], self._errors[num_messages:]
         for place in sorted(self.assigned - self.paused):
             values = self.log.messages[place]
             while self._next[place] < len(values) and len(found) < num_messages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from otel_llm.errors import ConfigError, PermanentError, RejectedError, Retryabl
 from otel_llm.exporters.kafka import Config, KafkaExporter, create, producer_properties
 from otel_llm.kafka.problems import Where
 from otel_llm.signals import Payload
-from otel_llm.testing import FakeClock
+from otel_llm.testing import FakeClock, unused_port
 from tests.delivery.requests import numbers, payload
 from tests.kafka.fakes import FakeProducer, Sent
 from tests.spans import SpanSpec, chat, request
@@ -203,6 +204,30 @@ def test_a_producer_that_is_of_no_use_any_more_is_replaced():
     assert len(made) == 2
 
 
+def test_what_had_arrived_before_a_producer_broke_is_not_sent_again():
+    made: list[FakeProducer] = []
+    notes = []
+
+    def connect(note):
+        notes.append(note)
+        broken = not made
+        made.append(FakeProducer(lambda one: "later" if broken and one.key == b"%032x" % 2 else None))
+        return made[-1]
+
+    clock = FakeClock()
+
+    def monotonic() -> float:
+        clock.advance(0.1)
+        return clock.monotonic()
+
+    sink = KafkaExporter(Config(), Where("exporters.kafka", "b:1"), connect, monotonic)
+    with pytest.raises(RetryableError):
+        sink.export(traced(3, 30), 1)
+    notes[0](KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+    sink.export(traced(3, 30), 10)
+    assert [len(one.taken) for one in made] == [2, 1]
+
+
 def test_a_producer_that_cannot_be_made_is_tried_again():
     def connect(_):
         raise KafkaException(KafkaError(KafkaError._INVALID_ARG, "no"))
@@ -221,3 +246,17 @@ def test_all_replicas_have_a_message_before_it_counts_unless_told_otherwise():
 def test_a_wrong_setting_is_told_when_the_exporter_is_made(context: Context):
     with pytest.raises(ConfigError, match=r"exporters\.[^.]+\.brokers\[0\]: expected host:port, got 'kafka'"):
         create(msgspec.convert({"brokers": ["kafka"]}, Config), context)
+
+
+def test_two_signals_in_one_topic_are_a_mistake():
+    with pytest.raises(ConfigError, match=r"x\.logs\.topic: 'otlp_spans' is that of traces too; give each its own"):
+        producer_properties(msgspec.convert({"logs": {"topic": "otlp_spans"}}, Config), "x")
+
+
+def test_shutdown_is_quick_where_no_broker_answers(context: Context):
+    made = create(msgspec.convert({"brokers": [f"127.0.0.1:{unused_port()}"]}, Config), context)
+    with pytest.raises(RetryableError, match=r"exporters\.kafka\.brokers: none of 127\.0\.0\.1"):
+        made.export(traced(1, 5), 0.5)
+    start = time.monotonic()
+    made.shutdown()
+    assert time.monotonic() - start < 2

@@ -311,7 +311,7 @@ def test_a_client_that_breaks_is_replaced():
     log.write("otlp_spans", span(1))
     settings = msgspec.convert({"commit_interval_seconds": 0.001}, Config)
     rig = Rig(log, FakeConsumer(), settings)
-    rig.failures.append(KafkaException(KafkaError(KafkaError._FATAL, "fenced")))
+    rig.failures.append(KafkaException(KafkaError(KafkaError._FATAL, "fenced", fatal=True)))
     rig.receiver.start(rig.consumer)
     rig.wait(lambda: "fenced" in rig.receiver.status().problem)
     rig.client.gain(SPANS)
@@ -342,6 +342,33 @@ def test_lag_and_problems_come_from_what_the_client_says():
         assert rig.receiver.status().problem == ""
         assert (rig.receiver.status().lag, rig.receiver.status().partitions) == (18, 2)
         assert rig.count("otel_llm.kafka.lag") == 18
+
+
+def test_a_topic_that_is_not_there_is_told_until_it_is():
+    log = FakeLog()
+    with running(log) as rig:
+        rig.wait(lambda: rig.client.topics)
+        rig.client.fail("otlp_logs", KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        rig.client.gain(SPANS)
+        said = "receivers.kafka.logs.topics: the brokers have no topic 'otlp_logs'"
+        rig.wait(lambda: rig.receiver.status().problem.startswith(said))
+        log.write("otlp_spans", span(1))
+        rig.wait(lambda: log.committed.get(SPANS) == 1)
+        assert rig.receiver.status().problem.startswith(said)
+        rig.client.gain(LOGS)
+        rig.wait(lambda: rig.receiver.status().problem == "")
+
+
+def test_a_client_that_says_it_is_of_no_use_any_more_is_replaced():
+    log = FakeLog()
+    log.write("otlp_spans", span(1))
+    with running(log) as rig:
+        rig.wait(lambda: rig.client.topics)
+        rig.client.will_call("error_cb", KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+        rig.wait(lambda: len(rig.clients) == 2)
+        assert rig.clients[0].is_closed
+        rig.client.gain(SPANS)
+        rig.wait(lambda: log.committed.get(SPANS) == 1)
 
 
 def test_two_processes_do_not_share_a_folder_of_dead_letters(tmp_path: Path):
