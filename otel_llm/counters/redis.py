@@ -1,8 +1,9 @@
 """Counters in Redis: a batch is one script, so one trip and one moment.
 
-All keys of a store carry one hash tag, so that a cluster keeps them in one slot: the script needs them together, and
-they are few. The script does no arithmetic with counters (Lua's numbers are doubles, exact to 9e15): INCRBY does, and
-values go out as texts. Leases are compared as doubles, exact up to nine million units of a currency.
+All keys of a store carry one hash tag: the script needs them together, wherever a proxy puts them, and they are few. A
+cluster is not spoken to in its own protocol. The script does no arithmetic with counters (Lua's numbers are doubles,
+exact to 9e15): INCRBY does, and values go out as texts. Leases are compared as doubles, exact up to nine million units
+of a currency.
 """
 
 from __future__ import annotations

@@ -20,10 +20,12 @@ class Dialect:
 
     Attributes:
         row_id: what tells two rows of a table apart, within one statement.
+        join: joins the one row `o` of operations, or none, whose row_id is `{row}`; by looking it up.
         day: the day, UTC, of `start_unix_nano`, as YYYY-MM-DD.
     """
 
     row_id: str
+    join: str
     day: str
 
 

@@ -22,23 +22,20 @@ EvaluationDimension = Literal[
 _INT64_MAX: Final = 2**63 - 1
 
 # The operation that a result is about: by its span; by the id of its answer; of a trace, the call that answered last.
-_OPERATION: Final = """(
-    SELECT o.{row_id} FROM operations o WHERE e.span_id IS NOT NULL AND o.trace_id = e.trace_id
-        AND o.span_id = e.span_id
-    UNION ALL
-    SELECT o.{row_id} FROM operations o WHERE e.span_id IS NULL AND e.response_id IS NOT NULL
-        AND o.response_id = e.response_id
-    UNION ALL
-    SELECT * FROM (SELECT o.{row_id} FROM operations o WHERE e.span_id IS NULL AND o.trace_id = e.trace_id
-        AND o.operation IN ('chat', 'generate_content', 'text_completion') ORDER BY o.start_unix_nano DESC LIMIT 1) last
-    LIMIT 1
+_OPERATION: Final = """coalesce(
+    (SELECT o.{row_id} FROM operations o WHERE e.span_id IS NOT NULL AND o.trace_id = e.trace_id
+        AND o.span_id = e.span_id),
+    (SELECT o.{row_id} FROM operations o WHERE e.span_id IS NULL AND e.response_id IS NOT NULL
+        AND o.response_id = e.response_id ORDER BY o.start_unix_nano DESC LIMIT 1),
+    (SELECT o.{row_id} FROM operations o WHERE e.span_id IS NULL AND o.trace_id = e.trace_id
+        AND o.operation IN ('chat', 'generate_content', 'text_completion') ORDER BY o.start_unix_nano DESC LIMIT 1)
 )"""
 
 
 def _joined(statements: Statements) -> str:
     """Results with the operation that each is about."""
-    row_id = statements.dialect.row_id
-    return f"evaluations e LEFT JOIN operations o ON o.{row_id} = {_OPERATION.format(row_id=row_id)}"
+    dialect = statements.dialect
+    return f"evaluations e {dialect.join.format(row=_OPERATION.format(row_id=dialect.row_id))}"
 
 
 _COLUMNS: Final = (

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("postgresql://", "postgres://")
 _DIALECT: Final = Dialect(
     row_id="ctid",
+    # An ordinary join, or one without OFFSET 0, would read all operations into a hash table.
+    join="LEFT JOIN LATERAL (SELECT * FROM operations WHERE ctid = {row} OFFSET 0) o ON TRUE",
     day="to_char(to_timestamp(start_unix_nano / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 )
 # Of all that work on one ledger, one migrates, or looks whether a result is new, at a time. Any number will do.

@@ -29,7 +29,11 @@ _PASSING: Final = frozenset(
         sqlite3.SQLITE_NOMEM,
     }
 )
-_DIALECT: Final = Dialect(row_id="rowid", day="date(start_unix_nano / 1000000000, 'unixepoch')")
+_DIALECT: Final = Dialect(
+    row_id="rowid",
+    join="LEFT JOIN operations o ON o.rowid = {row}",
+    day="date(start_unix_nano / 1000000000, 'unixepoch')",
+)
 
 
 def _may_pass(error: sqlite3.Error) -> bool:

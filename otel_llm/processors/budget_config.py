@@ -85,7 +85,7 @@ class RedisConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """With TLS, the certificate of who signed the server's; those that the system trusts without it."""
 
     key_prefix: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.:-]+$")] = "otel_llm"
-    """What all keys begin with, in braces, so that a cluster keeps them in one slot."""
+    """What all keys begin with, in braces: one for each set of budgets that shares a Redis with others."""
 
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0
     """How long to wait to connect, and for an answer. Nothing but the thread that writes waits for it."""
