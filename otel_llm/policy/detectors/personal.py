@@ -125,7 +125,8 @@ _IPV4_CUE: Final = (
 )
 _VERSION: Final = re.compile(r"(?:version|release|build|firmware|\bv|==|\^|~)\W{0,2}$", re.IGNORECASE)
 _IPV6: Final = _Around(
-    re.compile(r":(?<!::)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"), _back("0-9A-Fa-f:", 5)
+    re.compile(r":(?<!::)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"),
+    _back("0-9A-Fa-f:", 5),
 )
 # A version of four parts looks like an address; addresses with four small parts are rare.
 _SMALL: Final = 32
