@@ -75,7 +75,9 @@ def _read(file: Path) -> _Switches:
     if not file.exists():
         return {}
     try:
-        documents = read_documents(load_documents([file]))
+        # Not the bindings: the sets that they switch off are in other files.
+        read = load_documents([file])
+        documents = read_documents(one for one in read if not _is_binding(one[1]))
     except PolicyError as error:
         raise ConfigError(list(error.problems)) from None
     found = [one.parameters.get("switches") for one in documents.sets if one.name == SWITCHES]
@@ -83,6 +85,10 @@ def _read(file: Path) -> _Switches:
         raise ConfigError([f"{file}: expected a file that this command wrote, with the set {SWITCHES} and no other"])
     rows: Any = found[0] or []
     return {(kind, name): {"owner": owner, "reason": reason} for kind, name, owner, reason in rows}
+
+
+def _is_binding(document: object) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") == "PolicyBinding"
 
 
 def _write(file: Path, switches: _Switches) -> None:

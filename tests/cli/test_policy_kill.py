@@ -79,9 +79,11 @@ def test_a_set_is_switched_off_and_everything_else_stays(tmp_path: Path) -> None
     assert main(["policy", "kill", str(switches), "--set", "test", "--owner", "ada"]) == 0
     assert main(["policy", "validate", "--policies", str(switches), "--policies", str(path)]) == 0
     sink = Records()
-    assert admission([path, switches], FakeClock(), sink).admit(calls({})).action == "allow"
+    assert admission([switches, path], FakeClock(), sink).admit(calls({})).action == "allow"
     [record] = [one for one in sink.taken if one.kind == "kill_switch"]
     assert record.details["set"] == "test"
+    assert main(["policy", "kill", str(switches), "--set", "test", "--revive"]) == 0
+    assert admission([switches, path], FakeClock(), Records()).admit(calls({})).action == "deny"
 
 
 def test_what_is_missing_or_of_others_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
