@@ -26,8 +26,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_llm.hosts.otlp import PACKAGES, protocol_of
 from otel_llm.hosts.sdk import Enriching
 from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.frameworks.others import first_installed
 from otel_llm.instrumentation.libraries import LIBRARIES
-from otel_llm.instrumentation.loader import Loader
+from otel_llm.instrumentation.loader import Choice, Loader
 from otel_llm.instrumentation.outlet import FixedOutlet, Outlet
 from otel_llm.instrumentation.provider import Server, View
 from otel_llm.instrumentation.providers.openai_chat import CHAT
@@ -366,6 +367,10 @@ def _libraries(environment: Mapping[str, str], libraries: Sequence[str]) -> list
             asked = choice.library in libraries
             if choice.status == "not_installed" and not asked:
                 continue
+            advice = _advice(choice)
+            if advice is not None and not asked:
+                found.append(Finding(choice.library, "note", advice))
+                continue
             bad = choice.status in ("missing", "disabled") or (asked and choice.status in ("not_installed", "waiting"))
             missing = f"; this version lacks {', '.join(choice.missing)}" if choice.missing else ""
             found.append(
@@ -374,6 +379,14 @@ def _libraries(environment: Mapping[str, str], libraries: Sequence[str]) -> list
     finally:
         loader.unload()
     return found
+
+
+def _advice(choice: Choice) -> str | None:
+    """What to install for the spans of a library that others instrument; None when it is, or nobody has to."""
+    others = LIBRARIES[choice.library].others
+    if choice.status != "waiting" or not others or first_installed(others) is not None:
+        return None
+    return f"nothing that makes its spans is installed; pip install {others[0]}"
 
 
 def _import(name: str) -> None:

@@ -17,26 +17,58 @@ class Row:
         watch: the module of the library whose import makes it time to put the hooks in.
         more: further such modules, of other versions or parts of it.
         family: packages that must not be half imported when the hooks go in; the library itself by default.
+        others: the distributions that make its spans, where we have no hook; the first one installed is switched on.
     """
 
     table: str
     watch: str
     more: tuple[str, ...] = ()
     family: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 _TABLES: Final = "otel_llm.instrumentation.providers."
 _FRAMEWORKS: Final = "otel_llm.instrumentation.frameworks."
+_GENAI: Final = "opentelemetry-instrumentation-genai-"
+_OPENINFERENCE: Final = "openinference-instrumentation-"
+_OPENLLMETRY: Final = "opentelemetry-instrumentation-"
+
+
+def _by_others(watch: str, *others: str, family: tuple[str, ...] = ()) -> Row:
+    """A library whose spans others make, the best first."""
+    return Row(_FRAMEWORKS + "others", watch, family=family, others=others)
+
+
 LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
     {
-        "agents": Row(_FRAMEWORKS + "openai_agents", "agents"),
-        "crewai": Row(_FRAMEWORKS + "crewai", "crewai"),
-        "langchain_core": Row(
-            _FRAMEWORKS + "langchain",
+        "agents": _by_others(
+            "agents", _GENAI + "openai-agents", _OPENINFERENCE + "openai-agents", _OPENLLMETRY + "openai-agents"
+        ),
+        "agno": _by_others("agno.agent", _GENAI + "agno", _OPENINFERENCE + "agno", _OPENLLMETRY + "agno"),
+        "autogen_agentchat": _by_others("autogen_agentchat.agents", _OPENINFERENCE + "autogen-agentchat"),
+        "beeai_framework": _by_others("beeai_framework", _OPENINFERENCE + "beeai"),
+        "chromadb": _by_others("chromadb", _OPENLLMETRY + "chromadb"),
+        "claude_agent_sdk": _by_others("claude_agent_sdk", _OPENINFERENCE + "claude-agent-sdk"),
+        "crewai": _by_others("crewai", _OPENINFERENCE + "crewai", _OPENLLMETRY + "crewai"),
+        "dspy": _by_others("dspy", _GENAI + "dspy", _OPENINFERENCE + "dspy"),
+        "google.adk": _by_others("google.adk.runners", _OPENINFERENCE + "google-adk"),
+        "haystack": _by_others("haystack", _OPENINFERENCE + "haystack", _OPENLLMETRY + "haystack"),
+        "lancedb": _by_others("lancedb", _OPENLLMETRY + "lancedb"),
+        "langchain_core": _by_others(
             "langchain_core.callbacks.manager",
+            _GENAI + "langchain",
+            _OPENINFERENCE + "langchain",
+            _OPENLLMETRY + "langchain",
             family=("langchain_core", "langchain", "langchain_classic", "langgraph"),
         ),
-        "llama_index.core": Row(_FRAMEWORKS + "llama_index", "llama_index.core"),
+        "llama_index.core": _by_others(
+            "llama_index.core", _GENAI + "llama-index", _OPENINFERENCE + "llama-index", _OPENLLMETRY + "llamaindex"
+        ),
+        "pinecone": _by_others("pinecone", _OPENLLMETRY + "pinecone"),
+        "pymilvus": _by_others("pymilvus", _OPENLLMETRY + "milvus"),
+        "qdrant_client": _by_others("qdrant_client", _OPENLLMETRY + "qdrant"),
+        "smolagents": _by_others("smolagents", _GENAI + "smolagents", _OPENINFERENCE + "smolagents"),
+        "weaviate": _by_others("weaviate", _OPENLLMETRY + "weaviate"),
         "mcp": Row(
             _FRAMEWORKS + "mcp",
             "mcp.shared.session",

@@ -114,7 +114,8 @@ class Loader:
             self._load(self.companions)
 
     def _hook(self, name: str, row: Row, module: ModuleType) -> Choice:
-        library: Library = importlib.import_module(row.table).LIBRARY
+        table = importlib.import_module(row.table)
+        library: Library = table.by_others(*row.others) if row.others else table.LIBRARY
         preferred = dict(self.engine.settings.preferred).get(name)
         native = library.native(self.environment, module)
         if preferred == "other":

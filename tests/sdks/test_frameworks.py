@@ -100,7 +100,7 @@ def test_taking_the_hooks_out_switches_upstream_off_again(recording, server):
 def test_without_an_instrumentation_the_reason_says_what_to_install(recording, monkeypatch):
     need("langchain_core")
     others = importlib.import_module("otel_llm.instrumentation.frameworks.others")
-    monkeypatch.setattr(others, "_first", lambda _: None)
+    monkeypatch.setattr(others, "first_installed", lambda _: None)
     importlib.import_module("langchain_core.callbacks.manager")
     with recording.hooked("langchain_core") as loader:
         found = choice(loader, "langchain_core")

@@ -22,7 +22,7 @@ def by_others(*distributions: str) -> Library:
     """A library whose spans are made by the first of these distributions that is installed."""
 
     def emitter(engine: Engine, patches: Patches, _: ModuleType) -> tuple[Status, str]:
-        entry = _first(distributions)
+        entry = first_installed(distributions)
         if entry is None:
             return "missing", f"nothing that makes its spans is installed; pip install {distributions[0]}"
         instrumentor: Any = entry.load()()
@@ -43,7 +43,8 @@ def by_others(*distributions: str) -> Library:
     return Library(emitter=emitter)
 
 
-def _first(distributions: tuple[str, ...]) -> EntryPoint | None:
+def first_installed(distributions: tuple[str, ...]) -> EntryPoint | None:
+    """The instrumentor of the first of these distributions that is installed; None when none is."""
     found = {entry.dist.name: entry for entry in entry_points(group=_GROUP) if entry.dist is not None}
     return next((found[name] for name in distributions if name in found), None)
 
