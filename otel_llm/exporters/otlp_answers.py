@@ -13,8 +13,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_llm.exporters.exporter import ExportResult
 
-# What a server says may be long and may quote what it was sent; enough of it to understand, on one line.
-_MESSAGE_CHARACTERS = 200
+# What a server says may be long and may quote what it was sent; enough of it to understand, on one line. A Collector
+# puts some 200 characters in front of what its backend said.
+_MESSAGE_CHARACTERS = 300
 
 
 def one_line(message: str) -> str:

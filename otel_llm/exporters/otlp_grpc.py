@@ -16,6 +16,7 @@ from otel_llm.components import Context
 from otel_llm.errors import ConfigError, ExportError, PermanentError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.exporter import ExportResult
+from otel_llm.exporters.hints import over_grpc
 from otel_llm.exporters.otlp_answers import one_line, read_response, read_status
 from otel_llm.exporters.tls import TlsConfig, check_pair, read_pem
 from otel_llm.signals import SIGNALS, Payload, Signal
@@ -129,7 +130,7 @@ def _failure(error: grpc.RpcError, label: str) -> ExportError:
     code: grpc.StatusCode = error.code()
     message, retry_after_seconds = _details(error)
     text = message or one_line(error.details() or "")
-    problem = f"{label} answered {code.name}{f': {text}' if text else ''}"
+    problem = over_grpc(f"{label} answered {code.name}{f': {text}' if text else ''}")
     if code in _SIZE_CODES and any(words in text.lower() for words in _SIZE_WORDS):
         return TooLargeError(problem)
     if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None):

@@ -21,6 +21,7 @@ from otel_llm.errors import ConfigError, PermanentError, RejectedError, Retryabl
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.compression import gzip_pieces
 from otel_llm.exporters.exporter import ExportResult
+from otel_llm.exporters.hints import over_http
 from otel_llm.exporters.http_client import Answer, HttpClient
 from otel_llm.exporters.otlp_answers import one_line, read_json_response, read_response, read_status
 from otel_llm.exporters.tls import TlsConfig, client_context
@@ -124,7 +125,7 @@ class OtlpHttpExporter:
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         if 200 <= answer.status < 300:  # noqa: PLR2004 - success, RFC 9110
             return read_json_response(answer.body) if is_json else read_response(answer.body)
-        problem = f"{target.label} answered {answer.status}{_explanation(answer)}"
+        problem = over_http(f"{target.label} answered {answer.status}{_explanation(answer)}")
         if answer.status in _RETRYABLE:
             raise RetryableError(problem, _retry_after(answer.headers.get("retry-after"), self._clock))
         if answer.status == _TOO_LARGE:
@@ -145,7 +146,7 @@ def _post(target: _Target, head: bytes, body: tuple[Buffer, ...], timeout_second
     except TimeoutError as error:
         raise RetryableError(f"{target.label}: no answer within {timeout_seconds:.3g} s") from error
     except OSError as error:
-        raise RetryableError(f"{target.label}: {error.strerror or one_line(str(error))}") from error
+        raise RetryableError(over_http(f"{target.label}: {error.strerror or one_line(str(error))}")) from error
 
 
 def _explanation(answer: Answer) -> str:

@@ -100,7 +100,7 @@ def _parse_request_line(line: str) -> tuple[str, str, str, bool]:
         raise HttpError(400, "malformed", "the request line is malformed")
     method, target, major, minor = match.groups()
     if major != "1":
-        raise HttpError(505, "unsupported", f"HTTP/{major}.{minor} is not supported; use HTTP/1.1")
+        raise HttpError(505, "unsupported", f"HTTP/{major}.{minor} is not supported here; gRPC has a port of its own")
     return method, *_parse_target(target), minor != "0"
 
 

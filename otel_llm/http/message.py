@@ -162,7 +162,8 @@ def find_route(routes: Routes, method: str, path: str) -> Route:
         return route
     allowed = sorted(other for other, known in routes if known == path)
     if not allowed:
-        raise HttpError(404, "unsupported", "there is nothing at this path")
+        known = ", ".join(dict.fromkeys(known for _, known in routes))
+        raise HttpError(404, "unsupported", f"there is nothing at this path; what is here: {known}")
     raise HttpError(405, "unsupported", f"use {' or '.join(allowed)}", (("allow", ", ".join(allowed)),))
 
 

@@ -6,6 +6,7 @@ Source: OTLP specification 1.x, section OTLP/HTTP.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -154,7 +155,7 @@ class OtlpHttpReceiver:
             routes["POST", path] = Route(
                 _Export(self._config, self._accounts, self._gatekeeper, self._cors, signal, consumer),
                 self._inline,
-                http_admission(self._gatekeeper),
+                _answering_in_otlp(http_admission(self._gatekeeper)),
             )
             if self._cors is not None:
                 routes["OPTIONS", path] = Route(self._cors.preflight)
@@ -197,7 +198,7 @@ class _Export:
         self._consumer = consumer
 
     def __call__(self, request: Request) -> Response:
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        content_type = _media_type(request.headers)
         try:
             response = self._export(request, content_type)
         except HttpError as error:
@@ -237,6 +238,10 @@ class _Export:
             raise _malformed(error) from error
 
 
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 _ACCEPTED: Final = Response(200, b"", _PROTOBUF)
 
 
@@ -244,9 +249,37 @@ def _malformed(error: MalformedError) -> HttpError:
     return HttpError(400, "malformed", str(error))
 
 
+class _OtlpError(HttpError):
+    """One that is answered as OTLP has it: senders show the message of a Status, and of no other body."""
+
+    def __init__(self, error: HttpError, content_type: str) -> None:
+        super().__init__(error.status, error.reason, str(error), error.headers)
+        self._content_type = content_type
+
+    def response(self) -> Response:
+        """The answer in the encoding of the request."""
+        return _error_response(self, self._content_type)
+
+
+def _answering_in_otlp(admit: Callable[[Mapping[str, str]], str]) -> Callable[[Mapping[str, str]], str]:
+    def admit_or_refuse(headers: Mapping[str, str]) -> str:
+        try:
+            return admit(headers)
+        except HttpError as error:
+            raise _OtlpError(error, _media_type(headers)) from None
+
+    return admit_or_refuse
+
+
+_CODES: Final[Mapping[int, int]] = {
+    HTTPStatus.TOO_MANY_REQUESTS: answers.RESOURCE_EXHAUSTED,
+    HTTPStatus.UNAUTHORIZED: answers.UNAUTHENTICATED,
+}
+
+
 def _error_response(error: HttpError, content_type: str) -> Response:
     """The error in the encoding of the request; protobuf when that was neither."""
-    code = answers.RESOURCE_EXHAUSTED if error.status == HTTPStatus.TOO_MANY_REQUESTS else answers.INVALID_ARGUMENT
+    code = _CODES.get(error.status, answers.INVALID_ARGUMENT)
     if content_type == _JSON:
         return Response(error.status, answers.error_json(code, str(error)), _JSON, error.headers)
     return Response(error.status, answers.error(code, str(error)), _PROTOBUF, error.headers)

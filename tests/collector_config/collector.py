@@ -3,7 +3,7 @@
     pytestmark = COLLECTOR_MARKS                       # slow, with the time that a first build takes
 
     def test_something(tmp_path):
-        with Collector(tmp_path, CONFIG, {"OTLP_GRPC": "127.0.0.1:0"}) as collector: ...
+        with Collector(tmp_path, CONFIG, environment={"GATEWAY": "127.0.0.1:4317"}) as collector: ...
 
 `binary()` is its path. The build (some minutes, once a machine) lies in `${OTEL_LLM_TOOL_CACHE:-~/.cache/otel-llm}`, by
 the manifest's content. Where there is no Go, or its modules cannot be had, tests skip and say so; what does not compile
@@ -153,21 +153,24 @@ class Collector:
     """A Collector that runs; its own metrics are switched off, as they want a port of their own.
 
     Args:
-        folder: for its log.
-        config: a file, or YAML text.
-        environment: the variables that the configuration names.
+        folder: where it works.
+        configs: files, or YAML text; each is laid over those before it.
+        environment: the variables that they name.
     """
 
-    def __init__(self, folder: Path, config: Path | str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *configs: Path | str, environment: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(config, str):
-            config, text = folder / "collector.yaml", config
-            config.write_text(text)
-        self._command = [str(binary()), f"--config={config}", "--set=service.telemetry.metrics.level=none"]
+        self._command = [str(binary()), "--set=service.telemetry.metrics.level=none"]
+        for number, config in enumerate(configs):
+            path = folder / f"collector{number}.yaml" if isinstance(config, str) else config
+            if isinstance(config, str):
+                path.write_text(config)
+            self._command.append(f"--config={path}")
         self._environment = {"PATH": "/usr/bin:/bin", **(environment or {})}
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
         self._lines: list[str] = []
+        self._ended = False
         self._said = threading.Condition()
         self._reader: threading.Thread | None = None
 
@@ -193,6 +196,7 @@ class Collector:
     def start(self) -> None:
         """Start it, and wait until it takes telemetry."""
         before = self.log.count(_READY)
+        self._ended = False
         self._process = subprocess.Popen(
             self._command, cwd=self._folder, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True,
@@ -208,12 +212,14 @@ class Collector:
                 self._lines.append(line)
                 self._said.notify_all()
         with self._said:
+            self._ended = True
             self._said.notify_all()
 
     def wait_for_log(self, condition: Callable[[str], bool], seconds: float = 20) -> None:
         """Wait until the log is so."""
         with self._said:
-            found = self._said.wait_for(lambda: condition("".join(self._lines)), seconds)
+            self._said.wait_for(lambda: self._ended or condition("".join(self._lines)), seconds)
+            found = condition("".join(self._lines))
         assert found, f"the Collector did not say it in {seconds} s:\n{self.log[-4000:]}"
 
     def kill(self) -> None:

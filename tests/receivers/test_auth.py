@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
+from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -135,6 +138,15 @@ def test_without_a_valid_key_nothing_is_taken_and_the_refusal_is_counted(authori
             assert export(over_grpc.endpoint, BODY, authorization) is grpc.StatusCode.UNAUTHENTICATED
         assert refusals(metrics) == {("traces", "unauthorized"): 2}
     assert consumer.requests == []
+
+
+@pytest.mark.parametrize("content_type", ["application/x-protobuf", "application/json; charset=utf-8"])
+def test_the_refusal_of_a_key_is_one_that_senders_can_show(content_type: str) -> None:
+    with http_receiver(RecordingConsumer(), Metrics()) as receiver:
+        _, headers, answer = send(receiver, BODY, authorization="Bearer wrong", content_type=content_type)
+    assert headers["content-type"] == content_type.partition(";")[0]
+    status = json.loads(answer) if "json" in content_type else MessageToDict(Status.FromString(answer))
+    assert status == {"code": 16, "message": "the authorization field holds no key that is known here"}
 
 
 def test_a_stranger_is_refused_before_its_body_has_come() -> None:
