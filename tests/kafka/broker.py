@@ -53,6 +53,11 @@ def why_not() -> str | None:
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) < _OLDEST_JAVA:
         return f"Kafka needs Java {_OLDEST_JAVA} or newer"
+    try:
+        jars()
+    except subprocess.CalledProcessError as error:
+        said = next((line for line in error.stdout.decode().splitlines() if "ERROR" in line), "nothing")
+        return f"Kafka cannot be had from Maven Central here: Maven said {said}"
     return None
 
 
