@@ -81,7 +81,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def busy(stack: Stack) -> Stack:
     """The stack after traffic in rounds, each of them scraped: a counter that begins at 5 has not increased yet."""
     endpoint = f"http://127.0.0.1:{http_port(stack.gateway)}"
-    seen = 'sum(otel_llm_delivery_items_exported_total{otel_llm_signal="traces", otel_llm_component_name="otlp_http/collector"})'
+    spans = 'otel_llm_signal="traces", otel_llm_component_name="otlp_http/collector"'
+    seen = f"sum(otel_llm_delivery_items_exported_total{{{spans}}})"
     stack.prometheus.wait_for(lambda: stack.prometheus.query('up{job="otel-llm"} == 1'))
     sent = sum(float(one["value"][1]) for one in stack.prometheus.query(seen))
     for _ in range(3):
