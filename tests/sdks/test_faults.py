@@ -1,7 +1,7 @@
 """Acceptance 2 for every other provider: whatever of ours raises, an app sees what it sees without us.
 
-Each provider's calls (whole, streamed, streamed and left, refused) run once without hooks, and once for each part that
-is replaced by one that raises: extractors, accumulators' steps, a span processor, instruments, admissions that fail open.
+Each provider's calls (whole, streamed, streamed and left, refused) run once without hooks, and once for each part
+replaced by one that raises: extractors, accumulators' steps, a span processor, instruments, admissions that fail open.
 """
 
 from __future__ import annotations
