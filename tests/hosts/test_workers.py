@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 
 from otel_llm.delivery.survey import survey
@@ -115,6 +116,21 @@ def test_both_workers_take_telemetry_and_one_answer_tells_of_both(machine: Machi
         process.terminate()
         assert process.wait(60) == 0
     assert arrived(destination) == sent
+
+
+def test_both_workers_take_grpc_on_the_same_port(machine: Machine, destination: Destination) -> None:
+    export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with machine.running() as process:
+        for number in range(1, 25):  # a connection for each
+            target, own = f"127.0.0.1:{machine.grpc}", [("grpc.use_local_subchannel_pool", 1)]
+            with grpc.insecure_channel(target, options=own) as channel:
+                channel.unary_unary(export)(traces(number, 1).SerializeToString(), timeout=30, wait_for_ready=True)
+        accepted = machine.counted("otel_llm_receiver_items_accepted_total")
+        assert accepted.keys() == {"1", "2"}
+        assert sum(accepted.values()) == 24
+        process.terminate()
+        assert process.wait(60) == 0
+    assert arrived(destination) == set(range(1, 25))
 
 
 def test_acceptance_36_a_worker_that_is_killed_comes_back_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
