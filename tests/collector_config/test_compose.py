@@ -14,7 +14,8 @@ import yaml
 
 from otel_llm.config import load
 from tests.collector_config.configcheck import configcheck
-from tests.collector_config.go_tools import GO_MARKS, tool_cache
+from tests.collector_config.go_tools import GO_MARKS
+from tests.tool_cache import tool_cache
 
 CONFIG = Path(__file__).resolve().parents[2] / "collector-config"
 PROJECT = CONFIG.parent
