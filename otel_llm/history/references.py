@@ -1,7 +1,8 @@
 """How a reference is written, and messages as pieces of JSON text that nobody has to understand.
 
-Messages are compared and restored as the bytes they were: numbers, escapes and keys that we know nothing about come
-back as they were. Only white space between messages may go.
+Messages are compared and restored as the bytes they are without white space: numbers, escapes, keys that we know
+nothing about and their order come back as they were. White space goes, since some instrumentations write an answer
+compact and send it back spaced.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ _TYPE: Final = "reference"
 # No role of the conventions' list, which is open: what stands here was said by several.
 _ROLE: Final = "history"
 _PIECES: Final = msgspec.json.Decoder(list[msgspec.Raw])
-# The conventions have it last in a message of the output, and nowhere in one of the input.
-_FINISH_REASON: Final = re.compile(rb',\s*"finish_reason"\s*:\s*(?:"(?:[^"\\]|\\.)*"|null)\s*\}\Z')
+# A message of the output ends in it, and none of the input has it; behind it, some write a name.
+_STRING: Final = rb'(?:"(?:[^"\\]|\\.)*"|null)'
+_FINISH_REASON: Final = re.compile(rb',"finish_reason":' + _STRING + rb'((?:,"name":' + _STRING + rb")?\})\Z")
 
 
 class _Part(msgspec.Struct, omit_defaults=True):
@@ -93,9 +95,9 @@ def _read(part: _Part) -> Reference | None:
 
 
 def split(text: str) -> list[bytes] | None:
-    """The messages of a JSON array, each as the bytes it is; None when the text is no such array."""
+    """The messages of a JSON array, each as the bytes it is without white space; None when it is no such array."""
     try:
-        return [bytes(piece) for piece in _PIECES.decode(text)]
+        return [bytes(piece) for piece in _PIECES.decode(msgspec.json.format(text.encode(), indent=-1))]
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
@@ -107,4 +109,4 @@ def join(pieces: list[bytes]) -> str:
 
 def as_input(output: list[bytes]) -> list[bytes]:
     """The answer of a call as the next call sends it; nothing when there is not one, but several to choose from."""
-    return [_FINISH_REASON.sub(b"}", output[0])] if len(output) == 1 else []
+    return [_FINISH_REASON.sub(rb"\1", output[0])] if len(output) == 1 else []
