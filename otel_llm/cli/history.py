@@ -24,7 +24,9 @@ from otel_llm.history import MissingError, Record, Restorer
 from otel_llm.operation import Operation
 
 _INPUT: Final = names.GEN_AI_INPUT_MESSAGES
+_OUTPUT: Final = names.GEN_AI_OUTPUT_MESSAGES
 _VALUES: Final = (names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_TOOL_DEFINITIONS)
+_TEXTS: Final = frozenset({_INPUT, _OUTPUT, *_VALUES})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,17 +63,23 @@ def _batches(paths: list[str]) -> Iterator[TraceBatch]:
 
 
 def _record(operation: Operation) -> Record:
-    replaced = operation.get(names.OTEL_LLM_HISTORY_REPLACED)
-    keys = frozenset(key for key in replaced if isinstance(key, str)) if isinstance(replaced, tuple) else frozenset()
+    keys = _keys(operation, names.OTEL_LLM_HISTORY_REPLACED)
     values = {key: text for key in _VALUES if (text := operation.text(key)) is not None}
     return Record(
         operation.trace_id + operation.span_id,
         operation.text(_INPUT),
-        operation.text(names.GEN_AI_OUTPUT_MESSAGES),
+        operation.text(_OUTPUT),
         values,
         is_input_short=_INPUT in keys,
         replaced=keys & frozenset(_VALUES),
+        is_cut=not _TEXTS.isdisjoint(_keys(operation, names.OTEL_LLM_SHORTENED_KEYS)),
     )
+
+
+def _keys(operation: Operation, attribute: str) -> frozenset[str]:
+    """The keys that an attribute lists."""
+    value = operation.get(attribute)
+    return frozenset(key for key in value if isinstance(key, str)) if isinstance(value, tuple) else frozenset()
 
 
 def _restore(operation: Operation, restorer: Restorer) -> bool:

@@ -23,6 +23,7 @@ class Record:
         values: its other texts, by key.
         is_input_short: whether the input begins with a reference. Its look does not tell: a user may have typed one.
         replaced: keys of those values that are references.
+        is_cut: whether texts of it were cut on the way, so that it no longer holds what others refer to.
     """
 
     span: bytes
@@ -31,6 +32,7 @@ class Record:
     values: Mapping[str, str] = field(default_factory=dict)
     is_input_short: bool = False
     replaced: frozenset[str] = frozenset()
+    is_cut: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -116,6 +118,8 @@ class Restorer:
         record = self._records.get(span)
         if record is None:
             raise MissingError(f"span {_name(span)} is not in the recording")
+        if record.is_cut:
+            raise MissingError(f"span {_name(span)} was cut, as it was too large for its destination")
         return record
 
 

@@ -217,6 +217,12 @@ def test_a_lost_span_is_named_and_so_is_one_of_which_there_are_two() -> None:
         restorer_of([*records, other]).input(records[3])
 
 
+def test_a_span_that_was_cut_on_its_way_does_not_pass_for_what_it_was() -> None:
+    first, second = shortened(turns(2))
+    with pytest.raises(MissingError, match="was cut"):
+        restorer_of([replace(first, is_cut=True), second]).input(second)
+
+
 def test_references_that_lead_in_a_circle_or_nowhere_are_missing() -> None:
     def short(number: int, to: int, messages: int) -> Record:
         text = join([Reference(span(to), messages).as_message(), b'{"role":"user"}'])
