@@ -53,13 +53,15 @@ class _Held:
 
 
 class Restorer:
-    """Follows references among the spans that were added."""
+    """Follows references among the spans that were added; add all of them first."""
 
-    __slots__ = ("_ambiguous", "_records")
+    __slots__ = ("_ambiguous", "_held", "_records")
 
     def __init__(self) -> None:
         self._records: dict[bytes, Record] = {}
         self._ambiguous: set[bytes] = set()
+        # Taken apart once: each turn of a conversation is behind the references of all that follow.
+        self._held: dict[bytes, _Held] = {}
 
     def add(self, record: Record) -> None:
         """Take a span as one that others may refer to. One that comes again is the same; a whole one is preferred."""
@@ -84,7 +86,8 @@ class Restorer:
             wanted = held.before
             while True:  # down to the span that has some of what is wanted as its own
                 span = held.reference.span
-                held = _held(self._target(span, seen), is_with_answer=True)
+                record = self._target(span, seen)
+                held = self._held.get(span) or self._held.setdefault(span, _held(record, is_with_answer=True))
                 if held.reference is None or held.before < wanted:
                     break
             own = held.own[: wanted - held.before]
