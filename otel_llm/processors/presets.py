@@ -16,7 +16,7 @@ from otel_llm._generated import attributes as names
 from otel_llm.components import Context
 from otel_llm.operation import Operation
 
-Preset = Literal["langfuse", "logfire", "openinference", "openlit", "semconv_draft", "sentry", "signoz"]
+Preset = Literal["langfuse", "logfire", "mlflow", "openinference", "openlit", "semconv_draft", "sentry", "signoz"]
 
 _CACHE_CREATION: Final = "gen_ai.usage.cache_creation.input_tokens"
 
@@ -25,9 +25,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Copies cost and usage to the names that backends read."""
 
     presets: tuple[Preset, ...]
-    """Which backends to please: `langfuse`, `logfire`, `openinference` (also read by Arize), `openlit`, `sentry`,
-    `signoz`, and `semconv_draft`, the names proposed for the conventions themselves. The draft names disturb Langfuse,
-    which takes each `gen_ai.usage.*` for a token count."""
+    """Which backends to please: `langfuse`, `logfire`, `mlflow`, `openinference` (also read by Arize), `openlit`,
+    `sentry`, `signoz`, and `semconv_draft`, the names proposed for the conventions themselves. The draft names disturb
+    Langfuse, which takes each `gen_ai.usage.*` for a token count."""
 
 
 def _amount(operation: Operation, *meters: str) -> float | None:
@@ -49,19 +49,32 @@ def _all_output(operation: Operation) -> float | None:
     return _amount(operation, "output", "output_audio", "output_image")
 
 
+def _as_json(amounts: dict[str, float | None]) -> str | None:
+    """Those that there are; None when there are none."""
+    known = {name: amount for name, amount in amounts.items() if amount is not None}
+    return msgspec.json.encode(known).decode() if known else None
+
+
 def _langfuse_details(operation: Operation) -> str | None:
-    details = {
-        name: amount
-        for name, meters in (
-            ("input", ("input",)),
-            ("input_cached_tokens", ("cache_read",)),
-            ("input_cache_creation", ("cache_write",)),
-            ("output", ("output",)),
-            ("total", ("total",)),
-        )
-        if (amount := _amount(operation, *meters)) is not None
-    }
-    return msgspec.json.encode(details).decode() if details else None
+    return _as_json(
+        {
+            "input": _amount(operation, "input"),
+            "input_cached_tokens": _amount(operation, "cache_read"),
+            "input_cache_creation": _amount(operation, "cache_write"),
+            "output": _amount(operation, "output"),
+            "total": _total(operation),
+        }
+    )
+
+
+def _mlflow_cost(operation: Operation) -> str | None:
+    return _as_json(
+        {
+            "input_cost": _all_input(operation),
+            "output_cost": _all_output(operation),
+            "total_cost": _total(operation),
+        }
+    )
 
 
 def _cache_write(operation: Operation) -> int | None:
@@ -86,6 +99,7 @@ _Copy = Callable[[Operation], "float | int | str | None"]
 _PRESETS: Final[dict[Preset, dict[str, _Copy]]] = {
     "langfuse": {"langfuse.observation.cost_details": _langfuse_details, _CACHE_CREATION: _cache_write},
     "logfire": {"operation.cost": _total},
+    "mlflow": {"mlflow.llm.cost": _mlflow_cost},
     "openinference": {
         "llm.cost.total": _total,
         "llm.cost.prompt": _all_input,

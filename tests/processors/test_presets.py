@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context
@@ -50,8 +51,12 @@ def test_langfuse_gets_its_exclusive_buckets_as_json() -> None:
     }
 
 
+def test_mlflow_gets_input_with_what_was_cached_output_and_total_as_json() -> None:
+    added = with_presets(cached(), "mlflow")
+    costs = {"input_cost": 0.00175, "output_cost": 0.001, "total_cost": 0.00275}
+    assert json.loads(str(added["mlflow.llm.cost"])) == costs
+
+
 def test_an_unpriced_call_gets_no_amount_under_any_name() -> None:
     one = operation(chat(gen_ai__request__model="nobody-knows", gen_ai__response__model=None))
-    assert (
-        with_presets(one, "langfuse", "logfire", "openinference", "openlit", "semconv_draft", "sentry", "signoz") == {}
-    )
+    assert with_presets(one, *get_args(presets.Preset)) == {}
