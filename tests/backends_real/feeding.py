@@ -120,26 +120,34 @@ class Fed:
 
 
 @contextmanager
-def fed(name: str, environment: Mapping[str, str], exporter: str, *overrides: str) -> Iterator[Fed]:
+def fed(
+    name: str,
+    environment: Mapping[str, str],
+    exporter: str | None,
+    *overrides: str,
+    metrics_interval_seconds: float = 3600,
+) -> Iterator[Fed]:
     """The gateway of collector-config/gateway-NAME.yaml on ports of its own, with a second exporter that we see.
 
     Args:
         name: of the file.
         environment: the variables it reads.
-        exporter: the one of its traces that sends to the backend.
+        exporter: the one of its traces that sends to the backend; None where metrics are looked at.
         overrides: settings that a test needs otherwise.
+        metrics_interval_seconds: how often it sends metrics.
     """
+    exporters = ["otlp_http/seen"] if exporter is None else [exporter, "otlp_http/seen"]
     with OtlpHttpSink() as sink:
         given = (
             "receivers.otlp={protocols: {http: {endpoint: '127.0.0.1:0'}, grpc: {endpoint: '127.0.0.1:0'}}}",
             "service.admin.endpoint=127.0.0.1:0",
             "service.shutdown_timeout_seconds=10",
             f"exporters.otlp_http/seen={{endpoint: '{sink.endpoint}'}}",
-            f"service.pipelines.traces.exporters=[{exporter}, otlp_http/seen]",
+            f"service.pipelines.traces.exporters=[{', '.join(exporters)}]",
             *overrides,
         )
         settings = load(str(_CONFIG / f"gateway-{name}.yaml"), environment, given)
-        gateway = Gateway(settings, metrics_interval_seconds=3600)
+        gateway = Gateway(settings, metrics_interval_seconds=metrics_interval_seconds)
         gateway.start()
         try:
             yield Fed(gateway, sink.destination)

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a command that says what it does
-"""Tests with real backends: `python -m tests.backends_real.run [BACKEND ...] [pytest options]`; all if none is named."""
+"""Tests of real backends: `python -m tests.backends_real.run [BACKEND ...] [pytest options]`; all without a name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ HERE = Path(__file__).resolve().parent
 
 
 def main(arguments: list[str]) -> int:
-    chosen = [name for name in BACKENDS if name in arguments] or list(BACKENDS)
-    options = [one for one in arguments if one not in BACKENDS]
-    for name in chosen:
+    tested = {path.stem.removeprefix("test_"): path for path in sorted(HERE.glob("test_*.py"))}
+    chosen = [name for name in tested if name in arguments] or list(tested)
+    options = [one for one in arguments if one not in tested]
+    for name in (name for name in chosen if name in BACKENDS):
         began = time.monotonic()
         prepare(name)
         print(f"{name}: installed, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    files = [str(HERE / f"test_{name}.py") for name in chosen]
+    files = [str(tested[name]) for name in chosen]
     command = [sys.executable, "-m", "pytest", "-m", "", "-rs", "-p", "no:cacheprovider", *files, *options]
     return subprocess.run(command, cwd=HERE.parents[1], check=False).returncode
 
