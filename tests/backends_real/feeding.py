@@ -23,10 +23,7 @@ Attributes = dict[str, AttributeValue]
 
 # Emitters of five conventions; the others write what one of these writes.
 _EMITTERS = {"genai-openai", "openinference", "openllmetry", "openlit", "anthropic-native"}
-_REFUSAL = (
-    '[{"role":"assistant","parts":[{"type":"text","content":"I\'m sorry, but I can\'t help with that."}],'
-    '"finish_reason":"stop"}]'
-)
+_REFUSAL = '[{"role":"assistant","parts":[{"type":"text","content":"I\'m sorry, but I can\'t help with that."}]}]'
 _CARD = '[{"role":"user","parts":[{"type":"text","content":"Pay with 4111 1111 1111 1111, please."}]}]'
 
 
@@ -61,7 +58,8 @@ def known_calls() -> bytes:
     """One call that is priced, one that cannot be, a refusal, and one with a card number in its prompt."""
     cached = chat(gen_ai__usage__cache_read__input_tokens=600)
     unknown = chat(gen_ai__request__model="nobody-knows", gen_ai__response__model=None)
-    refusal, card = chat(gen_ai__output__messages=_REFUSAL), chat(gen_ai__input__messages=_CARD)
+    refusal = chat(gen_ai__output__messages=_REFUSAL, gen_ai__response__finish_reasons=["stop"])
+    card = chat(gen_ai__input__messages=_CARD)
     numbers = (CALLS.priced, CALLS.unpriced, CALLS.refused, CALLS.denied)
     start = time.time_ns() - 60_000_000_000
     return request(

@@ -15,6 +15,7 @@ from tests.backends_real.feeding import CALLS, Attributes, Fed, fed, span_id, tr
 from tests.backends_real.programs import BACKEND_MARKS, Backend, program, started
 
 pytestmark = [*BACKEND_MARKS, pytest.mark.usefixtures("sent")]
+_REASONS = "gen_ai.response.finish_reasons"
 _PROJECT = "/v1/projects/default"
 
 
@@ -100,6 +101,13 @@ def test_messages_are_shown_as_messages(phoenix: Backend):
     refused = call(phoenix, CALLS.refused)
     assert refused["llm.output_messages.0.message.role"] == "assistant"
     assert "I'm sorry" in str(refused["llm.output_messages.0.message.content"])
+
+
+def test_every_answer_whose_finish_reason_is_known_is_shown(phoenix: Backend):
+    kept = [one["attributes"] for one in spans(phoenix)]
+    answered = [one for one in kept if one.get("gen_ai.output.messages", "[]") != "[]" and one.get(_REASONS, []) != []]
+    assert len(answered) > 20
+    assert [one for one in answered if "llm.output_messages.0.message.role" not in one] == []
 
 
 def test_the_thumb_of_a_user_becomes_an_annotation_of_the_span(phoenix: Backend, sent: Fed):
