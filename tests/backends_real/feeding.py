@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_llm.config import load
 from otel_llm.hosts.gateway import Gateway
 from otel_llm.operation import AttributeValue
+from otel_llm.receivers.feedback import FeedbackReceiver
 from otel_llm.testing import Destination, OtlpHttpSink
 from tests.golden.recorded import RECORDINGS
 from tests.hosts.running import http_port, post
@@ -107,6 +111,15 @@ class Fed:
             self.send(body)
         sent = sum(len(spans_of(body)) for body in bodies)
         self.seen.wait_for(lambda: self.seen.items >= sent, 60)
+
+    def send_thumb(self, number: int) -> None:
+        """A user's thumb down for a known call, to the feedback receiver."""
+        address = cast("FeedbackReceiver", self.gateway.receiver("feedback")).endpoint.removeprefix("http://")
+        connection = http.client.HTTPConnection(address, timeout=10)
+        thumb = {"trace_id": trace_id(number), "span_id": span_id(number), "score": 0}
+        connection.request("POST", "/v1/feedback", json.dumps(thumb), {"content-type": "application/json"})
+        assert connection.getresponse().status in (200, 202)
+        connection.close()
 
     @property
     def spans(self) -> dict[tuple[str, str], Attributes]:

@@ -27,7 +27,10 @@ START_SECONDS = 240
 BACKEND_MARKS = [pytest.mark.slow, pytest.mark.timeout(600)]
 # Python packages with the versions that docs/backends/ tells of.
 PACKAGES = {"phoenix": "arize-phoenix==20.26.1", "mlflow": "mlflow==3.17.2"}
-MODULES = {"jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger@v1.76.0"}
+MODULES = {
+    "jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger@v1.76.0",
+    "victorialogs": "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.1",
+}
 BACKENDS = (*PACKAGES, *MODULES)
 _DONE = "whole"
 

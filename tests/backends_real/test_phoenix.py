@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
-from otel_llm.receivers.feedback import FeedbackReceiver
 from otel_llm.testing import unused_port
 from tests.backends_real.feeding import CALLS, Attributes, Fed, fed, span_id, trace_id
 from tests.backends_real.programs import BACKEND_MARKS, Backend, program, started
@@ -111,13 +108,7 @@ def test_every_answer_whose_finish_reason_is_known_is_shown(phoenix: Backend):
 
 
 def test_the_thumb_of_a_user_becomes_an_annotation_of_the_span(phoenix: Backend, sent: Fed):
-    receiver = cast("FeedbackReceiver", sent.gateway.receiver("feedback"))
-    host = receiver.endpoint.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=10)
-    thumb = {"trace_id": trace_id(CALLS.priced), "span_id": span_id(CALLS.priced), "score": 0}
-    connection.request("POST", "/v1/feedback", json.dumps(thumb), {"content-type": "application/json"})
-    assert connection.getresponse().status in (200, 202)
-    connection.close()
+    sent.send_thumb(CALLS.priced)
     path = f"{_PROJECT}/span_annotations?span_ids={span_id(CALLS.priced)}"
     phoenix.wait_for(lambda: phoenix.json(path)["data"])
     [annotation] = phoenix.json(path)["data"]
