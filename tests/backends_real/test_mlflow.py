@@ -108,7 +108,7 @@ def test_a_call_without_a_price_has_no_cost_and_not_zero(mlflow: Backend):
 
 
 def test_a_span_that_mlflow_rejects_is_all_that_is_lost_and_its_reason_is_said(
-    mlflow: Backend, sent: Fed, caplog: pytest.LogCaptureFixture
+    mlflow: Backend, caplog: pytest.LogCaptureFixture
 ):
     # MLflow takes a conversation for a session, whose id may have 250 characters, and refuses the whole request.
     longest = {2: "c" * 250, 5: "c" * 251}
@@ -116,9 +116,10 @@ def test_a_span_that_mlflow_rejects_is_all_that_is_lost_and_its_reason_is_said(
         SpanSpec(attributes=chat(gen_ai__conversation__id=longest.get(n, "c")), trace=n << 120, span=n << 56)
         for n in range(1, 9)
     ]
-    sent.send(request(specs))
     others = [f"{number << 120:032x}" for number in range(1, 9) if number != 5]
-    mlflow.wait_for(lambda: all(mlflow.ask(f"{_GET}{trace}")[0] == 200 for trace in others))
+    with fed("mlflow", {"MLFLOW_ENDPOINT": mlflow.endpoint}, "otlp_http/mlflow") as gateway:
+        gateway.send(request(specs))
+        mlflow.wait_for(lambda: all(mlflow.ask(f"{_GET}{trace}")[0] == 200 for trace in others))
     assert mlflow.ask(f"{_GET}{5 << 120:032x}")[0] == 404
     assert "answered 400" in caplog.text
     assert "'Session ID' exceeds the maximum length of 250 characters" in caplog.text
