@@ -114,6 +114,7 @@ _BUILT_IN: dict[Kind, dict[str, _BuiltIn]] = {
         "compare": _BuiltIn("otel_llm.processors.compare", _TRACES),
         "judge": _BuiltIn("otel_llm.processors.judge", _TRACES),
         "redact": _BuiltIn("otel_llm.processors.redact"),
+        "history": _BuiltIn("otel_llm.processors.history", _TRACES),
         "budget": _BuiltIn("otel_llm.processors.budget", _TRACES),
     },
     "exporter": {

@@ -2,7 +2,7 @@
 
 The laws of this module:
 - The order is checked when the pipeline is made: a processor that reads what only a later one writes is a start-up
-  error.
+  error, and so is one that reads what an earlier one has shortened.
 - Failure is isolated here and nowhere else. A processor that raises loses the operation it was at, not the batch: the
   operation is marked, counted and goes on; the processor goes on with the next one.
 - A pipeline may run on several threads at once, each with its own batch; processors guard what they share.
@@ -83,6 +83,17 @@ class Successor(Protocol):
         ...
 
 
+@runtime_checkable
+class Shortening(Protocol):
+    """A processor that leaves a part of attributes that came whole, so that none behind it may read them.
+
+    Attributes:
+        shortens: these attributes.
+    """
+
+    shortens: frozenset[str]
+
+
 class _Batch:
     """The operations from `start` on, remembering how far a loop over them came."""
 
@@ -120,7 +131,7 @@ class Pipeline:
         signal: what its operations are read from, for the counts.
 
     Raises:
-        PipelineOrderError: a processor reads an attribute that only a later one writes.
+        PipelineOrderError: a processor reads an attribute that only a later one writes, or an earlier one shortens.
     """
 
     __slots__ = ("_clock", "_duration", "_failed", "_limiter", "_processed", "_processors", "_signal")
@@ -195,7 +206,7 @@ def _place(error: Exception) -> str:
 
 
 def check_order(processors: Sequence[Processor]) -> None:
-    """Check that no processor reads what only a later one writes.
+    """Check that no processor reads what only a later one writes, or what an earlier one shortens.
 
     Raises:
         PipelineOrderError: with one problem for each two processors that stand the wrong way round.
@@ -214,5 +225,16 @@ def check_order(processors: Sequence[Processor]) -> None:
                     f"put {later.name} before {processor.name}"
                 )
         written |= processor.writes
+        if isinstance(processor, Shortening):
+            problems += _reading_a_part(processor.name, processor.shortens, processors[position + 1 :])
     if problems:
         raise PipelineOrderError(problems)
+
+
+def _reading_a_part(name: str, shortened: frozenset[str], behind: Sequence[Processor]) -> list[str]:
+    return [
+        f"processors: {later.name} reads {min(cut)}, of which {name} before it leaves only a part; "
+        f"put {name} behind {later.name}"
+        for later in behind
+        if (cut := later.reads & shortened)
+    ]

@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("http", "codecs", "dialects", "components", "kafka"),
     ("pipeline", "admission"),
     ("operation", "telemetry", "signals", "log_records", "clock", "errors", "nearest", "credentials"),
-    ("cost", "policy", "quality", "budget"),
+    ("cost", "policy", "quality", "budget", "history"),
     ("_generated",),
 )
 SIBLINGS = {
@@ -50,7 +50,7 @@ SIBLINGS = {
     ("processors", "delivery"),  # a state file is locked as a disk queue is
 }
 BASE = "operation"  # the modules of its layer are the vocabulary of the code and may know each other
-PURE = ("cost", "policy", "quality", "budget")  # domain packages: no OpenTelemetry, nothing of ours
+PURE = ("cost", "policy", "quality", "budget", "history")  # domain packages: no OpenTelemetry, nothing of ours
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:

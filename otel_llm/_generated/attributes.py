@@ -200,6 +200,8 @@ OTEL_LLM_EVALUATION_TARGET: Final = "otel_llm.evaluation.target"
 OTEL_LLM_EXPORT_OUTCOME: Final = "otel_llm.export.outcome"
 OTEL_LLM_FEATURE_NAME: Final = "otel_llm.feature.name"
 OTEL_LLM_FEEDBACK_OUTCOME: Final = "otel_llm.feedback.outcome"
+OTEL_LLM_HISTORY_MESSAGES: Final = "otel_llm.history.messages"
+OTEL_LLM_HISTORY_REPLACED: Final = "otel_llm.history.replaced"
 OTEL_LLM_INSTRUMENTATION_SITE: Final = "otel_llm.instrumentation.site"
 OTEL_LLM_INTERRUPTED: Final = "otel_llm.interrupted"
 OTEL_LLM_JUDGE_CALIBRATION: Final = "otel_llm.judge.calibration"
@@ -481,6 +483,8 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_EXPORT_OUTCOME: "string",
         OTEL_LLM_FEATURE_NAME: "string",
         OTEL_LLM_FEEDBACK_OUTCOME: "string",
+        OTEL_LLM_HISTORY_MESSAGES: "int",
+        OTEL_LLM_HISTORY_REPLACED: "string[]",
         OTEL_LLM_INSTRUMENTATION_SITE: "string",
         OTEL_LLM_INTERRUPTED: "boolean",
         OTEL_LLM_JUDGE_CALIBRATION: "string",

@@ -38,6 +38,7 @@ _COMMANDS: Final = {
     "demo": ("otel_llm.cli.demo", "see all of it work, without an account and without a network"),
     "audit": ("otel_llm.cli.audit", "check that an audit log is whole"),
     "reveal": ("otel_llm.cli.reveal", "bring back what redaction has tokenized"),
+    "history": ("otel_llm.cli.history", "put back what references to other spans stand for, in recorded telemetry"),
     "config-schema": ("otel_llm.cli.config_schema", "print the JSON schema of the configuration, for editors"),
     "version": ("otel_llm.cli.version", "print the versions of otel-llm and of what it stands on"),
 }

@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
+from otel_llm.cli.recordings import bodies
 from otel_llm.clock import SystemClock
-from otel_llm.codecs.json import to_protobuf
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError, MalformedError
+from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Event, Operation
 from otel_llm.pipeline import Pipeline, Processor
 from otel_llm.policy.sets import Bundle, PolicyError
@@ -24,7 +24,6 @@ from otel_llm.telemetry import Metrics
 
 _SECOND: Final = 1_000_000_000
 _STATUSES: Final = {"unset": 0, "ok": 1, "error": 2}
-_MOST_LINE_BYTES: Final = 64 * 1024 * 1024
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -138,24 +137,7 @@ def recorded(paths: Iterable[str]) -> Iterator[Operation]:
     ]
     pipeline = Pipeline(steps, metrics, clock)
     for path in paths:
-        for body in _bodies(Path(path)):
+        for body in bodies(Path(path)):
             operations = decode_traces(body).operations
             pipeline.process(operations)
             yield from operations
-
-
-def _bodies(path: Path) -> Iterator[bytes]:
-    try:
-        if path.suffix == ".pb":
-            yield path.read_bytes()
-            return
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if b'"resourceSpans"' not in line:  # metrics and logs may be in the same file
-                    continue
-                try:
-                    yield to_protobuf("traces", line, _MOST_LINE_BYTES)
-                except MalformedError as error:
-                    raise ConfigError([f"{path}: line {number}: no OTLP JSON: {error}"]) from None
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None

@@ -21,6 +21,7 @@ from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.config import MIB, Config, QueueConfig
 from otel_llm.receivers.auth import AuthConfig
 from otel_llm.receivers.endpoint import given, parse_endpoint
+from otel_llm.receivers.kafka_config import Config as KafkaConfig
 from otel_llm.receivers.otlp import Config as OtlpConfig
 from otel_llm.receivers.otlp import Protocols
 from otel_llm.receivers.otlp_grpc import Config as GrpcConfig
@@ -40,7 +41,10 @@ _ALONE: Final = {
     ("processor", "compare"): "compares what all operations say, and would decide on parts of them;",
     ("processor", "judge"): "samples, limits and alarms on what all operations say;",
     ("exporter", "file"): "appends to one file and renames it;",
+    ("exporter", "open_spans"): "has to see both the spans and the records of an app, which come to several workers;",
 }
+# Receivers that run in every worker: those that share a port, and those of a consumer group.
+_SPREAD: Final = (OtlpConfig, KafkaConfig)
 _LEAST_MEMORY_MIB: Final = 64
 _KIB: Final = 1024
 
@@ -116,10 +120,10 @@ def part_of(settings: Settings, number: int, *, leaving: bool = False) -> Settin
     workers = settings.service.workers
     changed: dict[str, Component] = {}
     for receiver in settings.receivers:
-        changed[receiver.path] = replace(receiver, config=_receiver_part(receiver.config, workers))
+        changed[receiver.path] = replace(receiver, config=_receiver_part(receiver.config, number, workers))
     for exporter in settings.exporters:
         changed[exporter.path] = replace(exporter, delivery=_delivery_part(exporter.delivery, number, workers))
-    runs = [one for one in settings.receivers if not leaving and (number == 1 or isinstance(one.config, OtlpConfig))]
+    runs = [one for one in settings.receivers if not leaving and (number == 1 or isinstance(one.config, _SPREAD))]
     admin = msgspec.structs.replace(settings.service.admin, endpoint=None)
     limit = settings.service.overload.memory_limit_mib
     part = None if limit is None else max(limit // workers, _LEAST_MEMORY_MIB)
@@ -140,9 +144,28 @@ def _pipeline_part(pipeline: PipelineSettings, changed: dict[str, Component]) ->
     return replace(pipeline, receivers=mine(pipeline.receivers), exporters=mine(pipeline.exporters))
 
 
-def _receiver_part(config: msgspec.Struct, workers: int) -> msgspec.Struct:
-    if not isinstance(config, OtlpConfig):
-        return config
+def _receiver_part(config: msgspec.Struct, number: int, workers: int) -> msgspec.Struct:
+    if isinstance(config, KafkaConfig):
+        return _kafka_part(config, number, workers)
+    return _otlp_part(config, workers) if isinstance(config, OtlpConfig) else config
+
+
+def _kafka_part(config: KafkaConfig, number: int, workers: int) -> KafkaConfig:
+    """A member of the group."""
+    instance, letters = config.group_instance_id, config.dead_letters
+    if letters is not None:
+        letters = msgspec.structs.replace(
+            letters, directory=worker_folder(letters.directory, number), size_bytes=letters.size_bytes // workers
+        )
+    return msgspec.structs.replace(
+        config,
+        group_instance_id=None if instance is None else f"{instance}-{number}",
+        max_fetch_bytes=max(config.max_fetch_bytes // workers, _KIB),
+        dead_letters=letters,
+    )
+
+
+def _otlp_part(config: OtlpConfig, workers: int) -> OtlpConfig:
     grpc, http = config.protocols.grpc, config.protocols.http
     if not isinstance(grpc, msgspec.UnsetType):
         grpc = _server_part(grpc or GrpcConfig(), workers)

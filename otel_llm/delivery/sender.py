@@ -103,12 +103,14 @@ class Trouble:
         problem: what it said last; may be shown.
         retry_at: when it is tried again, by the monotonic clock.
         is_its_wish: it asked for that time itself.
+        is_cut_by_stopping: stopping had not been asked for when that time was set, so it ends the wait.
     """
 
     since: float
     problem: str
     retry_at: float
     is_its_wish: bool
+    is_cut_by_stopping: bool
 
 
 class Sender:
@@ -263,11 +265,13 @@ class Sender:
         now = self._clock.monotonic()
         is_its_wish = error.retry_after_seconds is not None
         delay = self._backoff.next(error.retry_after_seconds)
-        if self._stopping.is_asked and not was_asked and not is_its_wish:
+        is_asked = self._stopping.is_asked  # once: what is asked for from here on cuts the wait
+        if is_asked and not was_asked and not is_its_wish:
             self._backoff.reset()
             delay = 0.0
         since = now if self.trouble is None else self.trouble.since
-        self.trouble = Trouble(since, str(error), now + delay, is_its_wish)
+        is_cut = not is_its_wish and not is_asked
+        self.trouble = Trouble(since, str(error), now + delay, is_its_wish, is_cut)
         if self._max_elapsed is not None and now + delay - start > self._max_elapsed:
             return False
         self._log.warning("retry", "exporter %s: %s; the items are kept and sent again", self._name, error)
@@ -281,7 +285,7 @@ class Sender:
         trouble = self.trouble
         if trouble is None:
             return
-        if trouble.is_its_wish or self._stopping.is_asked:
+        if not trouble.is_cut_by_stopping:
             self._wait(trouble.retry_at)
             self._wait(trouble.retry_at)  # the first ends when stopping is asked for
             return

@@ -199,7 +199,7 @@ def _failure(error: grpc.RpcError, label: str) -> ExportError:
     if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after_seconds is not None):
         return RetryableError(problem, retry_after_seconds)
     if code in _UNAUTHORIZED:
-        return CredentialsError(f"{problem}; it does not accept our credentials: check auth, headers and tls")
+        return CredentialsError(problem)
     return RejectedError(problem) if code is grpc.StatusCode.INVALID_ARGUMENT else PermanentError(problem)
 
 

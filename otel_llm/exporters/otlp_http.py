@@ -140,7 +140,7 @@ class OtlpHttpExporter:
         if answer.status == _TOO_LARGE:
             raise TooLargeError(problem)
         if answer.status in _UNAUTHORIZED:
-            raise CredentialsError(f"{problem}; it does not accept our credentials: check auth, headers and tls")
+            raise CredentialsError(problem)
         if answer.status in _REJECTED:
             raise RejectedError(problem)
         raise PermanentError(problem)

@@ -18,7 +18,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from otel_llm.delivery.in_app import AppDelivery
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
 from otel_llm.hosts.sdk import Ambient, Enriching
@@ -27,6 +26,8 @@ from otel_llm.instrumentation.outlet import Outlet
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
+
+    from otel_llm.delivery.in_app import AppDelivery
 
 _logger = logging.getLogger(__name__)
 

@@ -114,6 +114,10 @@ class _Worker:
         channel.close()
         return code
 
+    def runs(self) -> bool:
+        """Whether its process has not ended."""
+        return self.process is not None and self.process.poll() is None
+
     def was_killed(self) -> bool:
         """Whether a signal has ended it, which says nothing about the next one; else its configuration is at fault."""
         try:
@@ -223,7 +227,8 @@ class Supervisor:
             _logger.error("worker %d ended with %d; another one starts in %g s", worker.number, code, pause)
             if self._stopping.wait(pause) or not self._start_worker(worker):
                 return
-            self._wait_ready(worker, self._clock.monotonic() + _START_SECONDS)
+            while not self._wait_ready(worker, self._clock.monotonic() + _START_SECONDS) and worker.runs():
+                _logger.warning("worker %d does not take telemetry yet", worker.number)
 
     def _not_ready(self) -> str | None:
         if self._stopping.is_set():

@@ -83,9 +83,9 @@ class SupervisorEnd:
 
     def ask(self, kind: bytes, timeout_seconds: float) -> bytes | None:
         """The answer to a question; None when there is none in time, or no worker."""
+        if not self.is_ready:  # before the lock, which is held while the worker starts
+            return None
         with self._lock, contextlib.suppress(OSError):
-            if not self.is_ready:
-                return None
             self._number += 1
             self._connection.settimeout(timeout_seconds)
             self._connection.sendall(_FRAME.pack(kind, self._number, 0))

@@ -141,7 +141,7 @@ class BudgetAdmission:
         if reached:
             mark(operation, budgets, reached)
         strict = [budget for budget in budgets if budget.at_limit == "deny"]
-        outcome, budget = self._held(operation, reservation_id, strict) if strict else ("reserved", None)
+        outcome, budget = self._held(operation, reservation_id, strict, reached) if strict else ("reserved", None)
         if budget is None:
             warned = next((one.name for one in budgets if one.at_limit == "warn" and one.name in reached), None)
             self._decisions.add(1, "allow" if warned is None else "warn", warned or "")
@@ -154,15 +154,22 @@ class BudgetAdmission:
         reason = "budget_exhausted" if is_known else "budget_unknown"
         return Decision("deny", reason, budget.name, message=_message(budget, is_known=is_known))
 
-    def _held(self, operation: Operation, reservation_id: str, strict: list[Budget]) -> tuple[str, Budget | None]:
+    def _held(
+        self, operation: Operation, reservation_id: str, strict: list[Budget], reached: frozenset[str]
+    ) -> tuple[str, Budget | None]:
         now = self._clock.unix_nano()
+        most, currency = self._most(operation, now)
+        # What is priced in another currency takes nothing from a budget; one that is used up stops it all the same.
+        strict = [one for one in strict if currency in (None, one.currency) or one.name in reached]
+        if not strict:
+            return "reserved", None
         pools = tuple(budget.pool_key(now) for budget in strict)
-        reservation = Reservation(reservation_id, pools, self._most(operation, now), self._clock.monotonic())
+        reservation = Reservation(reservation_id, pools, most, self._clock.monotonic())
         counting = self._counting
         return counting.book.allowance.reserve(reservation, strict, counting.keeper.wake, self._asking.wait_seconds)
 
-    def _most(self, operation: Operation, now_unix_nano: int) -> int:
-        """What a call may cost at most, in nanos, as far as can be told before it is made."""
+    def _most(self, operation: Operation, now_unix_nano: int) -> tuple[int, str | None]:
+        """What a call may cost at most, in nanos of a currency, as far as can be told before it is made."""
         if operation.operation_name == "embeddings":
             return self._quoted(operation, self._sent(operation), 0, now_unix_nano)
         produced = operation.get(names.GEN_AI_REQUEST_MAX_TOKENS)
@@ -177,10 +184,12 @@ class BudgetAdmission:
         keys = (names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_TOOL_DEFINITIONS)
         return sum(_tokens(operation.get(key)) for key in keys)
 
-    def _quoted(self, operation: Operation, sent: int, received: int, now_unix_nano: int) -> int:
+    def _quoted(self, operation: Operation, sent: int, received: int, now_unix_nano: int) -> tuple[int, str | None]:
         timed = Operation(_Timed(operation, now_unix_nano))
-        total = quote_of(self._catalogue, timed, Usage(sent, received)).total
-        return _LEAST_NANO if total is None else max(_LEAST_NANO, -(-total // _ATTO_IN_NANO))
+        quote = quote_of(self._catalogue, timed, Usage(sent, received))
+        if quote.total is None:
+            return _LEAST_NANO, None
+        return max(_LEAST_NANO, -(-quote.total // _ATTO_IN_NANO)), quote.currency
 
     def ended(self, attributes: Mapping[str, AttributeValue]) -> None:
         """A call has ended: count what it cost, and let go of what was held for it."""

@@ -16,6 +16,7 @@ Source: opentelemetry-collector-contrib v0.165.1, receiver/kafkareceiver, for th
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -292,7 +293,7 @@ class KafkaReceiver:
                 time.sleep(_LOOK_SECONDS)
                 self._look_what_arrived()
         except _GivenUpError:
-            self._unsettled.clear()
+            return  # the next step finds it as well, and begins again
 
     def _lose(self, client: Client, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - a callback's signature
         """Partitions are somebody else's already."""
@@ -318,11 +319,14 @@ class KafkaReceiver:
         self._partitions.add(signal, Record((topic, message.partition()), message.offset(), value or b""))
 
     def _signal_of(self, topic: str) -> Signal:
-        """Which signal's topic it is; one that only a regular expression names is that of the first that has one."""
-        for signal, topics in self._subscribed.items():
-            if topic in topics:
-                return signal
-        return next(signal for signal, topics in self._subscribed.items() if any(one.startswith("^") for one in topics))
+        """Which signal's topic it is: that which names it, or the first whose regular expression fits."""
+        fitting = [
+            signal
+            for signal, topics in self._subscribed.items()
+            if any(one.startswith("^") and re.match(one, topic) for one in topics)
+        ]
+        named = [signal for signal, topics in self._subscribed.items() if topic in topics]
+        return (named or fitting or list(self._subscribed))[0]
 
     def _offer(self, client: Client, consumer: Consumer) -> None:
         """Hand on what was read, until it is all accepted or something is refused; pause the partitions then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -140,4 +141,8 @@ def _topic_problems(config: Config, setting: str) -> list[str]:
                     f"{setting}.{signal}.topics: {topic!r} is among those of {seen[topic]} too; give each its own"
                 )
             seen.setdefault(topic, signal)
+            try:
+                re.compile(topic)
+            except re.error as error:
+                problems.append(f"{setting}.{signal}.topics: expected a regular expression, got {topic!r} ({error})")
     return problems

@@ -1,6 +1,6 @@
 """Backends as programs: what is installed by `python -m tests.backends_real.run`, and what runs for a test.
 
-Everything lies in `${OTEL_LLM_TOOL_CACHE:-~/.cache/otel-llm}/backends`, a folder by name and version. A test of a
+Everything lies in `backends` in the tool cache (tests/tool_cache.py), a folder by name and version. A test of a
 backend that is not there skips and says with which command it comes: nobody is surprised by half a gigabyte.
 """
 
@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from tests.tool_cache import tool_cache
+
 START_SECONDS = 240
 # For a test that starts a backend on a machine that is busy with others.
 BACKEND_MARKS = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -37,9 +39,8 @@ _DONE = "whole"
 
 def folder_of(name: str) -> Path:
     """Where a backend is, or would be."""
-    cache = Path(os.environ.get("OTEL_LLM_TOOL_CACHE") or Path.home() / ".cache" / "otel-llm")
     wanted = {**PACKAGES, **MODULES}[name]
-    return cache / "backends" / wanted.rpartition("/")[2].replace("==", "-").replace("@", "-")
+    return tool_cache() / "backends" / wanted.rpartition("/")[2].replace("==", "-").replace("@", "-")
 
 
 def prepare(name: str) -> None:

@@ -97,6 +97,9 @@ class Kept:
     """`demo --keep`, and what it has printed so far."""
 
     def __init__(self, folder: Path) -> None:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            # A shell starts what is to run in the background so, and children would inherit it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [*COMMAND, "--keep"],
             stdout=subprocess.PIPE,

@@ -5,8 +5,8 @@
     def test_something(tmp_path):
         with Collector(tmp_path, CONFIG, environment={"GATEWAY": "127.0.0.1:4317"}) as collector: ...
 
-`binary()` is its path. The build (some minutes, once a machine) lies in `${OTEL_LLM_TOOL_CACHE:-~/.cache/otel-llm}`, by
-the manifest's content. Where there is no Go, or its modules cannot be had, tests skip and say so; what does not compile
+`binary()` is its path. The build (some minutes, once a machine) lies in the tool cache (tests/tool_cache.py), by the
+manifest's content. Where there is no Go, or its modules cannot be had, tests skip and say so; what does not compile
 fails. `python -m tests.collector_config.collector` builds it and prints its path.
 """
 
@@ -29,6 +29,8 @@ from typing import Self
 
 import pytest
 
+from tests.tool_cache import tool_cache, why_not_built
+
 PROJECT = Path(__file__).resolve().parents[2]
 MANIFEST = PROJECT / "collector-config" / "otelcol-builder.yaml"
 # The first test of a machine waits for the build, or for another process that builds.
@@ -43,11 +45,6 @@ _READY = "Everything is ready. Begin running and processing data."
 
 class NotToBeHad(Exception):  # noqa: N818 - not an error: a machine may be without
     """There is no Collector on this machine, and why."""
-
-
-def tool_cache() -> Path:
-    """Where what tests build or download is kept."""
-    return Path(os.environ.get("OTEL_LLM_TOOL_CACHE") or Path.home() / ".cache" / "otel-llm")
 
 
 def builder_version(manifest: str) -> str:
@@ -98,6 +95,9 @@ def _build_once() -> Path:
         return ready
     if shutil.which("go") is None:
         raise NotToBeHad("go is not installed: CONTRIBUTING.md says what the tests with a Collector need")
+    forbidden = why_not_built("otelcol")
+    if forbidden is not None:
+        raise NotToBeHad(forbidden)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """Programs in Go that tests use: built once a machine from the pinned modules in `go/`, and kept in the tool cache.
 
-The cache is `OTEL_LLM_TOOL_CACHE`, else `~/.cache/otel-llm`; a build has a folder by what it is made of, and a lock, so
-that several test runs at once build once. The first build of Prometheus takes ten minutes of two cores.
+The cache is that of tests/tool_cache.py; a build has a folder by what it is made of, and a lock, so that several test
+runs at once build once. The first build of Prometheus takes ten minutes of two cores.
 """
 
 from __future__ import annotations
@@ -9,22 +9,18 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.tool_cache import tool_cache, why_not_built
+
 # A test that may have to build, or to wait for another one that does.
 BUILD_SECONDS = 2400
 GO_MARKS = [pytest.mark.slow, pytest.mark.timeout(BUILD_SECONDS)]
 _MODULES = Path(__file__).parent / "go"
-
-
-def tool_cache() -> Path:
-    """Where what tests build or download is kept."""
-    return Path(os.environ.get("OTEL_LLM_TOOL_CACHE") or Path.home() / ".cache" / "otel-llm")
 
 
 @functools.cache
@@ -39,6 +35,9 @@ def built(name: str) -> Path | str:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "whole").exists():
+            forbidden = why_not_built(name)
+            if forbidden is not None:
+                return forbidden
             for path in sources:
                 shutil.copy(path, folder / path.name)
             (folder / "bin").mkdir(exist_ok=True)

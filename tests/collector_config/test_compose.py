@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from otel_llm.config import load
 from tests.collector_config.configcheck import configcheck
 from tests.collector_config.go_tools import GO_MARKS
+from tests.tool_cache import tool_cache
 
 CONFIG = Path(__file__).resolve().parents[2] / "collector-config"
 PROJECT = CONFIG.parent
@@ -152,3 +154,20 @@ class TestByTheProgramsThatReadThem:
     def test_buildkit_parses_the_recipe_and_its_linter_has_nothing_to_say(self):
         printed = configcheck("dockerfile", CONFIG / "Dockerfile")
         assert printed.count("FROM ") == 2
+
+    @pytest.mark.parametrize("path", ["stack/collector.yaml", "kubernetes/agents/collector.yaml"])
+    def test_a_collector_takes_the_configuration(self, path: str, tmp_path: Path):
+        """By the lean Collector that other tests build; it has no `debug`, for which `nop` stands here."""
+        built = sorted(tool_cache().glob("otelcol/*/otelcol-llm"))
+        if not built:
+            pytest.skip("no Collector lies in the tool cache; the tests of Collector configurations build one")
+        document = yaml.safe_load((CONFIG / path).read_text())
+        if document["exporters"].pop("debug", None) is not None:
+            document["exporters"]["nop"] = None
+            document["service"]["pipelines"]["logs"]["exporters"] = ["nop"]
+        copy = tmp_path / "collector.yaml"
+        copy.write_text(yaml.safe_dump(document))
+        done = subprocess.run(
+            [built[-1], "validate", "--config", copy], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr

@@ -72,18 +72,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         gateway.start()
         try:
             with prometheus(programs, folder, f"127.0.0.1:{gateway.admin_port}") as server:
-                running = Stack(gateway, server, sink.destination)
-                _send_and_be_seen(running)
-                yield running
+                yield Stack(gateway, server, sink.destination)
         finally:
             gateway.shutdown()
 
 
-def _send_and_be_seen(stack: Stack) -> None:
-    """Traffic in rounds, each of them scraped: a counter that begins at 5 has not increased yet."""
+@pytest.fixture
+def busy(stack: Stack) -> Stack:
+    """The stack after traffic in rounds, each of them scraped: a counter that begins at 5 has not increased yet."""
     endpoint = f"http://127.0.0.1:{http_port(stack.gateway)}"
-    sent = 0
-    seen = 'sum(otel_llm_delivery_items_exported_total{otel_llm_component_name="otlp_http/collector"})'
+    spans = 'otel_llm_signal="traces", otel_llm_component_name="otlp_http/collector"'
+    seen = f"sum(otel_llm_delivery_items_exported_total{{{spans}}})"
+    stack.prometheus.wait_for(lambda: stack.prometheus.query('up{job="otel-llm"} == 1'))
+    sent = sum(float(one["value"][1]) for one in stack.prometheus.query(seen))
     for _ in range(3):
         sent += send(endpoint)
         post(http_port(stack.gateway), "/v1/traces", b"\xff\xff")  # what is malformed is refused, and shown
@@ -91,6 +92,7 @@ def _send_and_be_seen(stack: Stack) -> None:
     rule_made = "otel_llm:error_budget_burn:1h and otel_llm:calls:rate1h > 0"
     stack.prometheus.wait_for(lambda: stack.prometheus.query(rule_made))
     stack.prometheus.wait_for(lambda: stack.prometheus.query("otel_llm:budget_burn:1h > 0"))
+    return stack
 
 
 # Beginning of where an expression stands -> why it has no data here.
@@ -130,11 +132,11 @@ def _excuse(where: str) -> str | None:
     return next((reason for begin, reason in NO_DATA.items() if where.startswith(begin)), None)
 
 
-def test_every_expression_is_answered_and_has_data_where_it_should(stack: Stack):
+def test_every_expression_is_answered_and_has_data_where_it_should(busy: Stack):
     alerts = {rule["alert"] for rule in rules() if "alert" in rule}
     wrong = []
     for expression in (*dashboard_expressions(), *rule_expressions()):
-        found = stack.prometheus.query(expression.text)
+        found = busy.prometheus.query(expression.text)
         if expression.where in alerts:
             continue  # what fires is looked at below
         excuse = _excuse(expression.where)
@@ -143,8 +145,8 @@ def test_every_expression_is_answered_and_has_data_where_it_should(stack: Stack)
     assert wrong == []
 
 
-def test_the_alerts_that_the_traffic_sets_off_have_data(stack: Stack):
-    found = {one.where for one in rule_expressions() if one.where in FIRING and stack.prometheus.query(one.text)}
+def test_the_alerts_that_the_traffic_sets_off_have_data(busy: Stack):
+    found = {one.where for one in rule_expressions() if one.where in FIRING and busy.prometheus.query(one.text)}
     assert found == FIRING
 
 
@@ -155,26 +157,26 @@ def test_prometheus_evaluates_all_rules_without_an_error(stack: Stack):
     assert not any(evaluated.values()), evaluated
 
 
-def test_what_variables_offer_is_there(stack: Stack):
+def test_what_variables_offer_is_there(busy: Stack):
     for label in ("service_name", "gen_ai_request_model", "otel_llm_cost_currency", "otel_llm_budget_name"):
-        assert stack.prometheus.get(f"label/{label}/values"), label
+        assert busy.prometheus.get(f"label/{label}/values"), label
 
 
-def test_metrics_sent_over_otlp_have_the_names_and_labels_of_those_that_are_scraped(stack: Stack):
-    body = [one.body for one in stack.destination.accepted if one.signal == "metrics"][-1]
+def test_metrics_sent_over_otlp_have_the_names_and_labels_of_those_that_are_scraped(busy: Stack):
+    body = [one.body for one in busy.destination.accepted if one.signal == "metrics"][-1]
     path = "/api/v1/otlp/v1/metrics"
-    status, answer = stack.prometheus.ask(path, "POST", body, content_type="application/x-protobuf")
+    status, answer = busy.prometheus.ask(path, "POST", body, content_type="application/x-protobuf")
     assert status == 200, answer
 
     def series(matcher: str) -> dict[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
-        for one in stack.prometheus.get("series", **{"match[]": matcher}):
+        for one in busy.prometheus.get("series", **{"match[]": matcher}):
             if one["__name__"].startswith(("otel_llm_", "gen_ai_")):
                 labels = frozenset(one) - {"__name__", "job", "instance"}
                 found[one["__name__"]] = found.get(one["__name__"], frozenset()) | labels
         return found
 
-    address = f"127.0.0.1:{stack.gateway.admin_port}"
+    address = f"127.0.0.1:{busy.gateway.admin_port}"
     sent = series(f'{{instance!="{address}", __name__=~"(otel_llm|gen_ai)_.*"}}')
     scraped = series(f'{{instance="{address}"}}')
     assert len(sent) > 50

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from otel_llm.delivery.split import count_items
 from otel_llm.signals import Signal
@@ -23,7 +24,7 @@ from otel_llm.testing import ACCEPT, Answer, Destination, OtlpHttpSink, unused_p
 from tests.collector_config.collector import COLLECTOR_MARKS, validate
 from tests.collector_config.telemetry import everything, golden, recorded, with_canary
 from tests.collector_config.test_collector_files import CONFIGURATIONS
-from tests.collector_config.topology import PATIENCE_SECONDS, OfApps, Sender, collector, gateway, wait_for_items
+from tests.collector_config.topology import FOLDER, PATIENCE_SECONDS, OfApps, Sender, collector, gateway, wait_for_items
 from tests.delivery.requests import logs, metrics, numbers, traces
 from tests.golden.recorded import processed_logs
 from tests.spans import SpanSpec, attributes_of, chat, request, spans_of
@@ -90,13 +91,12 @@ def test_collector_gateway_collector_changes_nothing_but_what_the_gateway_change
 ):
     requests: list[tuple[Signal, bytes]] = [*everything(), *golden(), *recorded()]
     behind = collector("behind", tmp_path / "behind", {"BACKEND": backend.endpoint})
-    at_once = ("exporters.otlp_grpc/next.sending_queue.batch.flush_timeout_seconds=0",)
     agent_at_once = "exporters: {otlp_http/llm: {sending_queue: {batch: {flush_timeout: 1ms}}}}"
     with (
         OtlpHttpSink(OfApps()) as directly,
         gateway("collector", {"NEXT_COLLECTOR": "http://127.0.0.1:9"}, overrides=_to(directly)) as alone,
         behind,
-        gateway("collector", {"NEXT_COLLECTOR": f"http://127.0.0.1:{behind.grpc}"}, overrides=at_once) as between,
+        gateway("collector", {"NEXT_COLLECTOR": f"http://127.0.0.1:{behind.grpc}"}) as between,
         collector("agent", tmp_path / "agent", {"GATEWAY": between.endpoint}, over=agent_at_once) as agent,
     ):
         straight, around = Sender(int(alone.endpoint.rpartition(":")[2])), Sender(agent.http)
@@ -122,6 +122,36 @@ def _to(sink: OtlpHttpSink, name: str = "alone") -> tuple[str, ...]:
         f"exporters={{otlp_http/next: {exporter}}}",
         *(f"service.pipelines.{signal}.exporters=[otlp_http/next]" for signal in ("traces", "metrics", "logs")),
     )
+
+
+def test_the_names_of_components_before_they_were_changed_are_understood(tmp_path: Path):
+    text = (FOLDER / "collector-loadbalancing.yaml").read_text()
+    for new, old in (("load_balancing", "loadbalancing"), ("otlp_grpc/", "otlp/"), ("otlp_http/", "otlphttp/")):
+        text = text.replace(new, old)
+    older = tmp_path / "older.yaml"
+    older.write_text(text)
+    done = validate(older)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_field_that_is_younger_than_all_of_them_passes_the_gateway_and_not_a_collector(
+    tmp_path: Path, backend: OtlpHttpSink
+):
+    span = Span(trace_id=b"t" * 16, span_id=b"s" * 8, name="plain").SerializeToString()
+    young = span + b"\xba\x3e\x05young"  # field 999
+    group = b"\x12" + bytes([len(young)]) + young
+    body = b"\x12" + bytes([len(group)]) + group
+    body = b"\x0a" + bytes([len(body)]) + body
+    with (
+        gateway("collector", {}, overrides=_to(backend)) as to,
+        collector("agent", tmp_path, {"GATEWAY": to.endpoint}) as agent,
+    ):
+        for port in (int(to.endpoint.rpartition(":")[2]), agent.http):
+            sender = Sender(port)
+            assert sender.send(body) == 200
+            sender.close()
+        wait_for_items(backend.destination, 2)
+    assert sorted(b"young" in got.body for got in backend.destination.accepted) == [False, True]
 
 
 def _comes_out(signal: Signal, body: bytes) -> int:

@@ -12,6 +12,7 @@ from otel_llm.config import Settings, load
 from otel_llm.config.workers import part_of, worker_folder, worker_folders
 from otel_llm.errors import ConfigError
 from otel_llm.receivers.auth import AuthConfig
+from otel_llm.receivers.kafka_config import Config as KafkaConfig
 from otel_llm.receivers.otlp import Config as OtlpConfig
 from otel_llm.receivers.otlp_grpc import Config as GrpcConfig
 from otel_llm.receivers.otlp_http import Config as HttpConfig
@@ -78,6 +79,7 @@ def problems(folder: Path, **changes: object) -> list[str]:
             },
             "connectors.tail_sampling",
         ),
+        ({"exporters": "open_spans: ", "out": "otlp_http, open_spans"}, "exporters.open_spans"),
     ],
 )
 def test_what_has_to_see_everything_is_refused_by_name(tmp_path: Path, changes: dict[str, str], named: str) -> None:
@@ -134,6 +136,21 @@ def test_what_reads_a_file_runs_in_the_first_worker_only(tmp_path: Path) -> None
     whole = settings(tmp_path)
     assert [one.id for one in part_of(whole, 1).receivers] == ["otlp", "file"]
     assert [one.id for one in part_of(whole, 2).receivers] == ["otlp"]
+    assert part_of(whole, 5, leaving=True).receivers == ()
+
+
+def test_every_worker_is_a_member_of_the_consumer_group(tmp_path: Path) -> None:
+    kafka = "kafka: {brokers: ['127.0.0.1:9'], group_instance_id: host, dead_letters: {directory: letters}}"
+    path = tmp_path / "config.yaml"
+    text = CONFIG.format(**{**DEFAULTS, "folder": tmp_path}).replace("  file:", f"  {kafka}\n  file:")
+    path.write_text(text.replace("[otlp, file]", "[otlp, file, kafka]"))
+    whole = load(str(path), {})
+    for number, folder in ((1, "letters"), (2, "letters/@2")):
+        config = next(one.config for one in part_of(whole, number).receivers if one.id == "kafka")
+        assert isinstance(config, KafkaConfig)
+        assert config.group_instance_id == f"host-{number}"
+        assert config.dead_letters is not None
+        assert config.dead_letters.directory == folder
     assert part_of(whole, 5, leaving=True).receivers == ()
 
 

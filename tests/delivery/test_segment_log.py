@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from contextlib import closing
 from pathlib import Path
 
@@ -449,3 +450,33 @@ def test_a_sealed_segment_whose_file_went_to_another_one_needs_no_sync(tmp_path:
             append(log, some(number))
         assert segments[0].file == -1
         log.sync_all(segments)
+
+
+@given(synced=st.integers(1, 10), more=st.integers(1, 10), kept=st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_loss_of_power_in_a_renewed_segment_brings_back_nothing_that_lay_there_before(
+    tmp_path_factory: pytest.TempPathFactory, synced: int, more: int, kept: random.Random
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    log = renewed(folder, 1)
+    active = log.active()
+    assert active is not None
+    before = active.path.read_bytes()
+    first = log.next_sequence - 2
+    for _ in range(synced):
+        append(log, some(log.next_sequence - 1))
+    safe = active.end
+    for _ in range(more):
+        append(log, some(log.next_sequence - 1))
+    after = active.path.read_bytes()
+    abandon(log)
+    # What was not synced reaches the disk sector by sector, or does not.
+    mixed = bytearray(after)
+    for sector in range(safe, len(after), 512):
+        if kept.random() < 0.5:
+            mixed[sector : sector + 512] = before[sector : sector + 512]
+    active.path.write_bytes(mixed)
+    with closing(opened(folder)) as again:
+        found = numbers(again)
+    assert found[: synced + 1] == list(range(first, first + synced + 1))
+    assert set(found[synced + 1 :]) <= set(range(first + synced + 1, first + synced + 1 + more))

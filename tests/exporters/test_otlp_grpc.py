@@ -59,7 +59,7 @@ def test_a_payload_in_pieces_arrives_as_one_call(context: Context, compression: 
         (Answer.throttled(7.5), RetryableError, "RESOURCE_EXHAUSTED: slow down"),
         (Answer("throttled", message="quota"), PermanentError, "RESOURCE_EXHAUSTED: quota"),
         (Answer.unavailable(), RetryableError, "UNAVAILABLE: try later"),
-        (UNAUTHORIZED, CredentialsError, "UNAUTHENTICATED: the token has run out; it does not accept our credentials"),
+        (UNAUTHORIZED, CredentialsError, r"UNAUTHENTICATED: the token has run out \(the credential is in"),
         (Answer.unavailable(2), RetryableError, "UNAVAILABLE: try later"),
         (TOO_LARGE, TooLargeError, "RESOURCE_EXHAUSTED: Received message larger than max"),
         (Answer.bad_request("no\nsuch project"), PermanentError, "INVALID_ARGUMENT: no such project"),

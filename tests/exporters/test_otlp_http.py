@@ -118,7 +118,7 @@ def test_endpoints_of_signals_go_before_the_common_one(context: Context) -> None
         (Answer.unavailable(), RetryableError, "answered 503: try later"),
         (TOO_LARGE, TooLargeError, "answered 413"),
         (Answer.bad_request("no\nsuch\x00project"), PermanentError, "answered 400: no such project"),
-        (UNAUTHORIZED, CredentialsError, "answered 401: the token has run out; it does not accept our credentials"),
+        (UNAUTHORIZED, CredentialsError, r"answered 401: the token has run out \(the credential is in"),
     ],
     ids=["429", "503", "413", "400", "401"],
 )

@@ -21,6 +21,7 @@ processors: {{normalize: , cost: , quality: }}
 exporters:
   otlp_http: {{endpoint: {sink}, compression: none, sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}}}
 service:
+  admin: {{endpoint: null}}
   pipelines:
     traces: {{receivers: [otlp], processors: [normalize, cost, quality], exporters: [otlp_http]}}
     logs: {{receivers: [otlp], processors: [normalize, quality], exporters: [otlp_http]}}

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from otel_llm.delivery.survey import survey
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
@@ -37,7 +39,9 @@ service:
   workers: {workers}
   shutdown_timeout_seconds: {timeout}
   admin: {{endpoint: "127.0.0.1:{admin}"}}
-  pipelines: {{traces: {{receivers: [otlp], processors: [normalize, cost], exporters: [otlp_http]}}}}
+  pipelines:
+    traces: {{receivers: [otlp], processors: [normalize, cost], exporters: [otlp_http]}}
+    metrics: {{receivers: [otlp], exporters: [otlp_http]}}
 """
 
 
@@ -97,7 +101,7 @@ def machine(tmp_path: Path, destination: Destination) -> Iterator[Machine]:
 
 
 def arrived(destination: Destination) -> set[int]:
-    taken = [one.body for one in destination.received if one.answer.kind == "accept"]
+    taken = [one.body for one in destination.accepted if one.signal == "traces"]
     return {number for body in taken for number in numbers("traces", body)}
 
 
@@ -115,6 +119,37 @@ def test_both_workers_take_telemetry_and_one_answer_tells_of_both(machine: Machi
         process.terminate()
         assert process.wait(60) == 0
     assert arrived(destination) == sent
+
+
+def test_both_workers_take_grpc_on_the_same_port(machine: Machine, destination: Destination) -> None:
+    export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    with machine.running() as process:
+        for number in range(1, 25):  # a connection for each
+            target, own = f"127.0.0.1:{machine.grpc}", [("grpc.use_local_subchannel_pool", 1)]
+            with grpc.insecure_channel(target, options=own) as channel:
+                channel.unary_unary(export)(traces(number, 1).SerializeToString(), timeout=30, wait_for_ready=True)
+        accepted = machine.counted("otel_llm_receiver_items_accepted_total")
+        assert accepted.keys() == {"1", "2"}
+        assert sum(accepted.values()) == 24
+        process.terminate()
+        assert process.wait(60) == 0
+    assert arrived(destination) == set(range(1, 25))
+
+
+def test_acceptance_34_each_worker_says_whose_its_metrics_are(machine: Machine, destination: Destination) -> None:
+    with machine.running() as process:
+        machine.send(1)
+        process.terminate()  # the last counts go out with the rest
+        assert process.wait(60) == 0
+    instances = {
+        attribute.value.string_value.rpartition("/")[2]
+        for request in destination.accepted
+        if request.signal == "metrics"
+        for resource in ExportMetricsServiceRequest.FromString(request.body).resource_metrics
+        for attribute in resource.resource.attributes
+        if attribute.key == "service.instance.id"
+    }
+    assert instances == {"1", "2"}
 
 
 def test_acceptance_36_a_worker_that_is_killed_comes_back_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A real Apache Kafka for tests: one node in KRaft mode on free ports, from Maven Central.
 
-The jars are fetched once into the tool cache (`OTEL_LLM_TOOL_CACHE`, else `~/.cache/otel-llm`), under a lock, so that
-several test runs at once fetch them once. Without Java 17 or Maven, `why_not` says so and tests skip.
+The jars are fetched once into the tool cache (tests/tool_cache.py), under a lock, so that several test runs at once
+fetch them once. Without Java 17 or Maven, `why_not` says so and tests skip.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Self
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from otel_llm.testing import unused_port
-from tests.collector_config.collector import tool_cache
+from tests.tool_cache import tool_cache, why_not_built
 
 VERSION = "4.3.1"
 _OLDEST_JAVA = 17
@@ -53,12 +53,23 @@ def why_not() -> str | None:
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) < _OLDEST_JAVA:
         return f"Kafka needs Java {_OLDEST_JAVA} or newer"
+    try:
+        if not (_folder() / "whole").exists() and (forbidden := why_not_built("kafka")) is not None:
+            return forbidden
+        jars()
+    except subprocess.CalledProcessError as error:
+        said = next((line for line in error.stdout.decode().splitlines() if "ERROR" in line), "nothing")
+        return f"Kafka cannot be had from Maven Central here: Maven said {said}"
     return None
+
+
+def _folder() -> Path:
+    return tool_cache() / "kafka" / VERSION
 
 
 def jars() -> Path:
     """The folder of Kafka's jars, fetched when they are not there yet."""
-    folder = tool_cache() / "kafka" / VERSION
+    folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -228,6 +228,22 @@ def test_with_delivered_a_partition_that_moves_waits_a_little_for_what_is_on_its
         assert log.committed == {SPANS: 1}
 
 
+def test_with_delivered_what_was_given_up_while_a_partition_moves_is_read_again():
+    log = FakeLog()
+    log.write("otlp_spans", span(1))
+    log.write("otlp_spans", span(2), partition=1)
+    consumer = FakeConsumer()
+    with running(log, consumer, commit_after="delivered") as rig:
+        rig.client.gain(SPANS, ("otlp_spans", 1))
+        rig.wait(lambda: sorted(rig.seen()) == [1, 2])
+        rig.client.lose(("otlp_spans", 1))
+        consumer.said += ["given up"] * consumer._asked
+        rig.wait(lambda: len(rig.clients) == 2)
+        consumer.said += ["settled"] * 9
+        rig.client.gain(SPANS)
+        rig.wait(lambda: log.committed.get(SPANS) == 1)
+
+
 BAD = {
     "text": b"hello",
     "json": b'{"resourceSpans": []}',
@@ -288,6 +304,17 @@ def test_only_topics_of_signals_that_a_pipeline_takes_are_read_and_a_reload_chan
         rig.wait(lambda: rig.client.topics == ["otlp_spans"])
         consumer.signals = frozenset({"traces", "logs"})
         rig.wait(lambda: rig.client.topics == ["otlp_spans", "otlp_logs"])
+
+
+def test_a_topic_that_a_regular_expression_names_is_of_its_signal():
+    log = FakeLog()
+    log.write("shop_spans", span(1))
+    log.write("shop_logs", logs(7, 1).SerializeToString())
+    topics = {"traces": {"topics": ["^.*_spans"]}, "logs": {"topics": ["^.*_logs"]}}
+    with running(log, **topics) as rig:
+        rig.client.gain(("shop_logs", 0), ("shop_spans", 0))
+        rig.wait(lambda: len(log.committed) == 2)
+        assert sorted(signal for signal, _ in rig.consumer.bodies) == ["logs", "traces"]
 
 
 def test_messages_of_a_signal_that_no_pipeline_takes_any_more_are_not_called_bad():
@@ -406,6 +433,7 @@ def test_shutdown_is_safe_without_a_start_and_twice():
             {"traces": {"topics": ["otlp_logs"]}},
             "receivers.kafka.logs.topics: 'otlp_logs' is among those of traces too; give each its own",
         ),
+        ({"traces": {"topics": ["^(a"]}}, "receivers.kafka.traces.topics: expected a regular expression, got '^(a'"),
         (
             {"session_timeout_seconds": 6, "heartbeat_interval_seconds": 3},
             "receivers.kafka.heartbeat_interval_seconds: expected at most a third of session_timeout_seconds (6), got",

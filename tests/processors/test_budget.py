@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -273,3 +275,22 @@ def test_a_store_that_is_not_there_is_named_and_nothing_is_lost(
     rig.pay(2.0, span=2)
     rig.pay()
     assert rig.spent() == {"all": 3.0}
+
+
+def test_a_redis_that_takes_connections_and_never_answers_holds_up_no_pipeline(tmp_path: Path) -> None:
+    pytest.importorskip("redis", reason="redis is not installed")
+    with socket.socket(socket.AF_UNIX) as deaf, tempfile.TemporaryDirectory() as folder:
+        deaf.bind(f"{folder}/s")
+        deaf.listen()
+        redis = RedisConfig(url=f"unix://{folder}/s", timeout_seconds=1.0)
+        rig = Rig(tmp_path, budget(), redis=redis, interval_seconds=0.001)
+        rig.processor.start()
+        connection, _ = deaf.accept()  # the keeper is there, and waits
+        found = operations(SpanSpec(chat()))
+        found[0].update({"otel_llm.cost.status": "priced", "otel_llm.cost.total": 1.0, "otel_llm.cost.currency": "USD"})
+        rig.processor.process(found)
+        assert [(one.status, one.spent_nano) for one in rig.processor.statuses()] == [("unknown", None)]
+        assert rig.gauges("otel_llm.budget.waiting") == {"": 2.0}
+        rig.processor.shutdown(20)
+        assert rig.gauges("otel_llm.budget.store.failures")[""] >= 1  # type: ignore[operator] # a number
+        connection.close()

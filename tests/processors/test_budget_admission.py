@@ -93,6 +93,16 @@ def test_a_model_without_a_price_passes_until_the_budget_is_used_up_and_is_count
         )
 
 
+def test_a_call_priced_in_another_currency_takes_nothing_and_is_counted_as_without_a_price(tmp_path: Path) -> None:
+    with asking(tmp_path / "b.db", budget(limit=0.001, currency="EUR")) as admission:
+        asked = call(gen_ai__request__max_tokens=1000)  # $0.01
+        assert admission.admit(asked).action == "allow"
+        assert admission.held_nano == 0
+        end(admission, asked, gen_ai__usage__input_tokens=0, gen_ai__usage__output_tokens=1000)
+        admission._counting.keeper.shutdown(20)  # its last trip brings what is counted
+        assert [(one.calls, one.unpriced_calls) for one in admission.statuses()] == [(1, 1)]
+
+
 def test_a_call_of_no_budget_is_left_alone(tmp_path: Path) -> None:
     with asking(tmp_path / "b.db", budget(match={"environment": "staging"})) as admission:
         asked = call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 
@@ -206,3 +207,97 @@ def test_streams_of_its_own_client_are_read(hooked, server):
     found = hooked.attributes()
     assert found["gen_ai.usage.output_tokens"] == 9
     assert found["gen_ai.usage.input_tokens"] == 7
+
+
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "gpt-4o-2024-08-06",
+    "output": [
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Paris", "annotations": []}],
+        }
+    ],
+    "parallel_tool_calls": False,
+    "tool_choice": "auto",
+    "tools": [],
+    "usage": {
+        "input_tokens": 20,
+        "output_tokens": 7,
+        "total_tokens": 27,
+        "input_tokens_details": {"cached_tokens": 16},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    },
+}
+RESPONSE_EVENTS = (
+    {"type": "response.created", "response": {**RESPONSE, "status": "in_progress", "usage": None}},
+    {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "a"},
+    {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "b"},
+    {"type": "response.completed", "response": RESPONSE},
+)
+
+
+def responding(asked):
+    return {key: value for key, value in asked.items() if key != "messages"} | {"input": "Hi"}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_response_is_one_span(hooked, server, run, asked, asynchronous):
+    server.answers["/responses"] = Answer(RESPONSE)
+    if asynchronous:
+        run(litellm.aresponses(**responding(asked)))
+    else:
+        litellm.responses(**responding(asked))
+    found = hooked.attributes()
+    assert hooked.span().name == "chat gpt-4o"
+    assert found["openai.api.type"] == "responses"
+    assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.cache_read.input_tokens"]) == (20, 16)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_stream_of_a_response_is_one_span_with_the_usage_of_its_end(hooked, server, run, asked, asynchronous):
+    server.answers["/responses"] = events(*RESPONSE_EVENTS)
+
+    async def stream():
+        return [event async for event in await litellm.aresponses(**responding(asked), stream=True)]
+
+    seen = run(stream()) if asynchronous else list(litellm.responses(**responding(asked), stream=True))
+    assert len(seen) == len(RESPONSE_EVENTS)
+    found = hooked.attributes()
+    assert (found["otel_llm.stream.complete"], found["otel_llm.stream.chunks"]) == (True, len(RESPONSE_EVENTS))
+    assert found["gen_ai.usage.output_tokens"] == 7
+
+
+def test_a_stream_of_a_response_that_is_left_is_one_span_of_a_part(hooked, server, asked):
+    server.answers["/responses"] = events(*RESPONSE_EVENTS)
+    stream = litellm.responses(**responding(asked), stream=True)
+    next(stream), next(stream)
+    del stream
+    gc.collect()
+    assert hooked.attributes()["otel_llm.stream.complete"] is False
+
+
+def test_a_response_of_a_provider_without_the_api_is_one_span(hooked, server, asked):
+    """LiteLLM asks for a chat completion then."""
+    server.answers["/chat/completions"] = Answer(ANSWER)
+    litellm.responses(**{**responding(asked), "model": "mistral/mistral-small"})
+    assert len(hooked.spans) == 1
+
+
+def test_reranking_is_one_span(hooked, server):
+    answer = {
+        "id": "r-1",
+        "results": [{"index": 0, "relevance_score": 0.5}],
+        "meta": {"billed_units": {"search_units": 1}},
+    }
+    server.answers["/rerank"] = Answer(answer)
+    asked = {"model": "cohere/rerank-v3.5", "query": "Hi", "documents": ["a"], "api_base": server.url, "api_key": "any"}
+    litellm.rerank(**asked)
+    assert hooked.span().name == "rerank rerank-v3.5"
+    assert hooked.attributes()["gen_ai.provider.name"] == "cohere"

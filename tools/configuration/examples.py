@@ -137,6 +137,11 @@ processors:
       - {type: CUSTOMER_NUMBER, pattern: "C-[0-9]{8}", keywords: [c-]}
     raw_exporters: [file/vault]           # one destination gets what came, all others what is left
 """,
+    ("processor", "history"): """\
+processors:
+  history:                                # last of all that read messages, see history.md
+    within: trace                         # behind it, tail_sampling decides on whole traces
+""",
     ("exporter", "otlp_grpc"): """\
 exporters:
   otlp_grpc:

@@ -29,6 +29,8 @@ from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import Attributes, Body, Endpoint
 from otel_llm.instrumentation.providers import compatible
 from otel_llm.instrumentation.providers import openai_other as other
+from otel_llm.instrumentation.providers.cohere import RERANK
+from otel_llm.instrumentation.providers.openai_responses import RESPONSES
 from otel_llm.instrumentation.providers.servers import server_of
 from otel_llm.instrumentation.streams import Watch
 
@@ -94,7 +96,15 @@ FUNCTIONS: Final = {
     "transcription": ("litellm.main", _wrapped(other.TRANSCRIPTION)),
     "speech": ("litellm.main", _wrapped(other.SPEECH)),
     "moderation": ("litellm.main", _wrapped(other.MODERATION)),
+    "responses": ("litellm.responses.main", _wrapped(RESPONSES)),
+    "rerank": ("litellm.rerank_api.main", _wrapped(RERANK)),
 }
+# Where its classes of streams are, and how their names end.
+_STREAMS: Final = (
+    ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper"),
+    ("litellm.responses.streaming_iterator", "StreamingIterator"),
+    ("litellm.responses.litellm_completion_transformation.streaming_iterator", "StreamingIterator"),
+)
 
 
 def _finder(endpoint: Endpoint) -> Callable[[Any, Arguments], Request | None]:
@@ -126,7 +136,7 @@ def _emits_itself() -> bool:
 
 def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - LiteLLM's answer
     make = call.endpoint.accumulator
-    if not call.is_stream or make is None or not hasattr(answer, "completion_stream"):
+    if not call.is_stream or make is None or not type(answer).__name__.endswith(tuple(end for _, end in _STREAMS)):
         call.guard(answer)
         call.succeeded(answer)
         return answer
@@ -138,7 +148,7 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
     return answer
 
 
-# Streams are objects of one class; what is iterated and closed are its methods.
+# Streams are objects of a few classes; what is iterated and closed are their methods.
 
 
 class _Usage:
@@ -172,7 +182,8 @@ def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) ->
     Its chunks hold the usage that the provider sent and the app is not shown; counts of LiteLLM's own making, which it
     hands out when the provider sent none, are not among them.
     """
-    said = [usage for usage in (getattr(chunk, "usage", None) for chunk in stream.chunks) if usage is not None]
+    chunks = getattr(stream, "chunks", ())  # the Responses API says usage in its last event
+    said = [usage for usage in (getattr(chunk, "usage", None) for chunk in chunks) if usage is not None]
     if said and watch.add is not None:
         watch.add(_Usage(said))
     watch.end("exhausted", error)
@@ -305,18 +316,30 @@ def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]
                 hook = hook_maker(method, engine, patches)(original)
                 for holder, name in _holders(original):
                     patches.replace(holder, name, functools.partial(_instead, hook))
-    stream = getattr(sys.modules.get("litellm.litellm_core_utils.streaming_handler"), "CustomStreamWrapper", None)
-    for name, make in (
+    hooks = (
         ("__next__", _step(engine.boundary)),
         ("__anext__", _async_step(engine.boundary)),
         ("close", _close),
         ("aclose", _async_close),
-    ):
-        if hasattr(stream, name):
-            patches.replace(stream, name, make)
-        else:
-            missing.append(f"CustomStreamWrapper.{name}")
+    )
+    for stream in _stream_classes():
+        for name, make in hooks:
+            # A class that inherits a method has the hook of the one that it inherits from.
+            if name in vars(stream):
+                patches.replace(stream, name, make)
+            elif stream.__name__ == "CustomStreamWrapper":
+                missing.append(f"CustomStreamWrapper.{name}")
     return missing
+
+
+def _stream_classes() -> list[type]:
+    found = [
+        value
+        for module, end in _STREAMS
+        for name, value in vars(sys.modules.get(module, sys)).items()
+        if isinstance(value, type) and name.endswith(end) and value.__module__ == module
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _instead(hook: Callable[..., Any], _: object) -> Callable[..., Any]:

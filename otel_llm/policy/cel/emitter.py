@@ -204,8 +204,10 @@ class Emitter:
 
     def _fit(self, arguments: Sequence[Node], overload: Overload) -> bool:
         """Whether the types are known to be right."""
-        types = zip(map(self._type, arguments), overload.parameters, strict=True)
-        return all(wanted.is_parameter or wanted.name in ("dyn", given.name) for given, wanted in types)
+        types = zip(map(self._type, arguments), overload.parameters, strict=False)  # a wrong number was a problem
+        return len(arguments) == len(overload.parameters) and all(
+            wanted.is_parameter or wanted.name in ("dyn", given.name) for given, wanted in types
+        )
 
     def _bound(self, overload: Overload, arguments: Sequence[Node], node: Call) -> Callable[..., object] | None:
         if overload.bind is None:

@@ -8,7 +8,7 @@ import importlib.util
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otel_llm.policy.cel import ABSENT, CelError, Environment, ExpressionError, Variables
@@ -158,6 +158,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces, max_size=14).map(" ".join))
+@example("ip( )")
 @settings(max_examples=400, deadline=None)
 def test_whatever_stands_there_is_refused_or_has_a_value_or_a_cel_error(source: str) -> None:
     for environment in (OURS, Environment(NAMES, is_checked=False)):
