@@ -63,7 +63,8 @@ def run(name: str, python: Path | str, mode: str, rounds: int) -> dict[str, dict
     variables = {**os.environ, "ROUNDS": str(rounds)}
     if name == "ours":
         variables["PYTHONPATH"] = str(HERE.parent)
-    command = [str(python), str(HERE / "hooks_worker.py"), name, mode]
+    # -P: beside it stands a module named `queue`, which is not the one of the standard library.
+    command = [str(python), "-P", str(HERE / "hooks_worker.py"), name, mode]
     done = subprocess.run(command, capture_output=True, check=False, text=True, env=variables)
     if done.returncode:
         print(f"{name}, {mode}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)

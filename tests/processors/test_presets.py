@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
+
+import pytest
 
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context
@@ -50,8 +53,47 @@ def test_langfuse_gets_its_exclusive_buckets_as_json() -> None:
     }
 
 
+def test_mlflow_gets_input_with_what_was_cached_output_and_total_as_json() -> None:
+    added = with_presets(cached(), "mlflow")
+    costs = {"input_cost": 0.00175, "output_cost": 0.001, "total_cost": 0.00275}
+    assert json.loads(str(added["mlflow.llm.cost"])) == costs
+
+
+def test_an_amount_in_another_currency_is_not_taken_for_dollars() -> None:
+    one = operation(chat(otel_llm__cost__currency="EUR", otel_llm__cost__total=0.5, otel_llm__cost__source="contract"))
+    context = Context("presets", Metrics(), SystemClock())
+    presets.create(presets.Config(presets=get_args(presets.Preset)), context).process([one])
+    assert dict(one.changes.set) == {}
+
+
+ANSWER = '[{"role":"assistant","parts":[{"type":"text","content":"Hi."}]}]'
+
+
+def test_phoenix_gets_the_finish_reason_in_each_answer_that_lacks_it() -> None:
+    one = operation(chat(gen_ai__output__messages=ANSWER, gen_ai__response__finish_reasons=["stop"]))
+    [message] = json.loads(str(with_presets(one, "phoenix")["gen_ai.output.messages"]))
+    assert message == {**json.loads(ANSWER)[0], "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "reasons"),
+    [
+        (ANSWER, None),
+        (ANSWER, ["stop", "stop"]),
+        (ANSWER.replace('"role"', '"finish_reason":"length","role"'), ["stop"]),
+        ("not JSON", ["stop"]),
+        ('{"role":"assistant"}', ["stop"]),
+        ("[" * 100_000, ["stop"]),
+        (None, ["stop"]),
+    ],
+)
+def test_an_answer_stays_as_it_is_where_its_reason_is_there_or_unknown(
+    messages: str | None, reasons: list[str] | None
+) -> None:
+    one = operation(chat(gen_ai__output__messages=messages, gen_ai__response__finish_reasons=reasons))
+    assert with_presets(one, "phoenix") == {}
+
+
 def test_an_unpriced_call_gets_no_amount_under_any_name() -> None:
     one = operation(chat(gen_ai__request__model="nobody-knows", gen_ai__response__model=None))
-    assert (
-        with_presets(one, "langfuse", "logfire", "openinference", "openlit", "semconv_draft", "sentry", "signoz") == {}
-    )
+    assert with_presets(one, *get_args(presets.Preset)) == {}
