@@ -12,7 +12,7 @@ import os
 import ssl
 import sys
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -65,10 +65,18 @@ def run(options: argparse.Namespace) -> int:
         body = _ask(admin)
         status = msgspec.json.decode(body, type=HostStatus)
     except (OSError, HTTPException, ValueError, msgspec.DecodeError) as error:
-        sys.stderr.write(f"otel-llm: no status from {admin.endpoint}: {error}\n")
+        sys.stderr.write(f"otel-llm: no status from {admin.endpoint}: {error}{_advice(admin, error)}\n")
         return 1
     print(body.decode() if options.json else render(status), end="\n" if options.json else "")
     return 0
+
+
+def _advice(admin: _Admin, error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "; give --ca-file with the authority of its certificate"
+    if isinstance(error, RemoteDisconnected) and admin.tls is None:
+        return "; if it speaks TLS there, give --endpoint https://HOST:PORT"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

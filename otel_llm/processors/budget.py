@@ -7,6 +7,7 @@ nothing of an operation but to say that a limit was reached. Calls are stopped b
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Final, Self
 
@@ -22,6 +23,8 @@ from otel_llm.processors.budget_subject import Subjects
 from otel_llm.processors.seen import SeenSpans
 
 __all__ = ["BudgetProcessor", "Config", "create"]
+
+_logger = logging.getLogger(__name__)
 
 # What was billed, or should have been: a call whose cost is known, or one that nobody could price.
 _PRICED: Final = frozenset({"priced", "partial"})
@@ -46,6 +49,7 @@ class BudgetProcessor:
         self._counting = Counting(config, context, f"processors.{context.name}", leases=False)
         self._subjects = Subjects(self._counting.budgets)
         self._count_already_priced = config.count_already_priced
+        self._told_of_already_priced = False
         self._seen = SeenSpans(config.remembered_spans)
         self._predecessor: Counting | None = None
         self.reads = self._subjects.reads | {
@@ -73,8 +77,20 @@ class BudgetProcessor:
         if operation.get(names.OTEL_LLM_BUDGET_RESERVATION) is not None:  # the app has counted it
             return False
         if not operation.was_set(names.OTEL_LLM_COST_STATUS) and not self._count_already_priced:
+            self._tell_of_already_priced(operation)
             return False
         return self._seen.is_new(operation)
+
+    def _tell_of_already_priced(self, operation: Operation) -> None:
+        """Once: a budget that stays at nothing while money is spent must not look like one that is well."""
+        if self._told_of_already_priced or not self._subjects.budgets_of(operation):
+            return
+        self._told_of_already_priced = True
+        _logger.warning(
+            "processors.%s: calls come priced by an otel_llm before this one, such as hooks in an app, and are not "
+            "counted here; if that one counts them for no budget, set count_already_priced: true",
+            self.name,
+        )
 
     def _count(self, operation: Operation, entries: list[Entry], reached: frozenset[str]) -> None:
         budgets = self._subjects.budgets_of(operation)
@@ -100,6 +116,7 @@ class BudgetProcessor:
     def succeed(self, predecessor: Self) -> None:
         """Go on with the memory of spans of the processor of the configuration before."""
         self._seen = predecessor._seen
+        self._told_of_already_priced = predecessor._told_of_already_priced
         self._predecessor = predecessor._counting
 
     def start(self) -> None:

@@ -56,6 +56,10 @@ def test_status_shows_a_key_where_the_gateway_wants_one(
         with running(text, tmp_path) as gateway:
             place = f"127.0.0.1:{gateway.admin_port}"
             trusting = ["--ca-file", pem.ca_file]
+            assert main(["status", "--endpoint", f"https://{place}"]) == 1
+            assert "give --ca-file with the authority" in capsys.readouterr().err
+            assert main(["status", "--endpoint", place]) == 1
+            assert "if it speaks TLS there, give --endpoint https://" in capsys.readouterr().err
             assert main(["status", "--endpoint", f"https://{place}", *trusting]) == 1
             assert "it wants a key (401); give --token-file" in capsys.readouterr().err
             by_file = ["--token-file", str(tmp_path / "key")]

@@ -185,6 +185,13 @@ def test_a_signal_without_a_pipeline_is_refused_with_what_to_add(tmp_path: Path,
 
 
 _TOKEN = "token-of-tests"
+_TOKENS = {"RIGHT": _TOKEN, "WRONG": "wrong"}
+
+
+def _bearer(variable: str) -> str:
+    return f'headers: {{authorization: "Bearer ${{env:{variable}}}"}}'
+
+
 _WANTS_A_TOKEN = f"""
 extensions: {{bearertokenauth: {{token: {_TOKEN}}}}}
 receivers:
@@ -217,11 +224,11 @@ _BEHIND = {
     ),
     "no credential over HTTP": (
         lambda to: _sends_to("otlp_http", f"http://127.0.0.1:{to.http}"),
-        ("answered 401", "the credential is in `headers` or `auth`", "dropped 3 items (permanent_error)"),
+        ("answered 401", "the credential is in `headers` or `auth`", "the items are kept and sent again"),
     ),
     "a wrong credential over gRPC": (
-        lambda to: _sends_to("otlp_grpc", f"http://127.0.0.1:{to.grpc}", "headers: {authorization: Bearer wrong}"),
-        ("UNAUTHENTICATED", "the credential is in `headers` or `auth`", "dropped 3 items (permanent_error)"),
+        lambda to: _sends_to("otlp_grpc", f"http://127.0.0.1:{to.grpc}", _bearer("WRONG")),
+        ("UNAUTHENTICATED", "the credential is in `headers` or `auth`", "the items are kept and sent again"),
     ),
 }
 
@@ -237,7 +244,7 @@ def test_a_gateway_that_is_set_up_wrongly_for_the_collector_behind_it(
     over = _WANTS_A_TOKEN if "credential" in "".join(words) else None
     with (
         collector("behind", tmp_path, {"BACKEND": backend.endpoint}, over=over) as to,
-        gateway("collector", {}, overrides=overrides(to)) as sending,
+        gateway("collector", _TOKENS, overrides=overrides(to)) as sending,
     ):
         _send(int(sending.endpoint.rpartition(":")[2]))
         for part in words:
@@ -246,10 +253,11 @@ def test_a_gateway_that_is_set_up_wrongly_for_the_collector_behind_it(
 
 
 def test_with_the_right_credential_it_passes(tmp_path: Path, backend: OtlpHttpSink):
-    header = f"headers: {{authorization: Bearer {_TOKEN}}}"
     with (
         collector("behind", tmp_path, {"BACKEND": backend.endpoint}, over=_WANTS_A_TOKEN) as to,
-        gateway("collector", {}, overrides=_sends_to("otlp_grpc", f"http://127.0.0.1:{to.grpc}", header)) as sending,
+        gateway(
+            "collector", _TOKENS, overrides=_sends_to("otlp_grpc", f"http://127.0.0.1:{to.grpc}", _bearer("RIGHT"))
+        ) as sending,
     ):
         _send(int(sending.endpoint.rpartition(":")[2]))
         wait_for_items(backend.destination, 3)

@@ -117,6 +117,19 @@ def test_what_repeats_other_calls_came_priced_or_was_counted_by_the_app_is_not_c
     assert rig.spent() == {"all": 0.0}
 
 
+@pytest.mark.parametrize(("counts", "match", "told"), [(False, "shop", 1), (False, "other", 0), (True, "shop", 0)])
+def test_calls_of_a_budget_that_came_priced_and_are_not_counted_are_told_of_once(
+    *, counts: bool, match: str, told: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(tmp_path, budget(match={"service": match}), count_already_priced=counts)
+    priced = chat(otel_llm__cost__status="priced", otel_llm__cost__total=9.0, otel_llm__cost__currency="USD")
+    for span in (1, 2):
+        rig.processor.process(operations(SpanSpec(priced, span=span)))
+    assert caplog.text.count("processors.budget: calls come priced by an otel_llm before this one") == told
+    assert rig.processor.flush()
+    assert rig.spent() == {"all": 18.0 if counts else 0.0}
+
+
 def test_a_call_is_counted_in_the_period_in_which_it_began(tmp_path: Path) -> None:
     rig = Rig(tmp_path, budget("day", period="day"), budget("month"))
     rig.pay(1.0, start=NOON - DAY_SECONDS * 10**9)
