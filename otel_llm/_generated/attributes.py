@@ -177,6 +177,7 @@ OTEL_LLM_COST_REQUEST: Final = "otel_llm.cost.request"
 OTEL_LLM_COST_SOURCE: Final = "otel_llm.cost.source"
 OTEL_LLM_COST_STATUS: Final = "otel_llm.cost.status"
 OTEL_LLM_COST_TOTAL: Final = "otel_llm.cost.total"
+OTEL_LLM_COST_UNCOUNTED: Final = "otel_llm.cost.uncounted"
 OTEL_LLM_COST_WEB_SEARCH: Final = "otel_llm.cost.web_search"
 OTEL_LLM_DIALECT: Final = "otel_llm.dialect"
 OTEL_LLM_DRIFT_AFTER: Final = "otel_llm.drift.after"
@@ -460,6 +461,7 @@ ATTRIBUTE_TYPES: Final[Mapping[str, AttributeType]] = MappingProxyType(
         OTEL_LLM_COST_SOURCE: "string",
         OTEL_LLM_COST_STATUS: "string",
         OTEL_LLM_COST_TOTAL: "double",
+        OTEL_LLM_COST_UNCOUNTED: "string[]",
         OTEL_LLM_COST_WEB_SEARCH: "double",
         OTEL_LLM_DIALECT: "string",
         OTEL_LLM_DRIFT_AFTER: "double",

@@ -21,6 +21,7 @@ from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.operation import Operation
 from otel_llm.pipeline import Pipeline, Processor
+from otel_llm.processors.uncounted import COUNTING, leave_to
 from otel_llm.telemetry import Metrics
 
 DEFAULT_PROCESSORS = ("normalize", "cost")
@@ -61,6 +62,8 @@ class Enriching(SpanExporter):
     ) -> None:
         self._exporter = exporter
         self._pipeline = pipeline or default_pipeline()
+        here = {processor.name.partition("/")[0] for processor in self._pipeline.processors}
+        self._uncounted = tuple(word for word in COUNTING if word not in here)
         self._boundary = boundary or Boundary()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -70,7 +73,10 @@ class Enriching(SpanExporter):
 
     def _enriched(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
         decoded: list[tuple[ReadableSpan, Operation | None]] = [(span, decode_span(span)) for span in spans]
-        self._pipeline.process([operation for _, operation in decoded if operation is not None])
+        operations = [operation for _, operation in decoded if operation is not None]
+        self._pipeline.process(operations)
+        for operation in operations:
+            leave_to(operation, self._uncounted)
         encoded = (span if operation is None else encode_span(span, operation) for span, operation in decoded)
         return [span for span in encoded if span is not None]
 

@@ -21,6 +21,7 @@ from otel_llm.processors.budget_config import Config
 from otel_llm.processors.budget_counting import Counting
 from otel_llm.processors.budget_subject import Subjects
 from otel_llm.processors.seen import SeenSpans
+from otel_llm.processors.uncounted import is_left_to, take
 
 __all__ = ["BudgetProcessor", "Config", "create"]
 
@@ -42,7 +43,7 @@ class BudgetProcessor:
         ConfigError: see `Counting`.
     """
 
-    writes = frozenset({names.OTEL_LLM_BUDGET_EXCEEDED})
+    writes = frozenset({names.OTEL_LLM_BUDGET_EXCEEDED, names.OTEL_LLM_COST_UNCOUNTED})
 
     def __init__(self, config: Config, context: Context) -> None:
         self.name = context.name
@@ -76,6 +77,9 @@ class BudgetProcessor:
             return False
         if operation.get(names.OTEL_LLM_BUDGET_RESERVATION) is not None:  # the app has counted it
             return False
+        if is_left_to(operation, "budget"):
+            take(operation, "budget")
+            return self._seen.is_new(operation)
         if not operation.was_set(names.OTEL_LLM_COST_STATUS) and not self._count_already_priced:
             self._tell_of_already_priced(operation)
             return False
@@ -87,8 +91,8 @@ class BudgetProcessor:
             return
         self._told_of_already_priced = True
         _logger.warning(
-            "processors.%s: calls come priced by an otel_llm before this one, such as hooks in an app, and are not "
-            "counted here; if that one counts them for no budget, set count_already_priced: true",
+            "processors.%s: calls come priced by a gateway before this one and are not counted here; if that one "
+            "counts them for no budget, set count_already_priced: true",
             self.name,
         )
 

@@ -114,8 +114,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How old what the store has said may be before it is called stale."""
 
     count_already_priced: bool = False
-    """Whether to count spans that came with a cost from an otel_llm before this one. Leave it off where that one counts
-    for the same budgets."""
+    """Whether to count spans that came with a cost from a gateway before this one. Leave it off where that one counts
+    for the same budgets. Those that an app priced are counted in any case, unless it has reserved their money."""
 
     remembered_spans: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     """How many spans are remembered at least to count each of them once when senders retry, twice as many at most;

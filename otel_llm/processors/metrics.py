@@ -1,8 +1,9 @@
 """The metrics processor: token, duration and cost metrics from the operations that pass, before any sampling.
 
 Each operation is counted once: spans that repeat the usage of another one are left out, and so is a span that comes
-again, or that another otel_llm before this one has priced (and counted) already. Series are capped; what comes after
-the cap goes to the overflow series, so that totals stay exact.
+again, or that another otel_llm before this one has priced and counted already. Of calls that hooks in an app report
+and price, the cost is counted and no more: the hooks have counted the rest. Series are capped; what comes after the cap
+goes to the overflow series, so that totals stay exact.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from otel_llm.components import Context
 from otel_llm.cost.usage import MAXIMUM_QUANTITY
 from otel_llm.ledger.row import OWNERSHIP_KEYS
 from otel_llm.operation import Operation
+from otel_llm.processors.uncounted import is_left_to, take
 from otel_llm.telemetry import Counter, Histogram
 
 _NANO: Final = 1e9
 _VALUE_LENGTH_LIMIT: Final = 128
 _ERROR_STATUS: Final = 2
+# The scope of spans that our hooks make.
+_HOOKS: Final = "otel_llm.instrumentation"
 _INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
 _CLIENT: Final = frozenset(
     {
@@ -76,8 +80,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How many series one metric may have; the rest is summed up in one series with `otel.metric.overflow`."""
 
     count_already_priced: bool = False
-    """Whether to count spans that came with a cost from an otel_llm before this one. Leave it off where that one
-    derives metrics too."""
+    """Whether to count spans that came with a cost. Leave it off behind a gateway that derives metrics too. Of those
+    that hooks in an app have priced, the cost is counted in any case; with this, tokens and durations as well, which
+    the hooks send metrics of themselves."""
 
     remembered_spans: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     """How many spans are remembered at least to count each of them once when senders retry, twice as many at most;
@@ -103,7 +108,7 @@ class DerivedMetrics:
             names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK,
         }
     )
-    writes: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset({names.OTEL_LLM_COST_UNCOUNTED})
 
     def __init__(self, config: Config, context: Context) -> None:
         self.name = context.name
@@ -128,40 +133,50 @@ class DerivedMetrics:
         return self._context.metrics.histogram(metric, (*self._keys, *keys), self._config.series_limit)
 
     def process(self, operations: Iterable[Operation]) -> None:
-        """Count what is to be counted; changes nothing."""
+        """Count what is to be counted."""
         for operation in operations:
             if self._counts(operation):
-                self._count(operation)
+                if is_left_to(operation, "metrics"):
+                    take(operation, "metrics")
+                    counts_all = self._config.count_already_priced or operation.scope_name != _HOOKS
+                    self._count(operation, only_cost=not counts_all)
+                else:
+                    self._count(operation)
 
     def _counts(self, operation: Operation) -> bool:
         name = operation.operation_name
         if name not in _INFERENCE and name not in _CLIENT:
             return False
         status = operation.get(names.OTEL_LLM_COST_STATUS)
-        if status is not None and not operation.was_set(names.OTEL_LLM_COST_STATUS):
-            return self._config.count_already_priced and self._seen.is_new(operation)
         if status == "not_billable" and operation.get(names.OTEL_LLM_COST_REASON) == "duplicate":
             return False
+        if status is not None and not operation.was_set(names.OTEL_LLM_COST_STATUS):
+            is_left = is_left_to(operation, "metrics") or self._config.count_already_priced
+            return is_left and self._seen.is_new(operation)
         return self._seen.is_new(operation)
 
-    def _count(self, operation: Operation) -> None:
+    def _count(self, operation: Operation, *, only_cost: bool = False) -> None:
         dimensions = self._dimensions(operation)
-        self._time(operation, dimensions)
-        if operation.operation_name in _INFERENCE or operation.operation_name == "embeddings":
-            for key, counter in self._tokens:
-                count = operation.get(key)
-                if type(count) is int and 0 < count <= MAXIMUM_QUANTITY:
-                    counter.add(count, *dimensions, "unknown")
-            for key, histogram in self._sizes:
-                count = operation.get(key)
-                if type(count) is int and 0 <= count <= MAXIMUM_QUANTITY:
-                    histogram.record(count, *dimensions)
+        if not only_cost:
+            self._time(operation, dimensions)
+            if operation.operation_name in _INFERENCE or operation.operation_name == "embeddings":
+                self._count_tokens(operation, dimensions)
         currency = operation.text(names.OTEL_LLM_COST_CURRENCY)
         if currency is not None:
             for meter in _METERS:
                 amount = operation.get(f"otel_llm.cost.{meter}")
                 if type(amount) is float and amount > 0:
                     self._cost.add(amount, *dimensions, currency, meter)
+
+    def _count_tokens(self, operation: Operation, dimensions: tuple[str, ...]) -> None:
+        for key, counter in self._tokens:
+            count = operation.get(key)
+            if type(count) is int and 0 < count <= MAXIMUM_QUANTITY:
+                counter.add(count, *dimensions, "unknown")
+        for key, histogram in self._sizes:
+            count = operation.get(key)
+            if type(count) is int and 0 <= count <= MAXIMUM_QUANTITY:
+                histogram.record(count, *dimensions)
 
     def _time(self, operation: Operation, dimensions: tuple[str, ...]) -> None:
         seconds = (operation.end_unix_nano - operation.start_unix_nano) / _NANO

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_llm.clock import SystemClock
+from otel_llm.codecs.wire import decode_traces
+from otel_llm.components import Context, find_type
 from otel_llm.hosts.sdk import Enriching, default_pipeline
 from otel_llm.pipeline import Pipeline
 from otel_llm.telemetry import Metrics
@@ -80,3 +84,29 @@ class _Broken(Pipeline):
 def test_a_pipeline_that_raises_leaves_the_spans_as_they_came():
     (chat, _), (plain_chat, _) = exported(_Broken([], *_tools()))
     assert chat is plain_chat
+
+
+def counted(metrics: Metrics, name: str) -> float:
+    """The sum over a derived metric's series, or how many values a histogram has."""
+    found = [one for one in metrics.collect() if one.definition.name == name]
+    values = [series.value for family in found for series in family.series]
+    return sum(getattr(value, "count", value) for value in values)
+
+
+@pytest.mark.parametrize(("scope", "durations"), [("otel_llm.instrumentation", 0), ("another.instrumentation", 1)])
+def test_the_first_gateway_counts_what_an_app_has_priced_and_the_next_does_not(scope: str, durations: int) -> None:
+    """Of hooks' calls it counts the cost: tokens and durations are in metrics that the hooks send."""
+    enriched = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(Enriching(enriched)))
+    provider.get_tracer(scope).start_span("chat", attributes=CHAT).end()
+    body = encode_spans(enriched.get_finished_spans()).SerializeToString()
+    for cost, times in ((0.0035, durations), (0.0, 0)):
+        metrics, clock = Metrics(), SystemClock()
+        kinds = [find_type("processor", name) for name in ("normalize", "cost", "metrics")]
+        processors = [kind.create(kind.config(), Context(kind.name, metrics, clock)) for kind in kinds]
+        batch = decode_traces(body)
+        Pipeline(processors, metrics, clock).process(batch.operations)
+        body = batch.encode().join()
+        assert counted(metrics, "otel_llm.cost.usage") == pytest.approx(cost)
+        assert counted(metrics, "gen_ai.client.inference.duration") == times

@@ -125,9 +125,23 @@ def test_calls_of_a_budget_that_came_priced_and_are_not_counted_are_told_of_once
     priced = chat(otel_llm__cost__status="priced", otel_llm__cost__total=9.0, otel_llm__cost__currency="USD")
     for span in (1, 2):
         rig.processor.process(operations(SpanSpec(priced, span=span)))
-    assert caplog.text.count("processors.budget: calls come priced by an otel_llm before this one") == told
+    assert caplog.text.count("processors.budget: calls come priced by a gateway before this one") == told
     assert rig.processor.flush()
     assert rig.spent() == {"all": 18.0 if counts else 0.0}
+
+
+def test_a_call_that_an_app_priced_is_counted_by_the_first_gateway_with_budgets_and_by_no_other(tmp_path: Path) -> None:
+    left = ("metrics", "budget")
+    priced = chat(otel_llm__cost__status="priced", otel_llm__cost__total=9.0, otel_llm__cost__currency="USD")
+    (call,) = operations(SpanSpec({**priced, "otel_llm.cost.uncounted": left}))
+    (tmp_path / "second").mkdir()
+    first, second = Rig(tmp_path, budget()), Rig(tmp_path / "second", budget())
+    first.processor.process([call])
+    assert call.get("otel_llm.cost.uncounted") == ("metrics",)
+    second.processor.process([call])
+    for rig, spent in ((first, 9.0), (second, 0.0)):
+        assert rig.processor.flush()
+        assert rig.spent() == {"all": spent}
 
 
 def test_a_call_is_counted_in_the_period_in_which_it_began(tmp_path: Path) -> None:
