@@ -67,6 +67,7 @@ class AppDelivery:
         self._is_shut_down = False
         self._exit_deadline: float | None = None
         self._has_warned = False
+        self._is_ending = False
         self._before_exit: list[Callable[[], None]] = []
         self._after_fork: list[Callable[[], None]] = []
         _living.add(self)
@@ -128,6 +129,11 @@ class AppDelivery:
             self._exit_deadline = now + self._exit_seconds
         return max(self._exit_deadline - now, 0.0)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether this process has begun to deliver for the last time."""
+        return self._is_ending
+
     def before_exit(self, call: Callable[[], None]) -> None:
         """Have something called when the process ends, before what was offered is delivered for the last time."""
         self._before_exit.append(call)
@@ -138,6 +144,7 @@ class AppDelivery:
 
     def flush_at_exit(self) -> None:
         """The process ends: deliver within the budget. Others may still offer on their own way out."""
+        self._is_ending = True
         for call in self._before_exit:
             call()
         delivery = self._delivery
@@ -155,6 +162,7 @@ class AppDelivery:
         """Begin anew; what was offered before the fork is the parent's. Takes no lock that the parent may have held."""
         self._lock = threading.Lock()
         self._exit_deadline = None
+        self._is_ending = False
         self._has_warned = False
         self._metrics.after_fork_in_child()
         inherited, self._delivery = self._delivery, None

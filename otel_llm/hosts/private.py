@@ -88,6 +88,11 @@ class PrivateProviders:
         flushed = [provider.force_flush(milliseconds) for provider in providers]
         return all(flushed)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the end of the process has begun, and sends what is waiting."""
+        return self._delivery is not None and self._delivery.is_ending
+
     def terminate(self, timeout_seconds: float) -> None:
         """The process is ended from outside: end what is open, and send what is waiting."""
         if self._delivery is not None:
@@ -137,12 +142,20 @@ class Lender:
             try:
                 self._providers = PrivateProviders(self._environment)
                 atexit.register(self._before_exit)  # after the providers' own, so it runs before them
-                flush_at_sigterm(self._providers.terminate)
+                # Of whatever process: a forked child inherits the handler.
+                flush_at_sigterm(self._terminate, self._is_ending)
             except ConfigError as error:
                 self._is_disabled = True
                 _logger.warning("GenAI calls are not exported: %s", error)
                 return None
         return self._providers.outlet()
+
+    def _is_ending(self) -> bool:
+        return self._providers is not None and self._providers.is_ending
+
+    def _terminate(self, timeout_seconds: float) -> None:
+        if self._providers is not None:
+            self._providers.terminate(timeout_seconds)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Send what is waiting; whether all of it went in time."""

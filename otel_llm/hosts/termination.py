@@ -40,19 +40,23 @@ def _within(flush: Flush, seconds: float) -> None:
     thread.join(seconds)
 
 
-def flush_at_sigterm(flush: Flush) -> bool:
+def flush_at_sigterm(flush: Flush, is_ending: Callable[[], bool]) -> bool:
     """Flush when SIGTERM comes; whether that could be arranged.
 
     It is arranged only where the app has no handler, and a handler that the app sets later takes its place.
 
     Args:
         flush: sends what is waiting within so many seconds.
+        is_ending: whether the process ends anyway and is sending what is waiting, with locks that flushing wants. Then
+            the signal changes nothing: pools of processes send it to workers that are on their way out.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return False
 
     def terminated(number: int, _: FrameType | None) -> None:
+        if is_ending():
+            return
         _within(flush, _AT_SIGTERM_SECONDS)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
