@@ -116,6 +116,11 @@ def test_a_record_is_encoded_with_its_context_types_and_odd_text() -> None:
     assert payload.items == 1
 
 
+def results(destination: Destination) -> list[WireRecord]:
+    """Results of comparisons; anchors of an audit log that another test has left behind may come as well."""
+    return [one for one in records_of(destination) if one.event_name == "otel_llm.comparison.result"]
+
+
 def test_a_gateway_tells_over_otlp_that_a_canary_is_to_be_rolled_back(tmp_path: Path) -> None:
     section = """
   compare:
@@ -128,9 +133,8 @@ def test_a_gateway_tells_over_otlp_that_a_canary_is_to_be_rolled_back(tmp_path: 
     ]
     with OtlpHttpSink() as sink, running(text.format(sink=sink.endpoint), tmp_path) as gateway:
         assert post(http_port(gateway), "/v1/traces", request(spans))[0] == 200
-        sink.destination.wait_for(lambda: bool(records_of(sink.destination)))
-    (record,) = records_of(sink.destination)
+        sink.destination.wait_for(lambda: bool(results(sink.destination)))
+    (record,) = results(sink.destination)
     attributes = {item.key: from_any_value(item.value) for item in record.attributes}
-    assert record.event_name == "otel_llm.comparison.result"
     assert attributes["otel_llm.comparison.verdict"] == "roll_back"
     assert attributes["otel_llm.comparison.canary"] == "2"
