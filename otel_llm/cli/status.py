@@ -182,7 +182,7 @@ def _receiver(one: ReceiverStatus) -> str:
         said.append(f"FAILING: {one.problem}")
     if one.dead_letter_messages:
         said.append(f"{one.dead_letter_messages:,} messages were no OTLP requests")
-    return f"{one.name}: {'; '.join(said)}\n"
+    return f"{_name(one)}: {'; '.join(said)}\n"
 
 
 def _exporter(one: DeliveryStatus) -> str:
@@ -199,7 +199,7 @@ def _exporter(one: DeliveryStatus) -> str:
     return f"{_name(one)}: {'; '.join(said)}\n"
 
 
-def _name(one: DeliveryStatus) -> str:
+def _name(one: DeliveryStatus | ReceiverStatus) -> str:
     return f"{one.name} (worker {one.worker})" if one.worker else one.name
 
 

@@ -43,6 +43,28 @@ _SPAN_FIELDS = (
 )
 
 
+Field = tuple[str, int, "descriptor_pb2.FieldDescriptorProto.Type.ValueType", bool]
+
+
+def few_fields(name: str, fields: Sequence[Field]) -> type:
+    """A message with a few fields of OTLP's, for readers that want no more of a span.
+
+    Args:
+        name: of the declaration, once a process.
+        fields: name, number, type, and whether it is repeated.
+    """
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"otel_llm/{name}.proto", package=f"otel_llm.{name}", syntax="proto3"
+    )
+    message = file.message_type.add(name="Message")
+    for field, number, kind, is_repeated in fields:
+        label = _FIELD.LABEL_REPEATED if is_repeated else _FIELD.LABEL_OPTIONAL
+        message.field.add(name=field, number=number, type=kind, label=label)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"otel_llm.{name}.Message"))
+
+
 class ItemsProjection(Protocol):
     """ArrayValue or KeyValueList: items left encoded."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol, cast
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
+from otel_llm.codecs.projection import few_fields
 from otel_llm.codecs.regroup import read_layout
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -40,23 +41,18 @@ class _Projection(Protocol):
     def ParseFromString(self, data: memoryview) -> int: ...  # noqa: N802 - protobuf's name
 
 
-def _build() -> type[_Projection]:
-    file = descriptor_pb2.FileDescriptorProto(name="otel_llm/span_ends.proto", package="otel_llm.ends", syntax="proto3")
-    span = file.message_type.add(name="Span")
-    for name, number, kind in (
-        ("trace_id", 1, _FIELD.TYPE_BYTES),
-        ("span_id", 2, _FIELD.TYPE_BYTES),
-        ("start_time_unix_nano", 7, _FIELD.TYPE_FIXED64),
-        ("end_time_unix_nano", 8, _FIELD.TYPE_FIXED64),
-    ):
-        span.field.add(name=name, number=number, type=kind, label=_FIELD.LABEL_OPTIONAL)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    found = message_factory.GetMessageClass(pool.FindMessageTypeByName("otel_llm.ends.Span"))
-    return cast("type[_Projection]", found)
-
-
-_PROJECTION: Final = _build()
+_PROJECTION: Final = cast(
+    "type[_Projection]",
+    few_fields(
+        "span_ends",
+        (
+            ("trace_id", 1, _FIELD.TYPE_BYTES, False),
+            ("span_id", 2, _FIELD.TYPE_BYTES, False),
+            ("start_time_unix_nano", 7, _FIELD.TYPE_FIXED64, False),
+            ("end_time_unix_nano", 8, _FIELD.TYPE_FIXED64, False),
+        ),
+    ),
+)
 
 
 def read_ends(body: bytes) -> Iterator[SpanEnd]:

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple, Protocol, cast
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
 from otel_llm._generated import attributes as names
 from otel_llm.codecs import protobuf
 from otel_llm.codecs.lookup import Found, find_attributes
+from otel_llm.codecs.projection import few_fields
 from otel_llm.errors import MalformedError
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -67,26 +68,20 @@ class _Projection(Protocol):
     def ParseFromString(self, data: memoryview) -> int: ...  # noqa: N802 - protobuf's name
 
 
-def _build() -> type[_Projection]:
-    file = descriptor_pb2.FileDescriptorProto(name="otel_llm/span_facts.proto", package="otel_llm.facts")
-    file.syntax = "proto3"
-    span = file.message_type.add(name="Span")
-    for name, number, kind, label in (
-        ("trace_id", 1, _FIELD.TYPE_BYTES, _FIELD.LABEL_OPTIONAL),
-        ("trace_state", 3, _FIELD.TYPE_BYTES, _FIELD.LABEL_OPTIONAL),
-        ("parent_span_id", 4, _FIELD.TYPE_BYTES, _FIELD.LABEL_OPTIONAL),
-        ("start_time_unix_nano", 7, _FIELD.TYPE_FIXED64, _FIELD.LABEL_OPTIONAL),
-        ("end_time_unix_nano", 8, _FIELD.TYPE_FIXED64, _FIELD.LABEL_OPTIONAL),
-        ("status", 15, _FIELD.TYPE_BYTES, _FIELD.LABEL_REPEATED),
-    ):
-        span.field.add(name=name, number=number, type=kind, label=label)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    found = message_factory.GetMessageClass(pool.FindMessageTypeByName("otel_llm.facts.Span"))
-    return cast("type[_Projection]", found)
-
-
-_PROJECTION: Final = _build()
+_PROJECTION: Final = cast(
+    "type[_Projection]",
+    few_fields(
+        "span_facts",
+        (
+            ("trace_id", 1, _FIELD.TYPE_BYTES, False),
+            ("trace_state", 3, _FIELD.TYPE_BYTES, False),
+            ("parent_span_id", 4, _FIELD.TYPE_BYTES, False),
+            ("start_time_unix_nano", 7, _FIELD.TYPE_FIXED64, False),
+            ("end_time_unix_nano", 8, _FIELD.TYPE_FIXED64, False),
+            ("status", 15, _FIELD.TYPE_BYTES, True),
+        ),
+    ),
+)
 
 
 def read_facts(body: bytes, start: int, end: int) -> SpanFacts | None:

@@ -13,7 +13,7 @@ from otel_llm.cost.catalogue import Catalogue
 from otel_llm.cost.explain import explain
 from otel_llm.cost.overlay import OverlayError
 from otel_llm.cost.quote import Quote, Reason, Status
-from otel_llm.cost.tokens import estimate_tokens
+from otel_llm.cost.tokens import estimate_tokens, texts_of
 from otel_llm.cost.usage import Usage
 
-__all__ = ["Catalogue", "OverlayError", "Quote", "Reason", "Status", "Usage", "estimate_tokens", "explain"]
+__all__ = ["Catalogue", "OverlayError", "Quote", "Reason", "Status", "Usage", "estimate_tokens", "explain", "texts_of"]

@@ -10,9 +10,15 @@ tokenizers differ from that one by more than the estimate does. An estimate must
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: Of longer texts this many characters are looked at, in windows of so many.
 SAMPLED_CHARACTERS = 1 << 16
 WINDOW_CHARACTERS = 1 << 12
+
+#: Kinds of parts, and keys of messages, that hold no text that is read.
+_MEDIA = frozenset({"blob", "uri", "file"})
+_NAMES = frozenset({"type", "role", "id"})
 
 
 def _class_of(byte: int) -> bytes:
@@ -120,3 +126,18 @@ def _weigh(text: str) -> float:
 def byte_classes(text: str) -> bytes:
     """The class of every byte of the text's UTF-8 form; lone surrogates count as the three bytes they would be."""
     return text.encode("utf-8", "surrogatepass").translate(_CLASSES)
+
+
+def texts_of(value: object) -> list[str]:
+    """Every text that a model reads in messages or definitions; media are left out: nobody can tell their tokens.
+
+    Args:
+        value: what was said, as plain data; anything else has no texts.
+    """
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        if value.get("type") in _MEDIA:
+            return []
+        return [text for key, item in value.items() if key not in _NAMES for text in texts_of(item)]
+    return [text for item in value for text in texts_of(item)] if isinstance(value, list | tuple) else []

@@ -58,6 +58,7 @@ class ReceiverStatus(msgspec.Struct, frozen=True):
         waiting_seconds: for how long what it fetched has found no room; None while it does.
         problem: what the brokers said last while something is wrong; empty when nothing is.
         dead_letter_messages: those since the start that could not be read as requests.
+        worker: whose it is, from 1 on, when the host has several; else 0.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ReceiverStatus(msgspec.Struct, frozen=True):
     waiting_seconds: float | None = None
     problem: str = ""
     dead_letter_messages: int = 0
+    worker: int = 0
 
 
 class HostStatus(msgspec.Struct, frozen=True):

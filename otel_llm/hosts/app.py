@@ -94,7 +94,7 @@ def instrument(
         instrumentation = _current.instrumentation
         if admissions is not None:
             instrumentation.engine.admissions = tuple(admissions)
-            instrumentation.engine.ended = ended_of(admissions)
+            instrumentation.engine.ended = ended_of(admissions, instrumentation.engine.boundary)
         if redact is not None:
             instrumentation.engine.redact_with(redact)
         instrumentation.load()

@@ -29,7 +29,7 @@ from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.metrics import prometheus_text
 from otel_llm.config.settings import Settings
 from otel_llm.config.workers import shared_addresses, worker_folders
-from otel_llm.delivery.status import DeliveryStatus, HostStatus
+from otel_llm.delivery.status import DeliveryStatus, HostStatus, ReceiverStatus
 from otel_llm.delivery.storage import exporter_folder
 from otel_llm.delivery.survey import survey
 from otel_llm.errors import ConfigError
@@ -245,13 +245,17 @@ class Supervisor:
     def status(self) -> HostStatus:
         """What there is to say about all workers now; one that gives no answer is left out."""
         exporters: list[DeliveryStatus] = []
+        receivers: list[ReceiverStatus] = []
         for worker in self._workers:
             body = worker.ask(STATUS)
             if body is not None:
                 said = msgspec.json.decode(body, type=HostStatus)
                 exporters += [msgspec.structs.replace(one, worker=worker.number) for one in said.exporters]
+                receivers += [msgspec.structs.replace(one, worker=worker.number) for one in said.receivers]
         exporters.sort(key=lambda one: one.name)
-        return HostStatus(__version__, self._clock.monotonic() - self._started, self._not_ready(), exporters)
+        receivers.sort(key=lambda one: one.name)
+        up_seconds = self._clock.monotonic() - self._started
+        return HostStatus(__version__, up_seconds, self._not_ready(), exporters, receivers)
 
     def reload(self) -> None:
         """Let all workers read the configuration again; each refuses one that has problems, and goes on."""

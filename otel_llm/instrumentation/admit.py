@@ -16,6 +16,7 @@ from otel_llm.instrumentation.provider import Content
 from otel_llm.operation import AttributeValue, Event, Operation, parse_messages
 
 if TYPE_CHECKING:
+    from otel_llm.instrumentation.boundary import Boundary
     from otel_llm.instrumentation.call import Call
     from otel_llm.instrumentation.engine import Engine
 
@@ -114,15 +115,20 @@ def admit(engine: Engine, call: Call) -> DeniedError | None:
     return _guard(engine, call, operation) if call.endpoint.is_captured else None
 
 
-def ended_of(admissions: Sequence[Admission]) -> Callable[[Mapping[str, AttributeValue]], None] | None:
-    """What `Engine.ended` is to be for these admissions; None when none of them wants to know how calls ended."""
+def ended_of(
+    admissions: Sequence[Admission], boundary: Boundary
+) -> Callable[[Mapping[str, AttributeValue]], None] | None:
+    """What `Engine.ended` is to be for these admissions; None when none of them wants to know how calls ended.
+
+    One that fails does not keep the next ones from being told.
+    """
     wanting = [one for one in admissions if isinstance(one, EndingAdmission)]
     if not wanting:
         return None
 
     def ended(attributes: Mapping[str, AttributeValue]) -> None:
         for one in wanting:
-            one.ended(attributes)
+            boundary.run(f"admission.{one.name}.ended", one.ended, attributes)
 
     return ended
 

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 
 from otel_llm._generated import attributes as names
-from otel_llm.cost.tokens import estimate_tokens
+from otel_llm.cost.tokens import estimate_tokens, texts_of
 from otel_llm.errors import DeniedError
 from otel_llm.instrumentation.provider import Accumulator, Attributes, Body, Content, Endpoint, Server
 
@@ -234,7 +234,7 @@ class Call:
     def _input_estimate(self) -> int:
         """Input tokens by rule of thumb."""
         content = self.endpoint.input(self.body)
-        texts = [*_texts(content.messages), *_texts(content.system), *_texts(content.tools)]
+        texts = texts_of([content.messages, content.system, content.tools])
         return sum(map(estimate_tokens, texts))
 
     def _learn(self, found: Attributes, accumulator: Accumulator | None) -> None:
@@ -317,14 +317,3 @@ def _end_span(span: Span, ago_seconds: float) -> None:
 
 def _complete(accumulator: Accumulator) -> bool:
     return accumulator.is_complete
-
-
-def _texts(items: object) -> list[str]:
-    """Every text that a model reads in messages or parts; media are left out, as nobody can tell their tokens."""
-    if isinstance(items, str):
-        return [items]
-    if isinstance(items, dict):
-        if items.get("type") in ("blob", "uri", "file"):
-            return []
-        return [text for key, item in items.items() if key not in ("type", "role", "id") for text in _texts(item)]
-    return [text for item in items for text in _texts(item)] if isinstance(items, list | tuple) else []

@@ -13,7 +13,6 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Literal
 
 from otel_llm._generated import attributes as names
@@ -23,13 +22,14 @@ from otel_llm.budget.allowance import Reservation
 from otel_llm.budget.book import Entry
 from otel_llm.budget.model import Budget, BudgetStatus
 from otel_llm.components import Context
-from otel_llm.cost import Catalogue, Usage, estimate_tokens
-from otel_llm.operation import AttributeValue, Event, Operation
+from otel_llm.cost import Catalogue, Usage, estimate_tokens, texts_of
+from otel_llm.operation import AttributeValue, Operation
 from otel_llm.processors.budget import mark
 from otel_llm.processors.budget_config import Config
 from otel_llm.processors.budget_counting import Counting
 from otel_llm.processors.budget_subject import Subjects
 from otel_llm.processors.cost import BILLED_OPERATIONS, load_catalogue, quote_of, read_usage, with_estimates
+from otel_llm.processors.ended import EndedCall
 
 _ATTO_IN_NANO: Final = 10**9
 _ATTO_IN_PICO: Final = 10**6
@@ -182,7 +182,7 @@ class BudgetAdmission:
     def _sent(operation: Operation) -> int:
         """Tokens of the request, by rule of thumb."""
         keys = (names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_TOOL_DEFINITIONS)
-        return sum(_tokens(operation.get(key)) for key in keys)
+        return sum(estimate_tokens(text) for key in keys for text in texts_of(operation.get(key)))
 
     def _quoted(self, operation: Operation, sent: int, received: int, now_unix_nano: int) -> tuple[int, str | None]:
         timed = Operation(_Timed(operation, now_unix_nano))
@@ -201,7 +201,7 @@ class BudgetAdmission:
         if budgets is None:
             return
         now = self._clock.unix_nano()
-        operation = Operation(_Ended(attributes, now))
+        operation = Operation(EndedCall(attributes, now))
         cost, currency = self._cost(operation)
         entries = [Entry(one, now, cost if one.currency == currency else None) for one in budgets]
         if cost != 0 or currency is not None:
@@ -229,61 +229,13 @@ def _message(budget: Budget, *, is_known: bool) -> str:
     return f"nobody can tell now whether the budget {budget.name} has room for this call"
 
 
-def _tokens(value: object) -> int:
-    """Tokens of every text in messages; media are left out, as nobody can tell theirs."""
-    if isinstance(value, str):
-        return estimate_tokens(value)
-    if isinstance(value, Mapping):
-        if value.get("type") in {"blob", "uri", "file"}:
-            return 0
-        return sum(_tokens(item) for key, item in value.items() if key not in {"type", "role", "id"})
-    return sum(map(_tokens, value)) if isinstance(value, list | tuple) else 0
-
-
-_EMPTY: Final[Mapping[str, AttributeValue]] = MappingProxyType({})
-
-
-class _Ended:
-    """A call that has ended, as the source of an operation: its attributes, and the time."""
-
-    name = ""
-    kind = 3
-    end_unix_nano = 0
-    status_message = ""
-    scope_name = ""
-    scope_version = ""
-    status_code = 0
-    trace_id = span_id = parent_span_id = b""
-    identity = (b"", b"", b"")
-    resource = _EMPTY
-    events: Sequence[Event] = ()
-
-    __slots__ = ("_attributes", "start_unix_nano")
-
-    def __init__(self, attributes: Mapping[str, AttributeValue], start_unix_nano: int) -> None:
-        self._attributes = attributes
-        self.start_unix_nano = start_unix_nano
-
-    def keys(self) -> frozenset[str]:
-        """The keys of its attributes."""
-        return frozenset(self._attributes)
-
-    def has_exactly(self, keys: frozenset[str]) -> bool:
-        """Whether these are the keys."""
-        return self.keys() == keys
-
-    def get(self, key: str) -> AttributeValue:
-        """The value of an attribute."""
-        return self._attributes.get(key)
-
-
-class _Timed(_Ended):
+class _Timed(EndedCall):
     """A request with the time at which it is made: prices have dates."""
 
     __slots__ = ("_operation",)
 
     def __init__(self, operation: Operation, start_unix_nano: int) -> None:
-        super().__init__(_EMPTY, start_unix_nano)
+        super().__init__({}, start_unix_nano)
         self._operation = operation
 
     def keys(self) -> frozenset[str]:

@@ -8,7 +8,6 @@ goes to the overflow series, so that totals stay exact.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from typing import Annotated, Final, get_args
 
@@ -22,6 +21,7 @@ from otel_llm.components import Context
 from otel_llm.cost.usage import MAXIMUM_QUANTITY
 from otel_llm.ledger.row import OWNERSHIP_KEYS
 from otel_llm.operation import Operation
+from otel_llm.processors.seen import SeenSpans
 from otel_llm.processors.uncounted import is_left_to, take
 from otel_llm.telemetry import Counter, Histogram
 
@@ -116,7 +116,7 @@ class DerivedMetrics:
         self._context = context
         self._keys = (*_DIMENSIONS, *config.dimensions)
         self._dimension_keys = tuple(_SYNONYMS.get(key, (key,)) for key in config.dimensions)
-        self._seen = _Seen(config.remembered_spans)
+        self._seen = SeenSpans(config.remembered_spans)
         self._inference = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_DURATION, names.ERROR_TYPE)
         self._other = self._histogram(definitions.GEN_AI_CLIENT_OPERATION_DURATION, names.ERROR_TYPE)
         self._first_chunk = self._histogram(definitions.GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK)
@@ -204,31 +204,6 @@ def _first(operation: Operation, keys: tuple[str, ...]) -> object:
             if value is not None and value != "":
                 return value
     return None
-
-
-class _Seen:
-    """The spans counted last, so that a span that comes again is not counted again. Thread-safe."""
-
-    __slots__ = ("_limit", "_lock", "_spans")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._spans: dict[bytes, None] = {}
-
-    def is_new(self, operation: Operation) -> bool:
-        trace_id, span_id, _ = operation.identity
-        if not any(span_id):  # no id, nothing to know it by
-            return True
-        key = trace_id + span_id
-        with self._lock:
-            if key in self._spans:
-                return False
-            if self._limit:
-                if len(self._spans) >= self._limit:
-                    del self._spans[next(iter(self._spans))]
-                self._spans[key] = None
-        return True
 
 
 def create(config: Config, context: Context) -> DerivedMetrics:

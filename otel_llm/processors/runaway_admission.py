@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -24,11 +23,12 @@ from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
 from otel_llm.admission import ALLOW, Decision
 from otel_llm.components import Context
-from otel_llm.cost import Catalogue, OverlayError, Quote, Usage, estimate_tokens
+from otel_llm.cost import Quote, Usage, estimate_tokens
 from otel_llm.cost.trace_costs import TraceCosts
 from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Operation
-from otel_llm.processors.cost import estimate_usage, read_usage
+from otel_llm.processors.cost import estimate_usage, load_catalogue, read_usage
+from otel_llm.processors.ended import EndedCall
 from otel_llm.processors.judge_config import decimal
 from otel_llm.quality.signals.exchange import Answer, steps_of
 from otel_llm.quality.signals.loops import is_loop
@@ -103,7 +103,7 @@ class RunawayAdmission:
         self._clock = context.clock
         self._decide = decide
         self._cap = _cap(config, context.name)
-        self._catalogue = _catalogue(config, context.name)
+        self._catalogue = load_catalogue(config.prices, f"{context.name}.prices")
         self.costs = TraceCosts(config.remembered_traces)
         self._calls = context.metrics.counter(
             definitions.OTEL_LLM_RUNAWAY_CALLS, (names.OTEL_LLM_RUNAWAY_REASON, names.OTEL_LLM_RUNAWAY_ACTION)
@@ -161,7 +161,7 @@ class RunawayAdmission:
         return self._price(operation.get, usage)
 
     def _cost(self, attributes: Mapping[str, AttributeValue]) -> Decimal | None:
-        usage = read_usage(cast("Operation", _Ended(attributes)))
+        usage = read_usage(Operation(EndedCall(attributes, self._clock.unix_nano())))
         if usage is None:
             # A call that failed without any usage was not billed; of another one nobody knows.
             return Decimal(0) if attributes.get(names.ERROR_TYPE) is not None else None
@@ -179,21 +179,6 @@ class RunawayAdmission:
         return quote.total_decimal if quote.currency == self._config.currency else None
 
 
-class _Ended:
-    """The attributes of a call that has ended, as far as usage is read from them."""
-
-    __slots__ = ("_attributes",)
-
-    def __init__(self, attributes: Mapping[str, AttributeValue]) -> None:
-        self._attributes = attributes
-
-    def get(self, key: str) -> AttributeValue:
-        return self._attributes.get(key)
-
-    def keys(self) -> frozenset[str]:
-        return frozenset(self._attributes)
-
-
 def _cap(config: Config, name: str) -> Decimal | None:
     if config.trace_cost_limit is None:
         return None
@@ -201,16 +186,3 @@ def _cap(config: Config, name: str) -> Decimal | None:
     if cap is None:
         raise ConfigError([f"{name}.trace_cost_limit: expected an amount such as 2.00, got another text"])
     return cap
-
-
-def _catalogue(config: Config, name: str) -> Catalogue:
-    user: dict[str, object] = {}
-    for number, path in enumerate(config.prices):
-        try:
-            user |= msgspec.yaml.decode(Path(path).read_bytes(), type=dict[str, object])
-        except (OSError, msgspec.MsgspecError) as error:
-            raise ConfigError([f"{name}.prices[{number}]: cannot read {path}: {error}"]) from error
-    try:
-        return Catalogue.load(user=user or None)
-    except OverlayError as error:
-        raise ConfigError([f"{name}.prices: {problem}" for problem in error.problems]) from None

@@ -42,7 +42,7 @@ class Agent:
     def run(self):
         """The agent's run: a span round it."""
         engine = self.recording.engine(admissions=[self.guard])
-        engine.ended = ended_of([self.guard])
+        engine.ended = ended_of([self.guard], engine.boundary)
         with (
             LoopbackProvider() as self.provider,
             openai.OpenAI(base_url=self.provider.openai_base_url, api_key="any", max_retries=0) as self.client,

@@ -75,11 +75,11 @@ def test_status_shows_a_key_where_the_gateway_wants_one(
 def test_status_shows_a_receiver_that_fetches() -> None:
     receivers = [
         ReceiverStatus("kafka", "otel-llm", 4, lag=1234),
-        ReceiverStatus("kafka/b", "b", 0, waiting_seconds=61.0, problem="no broker", dead_letter_messages=2),
+        ReceiverStatus("kafka/b", "b", 0, waiting_seconds=61.0, problem="no broker", dead_letter_messages=2, worker=2),
     ]
     shown = render(HostStatus("1", 5.0, None, [], receivers))
     assert "kafka: group otel-llm: 4 partitions; 1,234 messages behind\n" in shown
     assert (
-        "kafka/b: group b: 0 partitions; lag unknown; PAUSED for 1 min 1 s, until exporters have room; "
+        "kafka/b (worker 2): group b: 0 partitions; lag unknown; PAUSED for 1 min 1 s, until exporters have room; "
         "FAILING: no broker; 2 messages were no OTLP requests\n"
     ) in shown

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.survey import survey
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
 from tests.delivery.requests import numbers, traces
@@ -28,7 +30,9 @@ pytestmark = [
 ]
 
 CONFIG = """
-receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}, grpc: {{endpoint: "127.0.0.1:{grpc}"}}}}}}}}
+receivers:
+  otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}, grpc: {{endpoint: "127.0.0.1:{grpc}"}}}}}}
+  {more}
 processors: {{normalize: , cost: }}
 exporters:
   otlp_http:
@@ -40,7 +44,7 @@ service:
   shutdown_timeout_seconds: {timeout}
   admin: {{endpoint: "127.0.0.1:{admin}"}}
   pipelines:
-    traces: {{receivers: [otlp], processors: [normalize, cost], exporters: [otlp_http]}}
+    traces: {{receivers: [{receivers}], processors: [normalize, cost], exporters: [otlp_http]}}
     metrics: {{receivers: [otlp], exporters: [otlp_http]}}
 """
 
@@ -50,6 +54,7 @@ class Machine:
 
     def __init__(self, folder: Path, sink: str) -> None:
         self.folder, self.sink = folder, sink
+        self.more: dict[str, str] = {}
         self.port, self.grpc, self.admin = unused_port(), unused_port(), unused_port()
         self.config = folder / "config.yaml"
 
@@ -63,6 +68,8 @@ class Machine:
             folder=self.folder,
             workers=workers,
             timeout=timeout,
+            receivers=", ".join(("otlp", *self.more)),
+            more="\n  ".join(f"{name}: {settings}" for name, settings in self.more.items()),
         )
         self.config.write_text(text)
         process = subprocess.Popen([sys.executable, "-m", "otel_llm.cli.main", "run", "--config", str(self.config)])
@@ -119,6 +126,14 @@ def test_both_workers_take_telemetry_and_one_answer_tells_of_both(machine: Machi
         process.terminate()
         assert process.wait(60) == 0
     assert arrived(destination) == sent
+
+
+def test_the_status_tells_of_the_receivers_of_every_worker(machine: Machine) -> None:
+    pytest.importorskip("confluent_kafka", reason="the extra kafka is not installed")
+    machine.more["kafka"] = f'{{brokers: ["127.0.0.1:{unused_port()}"], traces: {{topics: [spans]}}}}'
+    with machine.running():
+        status = msgspec.json.decode(get(machine.admin, "/status")[1], type=HostStatus)
+    assert [(one.name, one.worker) for one in status.receivers] == [("kafka", 1), ("kafka", 2)]
 
 
 def test_both_workers_take_grpc_on_the_same_port(machine: Machine, destination: Destination) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import openai
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
+from otel_llm.admission import ALLOW, Decision
 from otel_llm.clock import SystemClock
 from otel_llm.codecs.sdk import decode_span
 from otel_llm.components import Context
 from otel_llm.errors import DeniedError
 from otel_llm.instrumentation.admit import ended_of
+from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.pipeline import Processor
 from otel_llm.processors import budget, cost
 from otel_llm.processors.budget_admission import Asking, BudgetAdmission, create_admission
@@ -40,7 +43,7 @@ def admission(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Budget
 
 def ask(recording: Recording, admission: BudgetAdmission, client: openai.OpenAI, **more: object) -> None:
     engine = recording.engine(admissions=[admission])
-    engine.ended = ended_of([admission])
+    engine.ended = ended_of([admission], engine.boundary)
     with recording.hooked("openai", engine=engine):
         client.chat.completions.create(**(ASKED | more))
 
@@ -102,7 +105,7 @@ def test_a_failed_call_holds_nothing_and_costs_nothing(recording: Recording, adm
 
 def test_a_stream_is_counted_when_it_ends(recording, openai_client, admission) -> None:
     engine = recording.engine(admissions=[admission])
-    engine.ended = ended_of([admission])
+    engine.ended = ended_of([admission], engine.boundary)
     with recording.hooked("openai", engine=engine):
         stream = openai_client.chat.completions.create(**ASKED, stream=True, stream_options={"include_usage": True})
         assert admission.held_nano > 0
@@ -113,5 +116,26 @@ def test_a_stream_is_counted_when_it_ends(recording, openai_client, admission) -
 
 
 def test_only_admissions_that_want_to_know_are_told_how_calls_end(admission: BudgetAdmission) -> None:
-    assert ended_of([]) is None
-    assert ended_of([admission]) is not None
+    assert ended_of([], Boundary()) is None
+    assert ended_of([admission], Boundary()) is not None
+
+
+def test_an_admission_that_fails_at_the_end_of_a_call_keeps_no_other_from_being_told(
+    recording: Recording, openai_client: openai.OpenAI, admission: BudgetAdmission
+) -> None:
+    class Failing(NamedTuple):
+        name: str = "failing"
+        on_error: str = "allow"
+
+        def admit(self, _: object) -> Decision:
+            return ALLOW
+
+        def ended(self, _: object) -> None:
+            raise RuntimeError
+
+    engine = recording.engine(admissions=[Failing(), admission])
+    engine.ended = ended_of([Failing(), admission], engine.boundary)
+    with recording.hooked("openai", engine=engine):
+        openai_client.chat.completions.create(**ASKED)
+    assert admission.held_nano == 0
+    assert known(admission)[0] == 1
