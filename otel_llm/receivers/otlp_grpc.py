@@ -81,7 +81,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_connection_age_grace_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long calls in progress may go on after that."""
     worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
-    """Calls that are processed at the same time. Messages of at least 16 can arrive at the same time."""
+    """Calls that are processed at the same time. Messages of at least 16 can arrive at the same time. With a queue on
+    disk that is synced before the answer, as many calls are processed, and share syncs."""
     read_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """How long a message may take to arrive when its call has begun; 2 seconds when nobody else can send meanwhile."""
     reuse_port: bool = False
@@ -140,9 +141,9 @@ class OtlpGrpcReceiver:
         self._port, self._server, self._pool = port, server, pool
 
     def _services(self, consumer: Consumer) -> _Services:
-        return _Services(
-            consumer, self._accounts, self._gatekeeper, self._slow_calls, workers=self._config.worker_threads
-        )
+        # A call keeps its turn while it waits for the disk: four would be all that can share a sync.
+        workers = self._threads if getattr(consumer, "may_wait", False) else self._config.worker_threads
+        return _Services(consumer, self._accounts, self._gatekeeper, self._slow_calls, workers=workers)
 
     def shutdown(self, deadline_seconds: float) -> None:
         """Finish the calls in progress.

@@ -5,7 +5,8 @@
 A gateway runs in a process of its own, one that asks for keys when the seed is even. Clients send requests
 that are cut, spliced, repeated, delayed and broken off in the middle. Every so often a well-behaved sender must get its
 answer within a few seconds over both protocols, no file descriptor may be left over, no defect may be logged, and
-resident memory may not grow beyond a bound. Ends with a line of figures; any of these failing is an AssertionError.
+resident memory may not grow beyond a bound. A line of figures each minute and at the end; any of these failing is an
+AssertionError.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ _PIECES = (
 )
 _MOST_MEBIBYTES = 400
 _RECOVERY_SECONDS = 10.0
+_CLIENTS = 8
 
 
 @dataclass
@@ -172,9 +174,10 @@ def attack(port: int, data: bytes, rng: random.Random) -> None:
                 pass
 
 
-def check_alive(ports: Ports) -> None:
-    """Whether good senders are served, over both protocols."""
-    end = time.monotonic() + _RECOVERY_SECONDS
+def check_alive(ports: Ports) -> float:
+    """Whether good senders are served, over both protocols; the seconds until they were."""
+    begin = time.monotonic()
+    end = begin + _RECOVERY_SECONDS
     while True:
         try:
             status, _ = post(ports.http, "/v1/traces", _BODY, {"authorization": _KEY})
@@ -186,7 +189,7 @@ def check_alive(ports: Ports) -> None:
             time.sleep(0.05)
         else:
             assert status == 200
-            return
+            return time.monotonic() - begin
 
 
 def resident_mebibytes(process: subprocess.Popen[bytes]) -> float:
@@ -195,9 +198,47 @@ def resident_mebibytes(process: subprocess.Popen[bytes]) -> float:
     return pages * 4096 / 2**20
 
 
+def threads_of(process: subprocess.Popen[bytes]) -> int:
+    """Threads of a process."""
+    return len(list(Path(f"/proc/{process.pid}/task").iterdir()))
+
+
 def open_files(process: subprocess.Popen[bytes]) -> int:
     """Open file descriptors of a process."""
     return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+
+
+@dataclass
+class Figures:
+    """What was seen of the gateway: mebibytes, numbers and seconds."""
+
+    resident: float
+    files: int
+    threads: int
+    clients: int = 0
+    highest: float = 0.0
+    most_files: int = 0
+    slowest: float = 0.0
+
+    def look(self, process: subprocess.Popen[bytes], ports: Ports) -> None:
+        """Asks for an answer, and notes the worst of everything.
+
+        Raises:
+            AssertionError: the gateway is not well.
+        """
+        assert process.poll() is None, "the gateway has ended"
+        self.slowest = max(self.slowest, check_alive(ports))
+        self.most_files = max(self.most_files, open_files(process))
+        self.highest = max(self.highest, resident_mebibytes(process))
+        assert self.highest < _MOST_MEBIBYTES, f"{self.highest:.0f} MiB resident"
+
+    def text(self, process: subprocess.Popen[bytes]) -> str:
+        """One line."""
+        return (
+            f"{self.clients} clients; resident {self.resident:.0f} -> {resident_mebibytes(process):.0f} MiB, at most"
+            f" {self.highest:.0f}; files {self.files} -> {open_files(process)}, at most {self.most_files}; threads"
+            f" {self.threads} -> {threads_of(process)}; good senders answered within {self.slowest:.2f} s"
+        )
 
 
 def fuzz(seconds: float, seed: int, folder: Path) -> str:
@@ -206,37 +247,34 @@ def fuzz(seconds: float, seed: int, folder: Path) -> str:
     Raises:
         AssertionError: the gateway is not well.
     """
-    http_good, grpc_good = _PIECES, (recorded_grpc_call(), *_PIECES[-2:])
+    good = _PIECES, (recorded_grpc_call(), *_PIECES[-2:])
     with gateway(folder, auth=seed % 2 == 0) as (process, ports):
         check_alive(ports)
-        files, begin = open_files(process), resident_mebibytes(process)
-        count = 0
-        end = time.monotonic() + seconds
-        highest = begin
-        while time.monotonic() < end:
-            threads = [
-                threading.Thread(
-                    target=_client, args=(ports, (http_good, grpc_good), seed * 1_000_003 + count + number)
-                )
-                for number in range(8)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            count += len(threads)
-            if count % 400 == 0:
-                assert process.poll() is None, "the gateway has ended"
-                check_alive(ports)
-                highest = max(highest, resident_mebibytes(process))
-                assert highest < _MOST_MEBIBYTES, f"{highest:.0f} MiB resident"
-        check_alive(ports)
-        _check_files(process, files)
+        figures = Figures(resident_mebibytes(process), open_files(process), threads_of(process))
+        begin = shown = time.monotonic()
+        while time.monotonic() < begin + seconds:
+            _wave(ports, good, seed * 1_000_003 + figures.clients)
+            figures.clients += _CLIENTS
+            if figures.clients % 400 == 0:
+                figures.look(process, ports)
+            if time.monotonic() > shown + 60:
+                shown = time.monotonic()
+                sys.stderr.write(f"{shown - begin:.0f} s: {figures.text(process)}\n")
+        figures.look(process, ports)
+        _check_files(process, figures.files)
         log = (folder / "log").read_text(errors="replace")
         assert "a request failed" not in log, log[-3000:]
         assert "Traceback" not in log, log[-3000:]
-        final = resident_mebibytes(process)
-    return f"{count} clients in {seconds:g} s; resident {begin:.0f} -> {final:.0f} MiB, at most {highest:.0f}; all well"
+        return f"{seconds:g} s: {figures.text(process)}; all well"
+
+
+def _wave(ports: Ports, good: tuple[Sequence[bytes], Sequence[bytes]], seed: int) -> None:
+    """Some clients at once."""
+    threads = [threading.Thread(target=_client, args=(ports, good, seed + number)) for number in range(_CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _client(ports: Ports, good: tuple[Sequence[bytes], Sequence[bytes]], seed: int) -> None:

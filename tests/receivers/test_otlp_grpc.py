@@ -282,3 +282,27 @@ def test_metadata_beyond_the_limit_is_refused(start: Start) -> None:
     with grpc.insecure_channel(receiver.endpoint) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(METHODS["traces"])(b"", metadata=(("x", "y" * 40_000),), timeout=DEADLINE_SECONDS)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class _SharingASync:
+    """Nobody is answered before 16 have come: as many share one sync of a disk."""
+
+    may_wait = True
+
+    def __init__(self) -> None:
+        self._all = threading.Barrier(16, timeout=DEADLINE_SECONDS)
+
+    def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
+        del signal, body
+        self._all.wait()
+        return ConsumeResult()
+
+
+def test_calls_that_wait_for_the_disk_wait_together() -> None:
+    receiver = otlp_grpc.create(otlp_grpc.Config(endpoint="127.0.0.1:0", worker_threads=1), name="otlp")
+    receiver.start(_SharingASync())
+    with grpc.insecure_channel(receiver.endpoint) as channel:
+        call = channel.unary_unary(METHODS["traces"])
+        calls = [call.future(b"", timeout=DEADLINE_SECONDS) for _ in range(16)]
+        assert [one.result() for one in calls] == [b""] * 16
+    receiver.shutdown(1.0)
