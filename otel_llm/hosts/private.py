@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
+from otel_llm.hosts.redacting import redaction_of
 from otel_llm.hosts.sdk import Ambient, Enriching
 from otel_llm.hosts.termination import flush_at_sigterm
 from otel_llm.instrumentation.outlet import Outlet
@@ -52,6 +53,9 @@ class PrivateProviders:
             spans, metrics, records = otlp.span_exporter(), otlp.metric_exporter(), otlp.log_exporter()
         else:
             spans, metrics, records = _delivering(self._delivery)
+        redaction = redaction_of(environment)
+        if redaction is not None:
+            spans, metrics, records = redaction.spans(spans), redaction.metrics(metrics), redaction.records(records)
         self._spans = BatchSpanProcessor(Enriching(spans))
         self._tracers.add_span_processor(self._spans)
         self._reader = PeriodicExportingMetricReader(metrics)
@@ -59,6 +63,8 @@ class PrivateProviders:
         self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
         self._records = BatchLogRecordProcessor(records)
         self._loggers.add_log_record_processor(self._records)
+        if redaction is not None:
+            redaction.send_anchors_to(self._loggers)
         if self._delivery is not None:
             self._watch(self._delivery)
 

@@ -8,6 +8,7 @@ the thread that exports, and the exporter below gets new spans. Other exporters 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from opentelemetry.context import Context as OtelContext
@@ -90,7 +91,15 @@ class Enriching(SpanExporter):
 
 
 def otlp() -> SpanExporter:
-    """The OTLP exporter that OTEL_EXPORTER_OTLP_* names, enriching: `OTEL_TRACES_EXPORTER=otel_llm`."""
-    from otel_llm.hosts.otlp import span_exporter  # noqa: PLC0415 - needs the exporter package
+    """The OTLP exporter that OTEL_EXPORTER_OTLP_* names, enriching: `OTEL_TRACES_EXPORTER=otel_llm`.
 
-    return Enriching(span_exporter())
+    With OTEL_LLM_REDACTION, what leaves is redacted.
+
+    Raises:
+        ConfigError: there is no way to export, or to redact as asked.
+    """
+    from otel_llm.hosts.otlp import span_exporter  # noqa: PLC0415 - needs the exporter package
+    from otel_llm.hosts.redacting import redaction_of  # noqa: PLC0415 - only where it is asked for
+
+    redaction = redaction_of(os.environ)
+    return Enriching(span_exporter() if redaction is None else redaction.spans(span_exporter()))

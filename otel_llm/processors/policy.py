@@ -97,6 +97,11 @@ class Policy:
         self._verdicts = Verdicts(context)
         self._records = context.records if config.finding_events else None
 
+    @property
+    def audit_sink(self) -> AuditSink | None:
+        """Where decisions are recorded."""
+        return self._auditor.sink
+
     def process(self, operations: Iterable[Operation]) -> None:
         """Decide about each."""
         bundle = self._source.bundle
