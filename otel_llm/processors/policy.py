@@ -18,6 +18,7 @@ from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.audit import AuditConfig, open_log
 from otel_llm.audit.config import read_key
 from otel_llm.components import Context
+from otel_llm.credentials import Secret
 from otel_llm.errors import ConfigError
 from otel_llm.operation import Operation
 from otel_llm.policy.audit_sink import AuditSink
@@ -58,9 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowed_hosts: tuple[str, ...] = ()
     """Hosts to which links and images in answers may carry data, for the detector of exfiltration."""
 
-    key: str | None = None
-    """The key for the operators `hash` and `tokenize` of rules that modify, at least 16 bytes; better `${env:NAME}`
-    than in the file."""
+    key: Secret | None = None
+    """The key for the operators `hash` and `tokenize` of rules that modify, at least 16 bytes, as `${env:NAME}`."""
 
     key_file: str | None = None
     """Or the file that the key is in; one line break at its end is not part of it."""
