@@ -18,10 +18,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context, find_type
+from otel_llm.hosts.anchors import Audited
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.operation import Operation
-from otel_llm.pipeline import Pipeline, Processor
+from otel_llm.pipeline import Pipeline, Processor, Starting
 from otel_llm.processors.uncounted import COUNTING, leave_to
 from otel_llm.telemetry import Metrics
 
@@ -56,6 +57,9 @@ class Enriching(SpanExporter):
         exporter: where spans go.
         pipeline: what runs; normalising and cost by default.
         boundary: what catches failures of ours; spans then go on as they came.
+
+    Raises:
+        ConfigError: the audit log of a processor cannot be opened.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class Enriching(SpanExporter):
     ) -> None:
         self._exporter = exporter
         self._pipeline = pipeline or default_pipeline()
+        for processor in self._pipeline.processors:
+            if isinstance(processor, Audited) and isinstance(processor, Starting):
+                processor.start()
         here = {processor.name.partition("/")[0] for processor in self._pipeline.processors}
         self._uncounted = tuple(word for word in COUNTING if word not in here)
         self._boundary = boundary or Boundary()
