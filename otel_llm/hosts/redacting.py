@@ -6,14 +6,13 @@
     meters = MeterProvider([PeriodicExportingMetricReader(redaction.metrics(OTLPMetricExporter()))])
 
 The law of this module: what could not be rewritten does not leave. A span or record that fails is left out and
-counted; the others go.
+counted; the others go. Needs an SDK whose log exporters have the names of today (1.38 or so).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from opentelemetry._logs import LoggerProvider, LogRecord, get_logger_provider
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -25,18 +24,12 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_llm.audit import open_logs
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError
 from otel_llm.hosts.anchors import anchor_all, keep_up
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.processors.redact import Config, Redact, create
+from otel_llm.signals import Payload
 from otel_llm.telemetry import Metrics
 
-if TYPE_CHECKING:
-    from otel_llm.config.values import Value
-
-VARIABLE: Final = "OTEL_LLM_REDACTION"
-_ON: Final = frozenset({"true", "1", "on"})
-_OFF: Final = frozenset({"", "false", "0", "off"})
 _SITE: Final = "redaction"
 
 Item = TypeVar("Item")
@@ -96,6 +89,10 @@ class Redaction:
     def rewritten_metrics(self, data: MetricsData) -> MetricsData | None:
         """What is left of metrics; None when that cannot be said."""
         return self._boundary.run(_SITE, self._redact.rewrite_metrics, data)
+
+    def rewritten_payload(self, payload: Payload) -> Payload | None:
+        """What is left of a request that was made without the SDK; None when that cannot be said. Needs protobuf."""
+        return self._boundary.run(_SITE, self._redact.rewrite, payload)
 
     def _each(self, rewrite: Callable[[Item], Item], items: Sequence[Item]) -> list[Item]:
         left = (self._boundary.run(_SITE, rewrite, item) for item in items)
@@ -189,35 +186,3 @@ class _Metrics(MetricExporter):
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Flush the exporter."""
         return self._exporter.force_flush(timeout_millis)
-
-
-def redaction_of(environment: Mapping[str, str]) -> Redaction | None:
-    """What OTEL_LLM_REDACTION asks for: `true`, or the file of the settings; None when it asks for none.
-
-    Raises:
-        ConfigError: the file cannot be read or used. Then nothing may be exported.
-    """
-    asked = environment.get(VARIABLE, "").strip()
-    if asked.lower() in _OFF:
-        return None
-    return Redaction(Config() if asked.lower() in _ON else _read(asked, environment))
-
-
-def _read(path: str, environment: Mapping[str, str]) -> Config:
-    try:
-        from otel_llm.config.document import read_value  # noqa: PLC0415 - needs PyYAML, which an app need not have
-        from otel_llm.config.environment import expand  # noqa: PLC0415 - as above
-        from otel_llm.config.structs import convert_section  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise ConfigError([f"{VARIABLE}: {path}: a file needs PyYAML: pip install pyyaml"]) from error
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError([f"{VARIABLE}: {path}: cannot be read: {reason}"]) from error
-    problems: list[str] = []
-    value: Value = expand(read_value(text, path), environment, problems, path)
-    config = convert_section(value, Config, path, problems)
-    if config is None or problems:
-        raise ConfigError(problems)
-    return config

@@ -106,7 +106,7 @@ def otlp() -> SpanExporter:
         ConfigError: there is no way to export, or to redact as asked.
     """
     from otel_llm.hosts.otlp import span_exporter  # noqa: PLC0415 - needs the exporter package
-    from otel_llm.hosts.redacting import redaction_of  # noqa: PLC0415 - only where it is asked for
+    from otel_llm.hosts.redaction_asked import redaction_of  # noqa: PLC0415 - only where it is asked for
 
     redaction = redaction_of(os.environ)
     return Enriching(span_exporter() if redaction is None else redaction.spans(span_exporter()))

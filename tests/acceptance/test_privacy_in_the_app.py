@@ -234,18 +234,20 @@ print(otel_llm.flush(20))
 """
 
 
-def run(
-    provider: LoopbackProvider, sink: OtlpHttpSink, redaction: str, **more: str
-) -> subprocess.CompletedProcess[str]:
-    environment = {
+def environment_of(sink: OtlpHttpSink) -> dict[str, str]:
+    return {
         **{key: value for key, value in os.environ.items() if not key.startswith("OTEL_")},
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
         "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_AND_EVENT",
         "OTEL_RESOURCE_ATTRIBUTES": f"owner={MAIL}",
-        "OTEL_LLM_REDACTION": redaction,
-        **more,
     }
+
+
+def run(
+    provider: LoopbackProvider, sink: OtlpHttpSink, redaction: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {**environment_of(sink), "OTEL_LLM_REDACTION": redaction, **more}
     arguments = [sys.executable, "-c", SCRIPT, provider.openai_base_url, f"I am {MAIL}, {CARD}, {TOKEN}"]
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True, timeout=60)
 
@@ -274,3 +276,36 @@ def test_22_an_app_whose_redaction_cannot_be_set_up_sends_nothing(settings: str 
         result = run(provider, sink, str(path))
         assert sink.destination.accepted == []
     assert "GenAI calls are not exported" in result.stderr
+
+
+LONG = """
+import sys, otel_llm
+otel_llm.instrument()
+with otel_llm.agent(sys.argv[1]):
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow  # a span is announced after two seconds
+def test_22_what_is_told_of_a_span_that_is_still_open_is_redacted_too() -> None:
+    with OtlpHttpSink() as sink:
+        environment = {**environment_of(sink), "OTEL_LLM_REDACTION": "true"}
+        process = subprocess.Popen([sys.executable, "-c", LONG, MAIL], env=environment, stdin=subprocess.PIPE)
+        try:
+            sink.destination.wait_for(lambda: b"span.started" in b"".join(told(sink)))
+        finally:
+            process.communicate(timeout=30)
+        bodies = [one.body for one in sink.destination.accepted]
+    (record, *_) = [
+        record
+        for body in told(sink)
+        for scope in ExportLogsServiceRequest.FromString(body).resource_logs[0].scope_logs
+        for record in scope.log_records
+    ]
+    assert "[EMAIL_ADDRESS]" in str(record)
+    for body in bodies:
+        assert_clean(body)
+
+
+def told(sink: OtlpHttpSink) -> list[bytes]:
+    return [one.body for one in sink.destination.accepted if one.signal == "logs"]
