@@ -11,6 +11,7 @@ import msgspec
 from otel_llm.audit.chain import SHORTEST_KEY
 from otel_llm.audit.log import AuditLog, Limits
 from otel_llm.clock import Clock
+from otel_llm.credentials import Secret
 from otel_llm.errors import AuditError, ConfigError
 
 
@@ -20,9 +21,9 @@ class AuditConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     path: str
     """The folder of the log; made when it is not there. One process at a time writes it."""
 
-    key: str | None = None
-    """The key of the chain, at least 16 bytes; better `${env:NAME}` than in the file. Whoever has it can write a log
-    anew, so keep it away from whoever can write the folder, and keep anchors elsewhere."""
+    key: Secret | None = None
+    """The key of the chain, at least 16 bytes, as `${env:NAME}`. Whoever has it can write a log anew, so keep it away
+    from whoever can write the folder, and keep anchors elsewhere."""
 
     key_file: str | None = None
     """Or the file that the key is in; one line break at its end is not part of it."""

@@ -86,6 +86,8 @@ class AuditLog:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._anchors: deque[Anchor] = deque(maxlen=_MOST_ANCHORS)
+        self._holders: set[object] = set()
+        self._made_in = os.getpid()
         self._seq = 0
         self._mac = FIRST
         self._size = 0
@@ -110,8 +112,8 @@ class AuditLog:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it takes no more records."""
-        return self._file < 0
+        """Whether it takes no more records, in this process."""
+        return self._file < 0 or os.getpid() != self._made_in
 
     @property
     def seq(self) -> int:
@@ -122,8 +124,10 @@ class AuditLog:
         """Append a record.
 
         Raises:
-            AuditError: it could not be written: the disk is full, the log was closed.
+            AuditError: it could not be written: the disk is full, the log was closed, or opened before a fork.
         """
+        if os.getpid() != self._made_in:  # two that go on from the same record would make two chains of one
+            raise AuditError(f"audit log {self.folder}: a forked process cannot write it; open one in each process")
         with self._lock:
             try:
                 if self._size >= self._limits.segment_bytes:
@@ -140,7 +144,7 @@ class AuditLog:
             AuditError: it could not be synced.
         """
         with self._lock:
-            if self._file < 0:
+            if self.is_closed:
                 return
             try:
                 self._keep_up()
@@ -154,7 +158,7 @@ class AuditLog:
             AuditError: it could not be synced.
         """
         with self._lock:
-            if self._file < 0:
+            if self.is_closed:
                 return
             try:
                 self._sync()
@@ -171,13 +175,31 @@ class AuditLog:
         for _ in range(min(kept, len(self._anchors))):
             self._anchors.popleft()
 
+    def hold(self, holder: object) -> None:
+        """Somebody writes this log until it lets go."""
+        with self._lock:
+            self._holders.add(holder)
+
+    def let_go(self, holder: object) -> None:
+        """Close, when nobody else holds it.
+
+        Raises:
+            OSError: it could not be synced; it is closed all the same.
+        """
+        with self._lock:
+            self._holders.discard(holder)
+            is_held = bool(self._holders)
+        if not is_held:
+            self.close()
+
     def close(self) -> None:
         """Sync, anchor and close. Idempotent."""
         with self._lock:
             if self._file >= 0:
                 try:
-                    self._sync()
-                    self._anchor()
+                    if not self.is_closed:  # a forked process would put back what its parent has written since
+                        self._sync()
+                        self._anchor()
                 finally:
                     os.close(self._file)
                     self._file = -1

@@ -1,7 +1,7 @@
 """Spans of the Python SDK with their content rewritten: what redacting.py does for requests, inside of the app.
 
-Name, attributes, events, links, status, and the attributes of resource and scope; of spans of every kind. Ids and times
-stay. A value that could not be looked at goes, as there.
+Name, attributes, events, links, status, trace state, and the attributes of resource and scope; of spans of every kind.
+Ids and times stay. A value that could not be looked at goes, as there; so does a trace state that holds anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, Status
+from opentelemetry.trace import Link, SpanContext, Status, TraceState
 
 from otel_llm.codecs.content import FAILED, Content
 from otel_llm.operation import AttributeValue
@@ -23,48 +23,69 @@ if TYPE_CHECKING:
 
 def rewrite_span(span: ReadableSpan, content: Content) -> ReadableSpan:
     """The span with its content rewritten, as a new one."""
-    resource = span.resource
     content.begin_item()
     name = content.text(span.name, None)
-    attributes = _attributes(span.attributes, content)
+    attributes = rewrite_attributes(span.attributes, content)
     events = [
-        Event(content.text(event.name, None) or FAILED, _sdk(_attributes(event.attributes, content)), event.timestamp)
+        Event(
+            content.text(event.name, None) or FAILED,
+            as_sdk(rewrite_attributes(event.attributes, content)),
+            event.timestamp,
+        )
         for event in span.events
     ]
-    links = [Link(link.context, _sdk(_attributes(link.attributes, content))) for link in span.links]
+    links = [
+        Link(_context(link.context, content), as_sdk(rewrite_attributes(link.attributes, content)))
+        for link in span.links
+    ]
     description = span.status.description
     status = Status(span.status.status_code, None if description is None else content.text(description, None))
     noted = {key: value for key, value in attributes.items() if key.startswith("otel_llm.redaction.")}
     written = content.end_item(noted)
     attributes.update(written)
-    where = span.get_span_context()
-    if written and where is not None:
-        content.item_changed(where.trace_id.to_bytes(16, "big"), where.span_id.to_bytes(8, "big"), written)
+    context = span.get_span_context()
+    if written and context is not None:
+        content.item_changed(context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"), written)
     return ReadableSpan(
         name=FAILED if name is None else name,
-        context=span.get_span_context(),
-        parent=span.parent,
-        resource=Resource(_sdk(_attributes(resource.attributes, content)) or {}, resource.schema_url),
-        attributes=_sdk(attributes),
+        context=None if context is None else _context(context, content),
+        parent=None if span.parent is None else _context(span.parent, content),
+        resource=rewrite_resource(span.resource, content),
+        attributes=as_sdk(attributes),
         events=events,
         links=links,
         kind=span.kind,
         status=status,
         start_time=span.start_time,
         end_time=span.end_time,
-        instrumentation_scope=_scope(span.instrumentation_scope, content),
+        instrumentation_scope=rewrite_scope(span.instrumentation_scope, content),
     )
 
 
-def _scope(scope: InstrumentationScope | None, content: Content) -> InstrumentationScope | None:
+def _context(context: SpanContext, content: Content) -> SpanContext:
+    """The context without its trace state when there was something in that: a marker is no value of a trace state."""
+    header = context.trace_state.to_header()
+    if not header or content.text(header, None) == header:
+        return context
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags, TraceState())
+
+
+def rewrite_resource(resource: Resource, content: Content) -> Resource:
+    """A resource with its attributes rewritten."""
+    return Resource(as_sdk(rewrite_attributes(resource.attributes, content)) or {}, resource.schema_url)
+
+
+def rewrite_scope(scope: InstrumentationScope | None, content: Content) -> InstrumentationScope | None:
+    """A scope with name, version and attributes rewritten."""
     if scope is None:
         return None
     version = None if scope.version is None else content.text(scope.version, None)
-    attributes = _sdk(_attributes(scope.attributes, content))
+    attributes = as_sdk(rewrite_attributes(scope.attributes, content))
     return InstrumentationScope(content.text(scope.name, None) or FAILED, version, scope.schema_url, attributes)
 
 
-def _attributes(attributes: Mapping[str, object] | None, content: Content) -> dict[str, AttributeValue]:
+def rewrite_attributes(attributes: Mapping[str, object] | None, content: Content) -> dict[str, AttributeValue]:
+    """Attributes of any type with keys and values rewritten."""
     found: dict[str, AttributeValue] = {}
     for key, value in (attributes or {}).items():
         new_key = content.key(key)
@@ -74,7 +95,7 @@ def _attributes(attributes: Mapping[str, object] | None, content: Content) -> di
     return found
 
 
-def _sdk(attributes: Mapping[str, AttributeValue]) -> Attributes:
+def as_sdk(attributes: Mapping[str, AttributeValue]) -> Attributes:
     """Attributes as the SDK takes them: the items of a sequence are of one type, and a marker made one of them text."""
     return cast("Attributes", {key: _uniform(value) for key, value in attributes.items()})
 

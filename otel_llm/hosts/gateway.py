@@ -17,7 +17,7 @@ from functools import partial
 from typing import cast
 
 from otel_llm import __version__
-from otel_llm.audit import open_logs
+from otel_llm.audit import AuditLog
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.log_records import encode_log_records
 from otel_llm.codecs.metrics import encode_metrics, prometheus_text
@@ -30,7 +30,7 @@ from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
 from otel_llm.hosts.admin import admin_server
-from otel_llm.hosts.anchors import anchor_all, keep_up
+from otel_llm.hosts.anchors import anchor_all, audit_logs, keep_up, let_go_all
 from otel_llm.hosts.log_reporter import LogReporter
 from otel_llm.hosts.outputs import Outputs, Rewriter, is_rewriter
 from otel_llm.hosts.overload import MemoryGuard, Overload
@@ -213,10 +213,14 @@ class _Graph:
             if isinstance(processor, Running):
                 processor.shutdown(max(0.0, end - self._clock.monotonic()))
 
-    def offer_anchors(self, resource: Mapping[str, str]) -> None:
-        """How far the audit logs have come, to all logs pipelines; what is refused is offered again next time."""
+    def audit_logs(self) -> frozenset[AuditLog]:
+        """Those that its processors write."""
+        return audit_logs(self._processors.values())
+
+    def offer_anchors(self, logs: Iterable[AuditLog], resource: Mapping[str, str]) -> None:
+        """How far audit logs have come, to all logs pipelines; what is refused is offered again next time."""
         pipelines = self._fed_pipelines("logs")
-        for log in open_logs():
+        for log in logs:
             records = keep_up(log)
             if not (records and pipelines):
                 continue
@@ -314,6 +318,7 @@ class Gateway:
         self._stopped = threading.Event()
         self._reporter: threading.Thread | None = None
         self._retiring: list[tuple[threading.Thread, _Graph]] = []
+        self._audit_logs: frozenset[AuditLog] = frozenset()
 
     def _make_graph(self, settings: Settings) -> _Graph:
         return _Graph(settings, self.metrics, self._clock, self._storage, self._records)
@@ -348,6 +353,7 @@ class Gateway:
         try:
             self._admin = self._started_admin(self.settings.service.admin)
             self._graph.start()
+            self._hold_logs()
             for component in self.settings.receivers:
                 self._start_receiver(component)
         except ConfigError:
@@ -377,10 +383,16 @@ class Gateway:
         receiver.start(switch)
         self._receivers[component.id] = (component, receiver)
 
+    def _hold_logs(self) -> None:
+        """Those of an earlier configuration as well: what it has accepted may still be on its way."""
+        for log in self._graph.audit_logs():
+            log.hold(self)
+        self._audit_logs |= self._graph.audit_logs()
+
     def _report(self) -> None:
         while not self._stopped.wait(self._report_seconds()):
             self._graph.offer_metrics(self._resource(), self._started_unix_nano)
-            self._graph.offer_anchors(self._resource())
+            self._graph.offer_anchors(self._audit_logs, self._resource())
 
     def _report_seconds(self) -> float:
         configured = self.settings.service.telemetry.metrics.interval_seconds
@@ -422,6 +434,7 @@ class Gateway:
         if is_moving and self._admin is not None:
             self._admin.shutdown(1.0)
         self._admin = admin
+        self._hold_logs()
         _logger.info("configuration reloaded from %s", settings.source)
 
     def _retire(self, graph: _Graph) -> None:
@@ -495,12 +508,13 @@ class Gateway:
         self._graph.stop_processors(max(0.0, end - self._clock.monotonic()) / 2)
         self._log_reporter.shutdown(max(0.0, end - self._clock.monotonic()))
         if self._reporter is not None:
-            anchor_all()
-            self._graph.offer_anchors(self._resource())
+            anchor_all(self._audit_logs)
+            self._graph.offer_anchors(self._audit_logs, self._resource())
         self._graph.shutdown(max(0.0, end - self._clock.monotonic()))
         self.wait_retired(max(0.0, end - self._clock.monotonic()))
         if self._admin is not None:
             self._admin.shutdown(1.0)
+        let_go_all(self._audit_logs | self._graph.audit_logs(), self)
 
 
 def _retire(graph: _Graph, seconds: float) -> None:

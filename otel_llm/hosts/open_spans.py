@@ -65,6 +65,7 @@ class OpenSpans(SpanProcessor):
         delivery: where events go.
         after_seconds: how long a span is open before it is announced; events leave at most half of it later.
         every_seconds: how often one is said to be still open.
+        rewrite: what events pass before they leave; None of a request that must not.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class OpenSpans(SpanProcessor):
         delivery: AppDelivery,
         after_seconds: float = DEFAULT_AFTER_SECONDS,
         every_seconds: float = DEFAULT_EVERY_SECONDS,
+        rewrite: Callable[[Payload], Payload | None] | None = None,
     ) -> None:
+        self._rewrite = rewrite
         self._delivery = delivery
         self._after = after_seconds
         self._every = every_seconds
@@ -125,7 +128,11 @@ class OpenSpans(SpanProcessor):
     def _send(self, name: str, found: Sequence[_Open]) -> None:
         if found:
             request = _events(name, [one.span for one in found], time.time_ns())
-            self._delivery.offer(Payload.of("logs", (request.SerializeToString(),), len(found)))
+            payload: Payload | None = Payload.of("logs", (request.SerializeToString(),), len(found))
+            if self._rewrite is not None and payload is not None:
+                payload = self._rewrite(payload)
+            if payload is not None:
+                self._delivery.offer(payload)
 
     def interrupt(self) -> None:
         """End what is still open, marked: the process ends before it."""

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
+from otel_llm.hosts.redaction_asked import redaction_of
 from otel_llm.hosts.sdk import Ambient, Enriching
 from otel_llm.hosts.termination import flush_at_sigterm
 from otel_llm.instrumentation.outlet import Outlet
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
 
     from otel_llm.delivery.in_app import AppDelivery
+    from otel_llm.hosts.redacting import Redaction
 
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +54,9 @@ class PrivateProviders:
             spans, metrics, records = otlp.span_exporter(), otlp.metric_exporter(), otlp.log_exporter()
         else:
             spans, metrics, records = _delivering(self._delivery)
+        redaction = redaction_of(environment)
+        if redaction is not None:
+            spans, metrics, records = redaction.spans(spans), redaction.metrics(metrics), redaction.records(records)
         self._spans = BatchSpanProcessor(Enriching(spans))
         self._tracers.add_span_processor(self._spans)
         self._reader = PeriodicExportingMetricReader(metrics)
@@ -59,17 +64,22 @@ class PrivateProviders:
         self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
         self._records = BatchLogRecordProcessor(records)
         self._loggers.add_log_record_processor(self._records)
+        if redaction is not None:
+            redaction.send_anchors_to(self._loggers)
         if self._delivery is not None:
-            self._watch(self._delivery)
+            self._watch(self._delivery, redaction)
 
     def outlet(self) -> Outlet:
         """Where hooks send telemetry."""
         return Outlet(self._tracers, self._meters, self._loggers)
 
-    def _watch(self, delivery: AppDelivery) -> None:
+    def _watch(self, delivery: AppDelivery, redaction: Redaction | None) -> None:
         from otel_llm.hosts.open_spans import OpenSpans  # noqa: PLC0415 - needs the exporter package
 
-        self._tracers.add_span_processor(OpenSpans(delivery))  # before the process ends, this ends what is open,
+        rewrite = None if redaction is None else redaction.rewritten_payload
+        self._tracers.add_span_processor(
+            OpenSpans(delivery, rewrite=rewrite)
+        )  # before the process ends, this ends what is open,
         delivery.before_exit(self._hand_over)  # then everything is handed over, then the delivery delivers
 
     def _hand_over(self) -> None:

@@ -8,6 +8,7 @@ the thread that exports, and the exporter below gets new spans. Other exporters 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from opentelemetry.context import Context as OtelContext
@@ -17,10 +18,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context, find_type
+from otel_llm.hosts.anchors import Audited
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.operation import Operation
-from otel_llm.pipeline import Pipeline, Processor
+from otel_llm.pipeline import Pipeline, Processor, Starting
 from otel_llm.processors.uncounted import COUNTING, leave_to
 from otel_llm.telemetry import Metrics
 
@@ -55,6 +57,9 @@ class Enriching(SpanExporter):
         exporter: where spans go.
         pipeline: what runs; normalising and cost by default.
         boundary: what catches failures of ours; spans then go on as they came.
+
+    Raises:
+        ConfigError: the audit log of a processor cannot be opened.
     """
 
     def __init__(
@@ -62,6 +67,9 @@ class Enriching(SpanExporter):
     ) -> None:
         self._exporter = exporter
         self._pipeline = pipeline or default_pipeline()
+        for processor in self._pipeline.processors:
+            if isinstance(processor, Audited) and isinstance(processor, Starting):
+                processor.start()
         here = {processor.name.partition("/")[0] for processor in self._pipeline.processors}
         self._uncounted = tuple(word for word in COUNTING if word not in here)
         self._boundary = boundary or Boundary()
@@ -90,7 +98,15 @@ class Enriching(SpanExporter):
 
 
 def otlp() -> SpanExporter:
-    """The OTLP exporter that OTEL_EXPORTER_OTLP_* names, enriching: `OTEL_TRACES_EXPORTER=otel_llm`."""
-    from otel_llm.hosts.otlp import span_exporter  # noqa: PLC0415 - needs the exporter package
+    """The OTLP exporter that OTEL_EXPORTER_OTLP_* names, enriching: `OTEL_TRACES_EXPORTER=otel_llm`.
 
-    return Enriching(span_exporter())
+    With OTEL_LLM_REDACTION, what leaves is redacted.
+
+    Raises:
+        ConfigError: there is no way to export, or to redact as asked.
+    """
+    from otel_llm.hosts.otlp import span_exporter  # noqa: PLC0415 - needs the exporter package
+    from otel_llm.hosts.redaction_asked import redaction_of  # noqa: PLC0415 - only where it is asked for
+
+    redaction = redaction_of(os.environ)
+    return Enriching(span_exporter() if redaction is None else redaction.spans(span_exporter()))

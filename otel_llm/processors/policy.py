@@ -7,7 +7,7 @@ they are made where an app asks `PolicyAdmission`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -18,9 +18,10 @@ from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.audit import AuditConfig, open_log
 from otel_llm.audit.config import read_key
 from otel_llm.components import Context
-from otel_llm.errors import ConfigError
+from otel_llm.credentials import Secret
+from otel_llm.errors import AuditError, ConfigError
 from otel_llm.operation import Operation
-from otel_llm.policy.audit_sink import AuditSink
+from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.sets import Bundle, Decision, Detection, PolicyError, decide, unaudited
 from otel_llm.policy.sets.model import Stage
 from otel_llm.processors.policy_findings import emit_findings
@@ -58,9 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowed_hosts: tuple[str, ...] = ()
     """Hosts to which links and images in answers may carry data, for the detector of exfiltration."""
 
-    key: str | None = None
-    """The key for the operators `hash` and `tokenize` of rules that modify, at least 16 bytes; better `${env:NAME}`
-    than in the file."""
+    key: Secret | None = None
+    """The key for the operators `hash` and `tokenize` of rules that modify, at least 16 bytes, as `${env:NAME}`."""
 
     key_file: str | None = None
     """Or the file that the key is in; one line break at its end is not part of it."""
@@ -78,24 +78,38 @@ class Policy:
 
     Args:
         config: the user's settings.
-        started: the bundle in force, detectors, key and auditor.
+        loaded: the bundle in force, detectors, key and auditor.
         context: name, metrics, clock and records.
     """
 
-    def __init__(self, config: Config, started: Started, context: Context) -> None:
+    def __init__(self, config: Config, loaded: Loaded, context: Context) -> None:
         self.name = context.name
-        bundle = started.source.bundle
+        bundle = loaded.source.bundle
         self.reads = _reads(bundle)
         modifies = any(rule.rule.action.type == "modify" for rule in bundle.rules)
         self.writes = WRITES | CONTENT_KEYS if modifies else WRITES
-        self._source = started.source
-        self._detection = started.detection
-        self._key = started.key
+        self._source = loaded.source
+        self._detection = loaded.detection
+        self._key = loaded.key
         self._clock = context.clock
         self._replaces = config.existing == "replace"
-        self._auditor = started.auditor
+        self._auditor = loaded.auditor
+        self._open = loaded.open
         self._verdicts = Verdicts(context)
         self._records = context.records if config.finding_events else None
+
+    def start(self) -> None:
+        """Open the audit log, if there is to be one, and show which bundle is in force. Idempotent.
+
+        Raises:
+            ConfigError: it cannot be opened.
+        """
+        self._open()
+
+    @property
+    def audit_sink(self) -> AuditSink | None:
+        """Where decisions are recorded."""
+        return self._auditor.sink
 
     def process(self, operations: Iterable[Operation]) -> None:
         """Decide about each."""
@@ -152,14 +166,13 @@ def create(config: Config, context: Context, sink: AuditSink | None = None) -> P
         sink: where audit records go, in place of the log that the settings name.
 
     Raises:
-        ConfigError: there are no policies, or they or the audit log have problems.
+        ConfigError: there are no policies, or they or the key of the audit log have problems.
     """
-    started = start(config, context, f"processors.{context.name}", sink)
-    return Policy(config, started, context)
+    return Policy(config, load(config, context, f"processors.{context.name}", sink), context)
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Loaded:
     """What both the processor and the admission are made of.
 
     Attributes:
@@ -167,16 +180,18 @@ class Started:
         detection: the detectors that rules may name.
         key: for the operators that need one, None when nobody gave one.
         auditor: records decisions.
+        open: opens the audit log, and tells of the first bundle; settings may be checked beside a process that writes.
     """
 
     source: BundleSource
     detection: Detection
     key: bytes | None
     auditor: Auditor
+    open: Callable[[], None]
 
 
-def start(config: Config, context: Context, path: str, sink: AuditSink | None) -> Started:
-    """Load the policies, and open the audit log.
+def load(config: Config, context: Context, path: str, sink: AuditSink | None) -> Loaded:
+    """Load the policies; opens no audit log yet.
 
     Args:
         config: the settings.
@@ -189,17 +204,32 @@ def start(config: Config, context: Context, path: str, sink: AuditSink | None) -
     """
     if not config.paths and not config.packs:
         raise ConfigError([f"{path}: no policies; expected paths of files, or the names of packs"])
-    if sink is None and config.audit is not None:
-        sink = open_log(config.audit, context.clock, f"{path}.audit")
     detection = built_in_detection(config.allowed_hosts)
-    auditor = Auditor(sink, context)
+    audit = config.audit if sink is None else None
+    if audit is not None:
+        read_key(audit.key, audit.key_file, f"{path}.audit")
+    auditor = Auditor(sink if audit is None else _Unopened(), context)
     reloads = Reloads(context, auditor)
     key = None if config.key is None and config.key_file is None else read_key(config.key, config.key_file, path)
-    means = Means(key=key, is_audited=sink is not None)
+    means = Means(key=key, is_audited=auditor.sink is not None)
     try:
         paths = paths_of(config.paths, config.packs)
         source = BundleSource(paths, detection, context.clock, config.check_interval_seconds, reloads, means)
     except PolicyError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
-    reloads.start(source.bundle)
-    return Started(source, detection, key, auditor)
+
+    def open_audit() -> None:
+        if audit is not None and isinstance(auditor.sink, _Unopened):
+            auditor.sink = open_log(audit, context.clock, f"{path}.audit")
+        if not reloads.has_started:
+            reloads.start(source.bundle)
+
+    return Loaded(source, detection, key, auditor, open_audit)
+
+
+class _Unopened:
+    """In place of an audit log until it is opened: nothing may pass unrecorded for that."""
+
+    def record(self, record: AuditRecord) -> None:  # noqa: ARG002 - as sinks have it
+        """Refuse it."""
+        raise AuditError("the audit log is not open: the processor was not started")

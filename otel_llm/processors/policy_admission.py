@@ -18,7 +18,7 @@ from otel_llm.operation import AttributeValue, Message, Operation
 from otel_llm.policy.audit_sink import AuditSink
 from otel_llm.policy.sets import Bundle, Decision, decide, rolled_up, unaudited
 from otel_llm.policy.sets.model import Stage
-from otel_llm.processors.policy import Config, Started, start
+from otel_llm.processors.policy import Config, Loaded, load
 from otel_llm.processors.policy_answers import STOPS, PolicyAnswerGuard, guarding, stopped, with_answer
 from otel_llm.processors.policy_modify import modify
 from otel_llm.processors.policy_verdict import Verdicts, verdict_attributes, write_verdict
@@ -77,7 +77,7 @@ class PolicyAdmission:
     """Asks the rules before a call is made; thread-safe.
 
     Args:
-        started: the bundle in force, detectors, key and auditor.
+        loaded: the bundle in force, detectors, key and auditor.
         context: name, metrics and clock.
         resource: attributes of the app, `service.name` and `deployment.environment.name` among them.
 
@@ -86,19 +86,19 @@ class PolicyAdmission:
         on_answer_error: likewise for `response`.
     """
 
-    def __init__(self, started: Started, context: Context, resource: Mapping[str, AttributeValue]) -> None:
+    def __init__(self, loaded: Loaded, context: Context, resource: Mapping[str, AttributeValue]) -> None:
         self.name = context.name
-        self._source = started.source
-        self._bundle = started.source.bundle
+        self._source = loaded.source
+        self._bundle = loaded.source.bundle
         self.on_error: Literal["allow", "deny"] = _on_error(self._bundle, "request")
         self.on_answer_error: Literal["allow", "deny"] = _on_error(self._bundle, "response")
-        self._detection = started.detection
-        self._key = started.key
+        self._detection = loaded.detection
+        self._key = loaded.key
         self._clock = context.clock
         self._resource = resource
         self._service = str(resource.get(names.SERVICE_NAME) or "")
         self._environment = str(resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME) or "")
-        self._auditor = started.auditor
+        self._auditor = loaded.auditor
         self._verdicts = Verdicts(context)
 
     def admit(self, operation: Operation) -> Answer:
@@ -184,5 +184,6 @@ def create_admission(
     Raises:
         ConfigError: there are no policies, or they or the audit log have problems.
     """
-    started = start(config, context, context.name, sink)
-    return PolicyAdmission(started, context, resource)
+    loaded = load(config, context, context.name, sink)
+    loaded.open()
+    return PolicyAdmission(loaded, context, resource)

@@ -36,6 +36,11 @@ class Reloads:
             definitions.OTEL_LLM_POLICY_RELOADS, [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_RELOAD_OUTCOME]
         )
 
+    @property
+    def has_started(self) -> bool:
+        """Whether it has been told of the first bundle."""
+        return self._bundle is not None
+
     def start(self, bundle: Bundle) -> None:
         """The first bundle is in force. Its gauge goes when whoever holds this is gone: a reload of everything."""
         self._take(bundle)

@@ -155,10 +155,10 @@ class Auditor:
         context: name, metrics and clock.
     """
 
-    __slots__ = ("_failed", "_log", "_name", "_sink")
+    __slots__ = ("_failed", "_log", "_name", "sink")
 
     def __init__(self, sink: AuditSink | None, context: Context) -> None:
-        self._sink = sink
+        self.sink = sink
         self._name = context.name
         self._log = LogLimiter(_logger, context.clock.monotonic)
         self._failed = context.metrics.counter(definitions.OTEL_LLM_AUDIT_FAILURES, [names.OTEL_LLM_COMPONENT_NAME])
@@ -173,11 +173,11 @@ class Auditor:
 
     def take(self, records: Iterable[AuditRecord]) -> bool:
         """Hand records over; whether the log has taken them. What it cannot take is counted."""
-        if self._sink is None:
+        if self.sink is None:
             return False
         try:
             for record in records:
-                self._sink.record(record)
+                self.sink.record(record)
         except AuditError as error:
             self._failed.add(1, self._name)
             self._log.warning("audit", "%s: %s", self._name, error)

@@ -2,7 +2,8 @@
 
 In the gateway it rewrites whole requests, after all processors of the pipeline, whatever their order: spans of any
 kind, events, links, status, logs, metrics, resource and scope (otel_llm.codecs.redacting). In the app there are no
-requests: a host has `rewrite_span` for whole spans of the SDK, and `process` rewrites the attributes of operations.
+requests: a host has `rewrite_span`, `rewrite_record` and `rewrite_metrics` for what the SDK exports
+(otel_llm/hosts/redacting.py), and `process` rewrites the attributes of operations.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.redaction import Dropped, Redactor, Tally
 from otel_llm.processors.redact_config import Config
 from otel_llm.processors.redact_setup import make_redactor
-from otel_llm.signals import Payload
+from otel_llm.signals import Payload, Signal
 from otel_llm.telemetry import LogLimiter
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_llm.codecs.redacting import Rewriting
@@ -134,6 +137,11 @@ class Redact:
         if self._sink is None and self._audit_config is not None:
             self._sink = open_log(self._audit_config, self._clock, f"processors.{self.name}.audit")
 
+    @property
+    def audit_sink(self) -> AuditSink | None:
+        """Where changed items are recorded, once it has started."""
+        return self._sink
+
     def rewrite(self, payload: Payload) -> Payload:
         """A request without what is to be taken out.
 
@@ -143,9 +151,7 @@ class Redact:
         """
         content = self._content()
         result = self._requests().rewrite(payload, content)
-        if self._sink is not None and content.changed:
-            self._audit(self._sink, content.changed)
-        self._count(content.tally, payload.signal)
+        self._settle(content, payload.signal)
         if result.unreadable:
             self._unreadable.add(result.unreadable, self.name, payload.signal)
         if result.unknown:
@@ -162,10 +168,36 @@ class Redact:
 
         content = self._content()
         rewritten = rewrite_span(span, content)
+        self._settle(content, "traces")
+        return rewritten
+
+    def rewrite_record(self, record: ReadableLogRecord) -> ReadableLogRecord:
+        """A log record of the SDK without what is to be taken out; as a new one.
+
+        Raises:
+            RefusedError: the audit log is required and cannot take records.
+        """
+        from otel_llm.codecs.sdk_redacting_signals import rewrite_record  # noqa: PLC0415 - see above
+
+        content = self._content()
+        rewritten = rewrite_record(record, content)
+        self._settle(content, "logs")
+        return rewritten
+
+    def rewrite_metrics(self, data: MetricsData) -> MetricsData:
+        """Metrics of the SDK without what is to be taken out; as new ones."""
+        from otel_llm.codecs.sdk_redacting_signals import rewrite_metrics  # noqa: PLC0415 - see above
+
+        content = self._content()
+        rewritten = rewrite_metrics(data, content)
+        self._settle(content, "metrics")
+        return rewritten
+
+    def _settle(self, content: _Content, signal: Signal) -> None:
+        """Record what was changed, and count it."""
         if self._sink is not None and content.changed:
             self._audit(self._sink, content.changed)
-        self._count(content.tally, "traces")
-        return rewritten
+        self._count(content.tally, signal)
 
     def _requests(self) -> Rewriting:
         """Made when first needed: it takes protobuf, which an app need not have. Two threads may make it twice."""

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from otel_llm.audit import AuditConfig
+from otel_llm.credentials import Secret
 from otel_llm.policy.redaction import OperatorName
 
 
@@ -75,8 +76,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     operators: dict[str, OperatorName] = {}
     """The operator for single types, where it is another one."""
 
-    key: str | None = None
-    """The key for `hash` and `tokenize`, at least 16 bytes; better `${env:NAME}` than in the file."""
+    key: Secret | None = None
+    """The key for `hash` and `tokenize`, at least 16 bytes, as `${env:NAME}`."""
 
     key_file: str | None = None
     """Or the file that the key is in; one line break at its end is not part of it."""

@@ -241,8 +241,8 @@ def test_27_a_finding_leaves_as_a_log_record_in_its_spans_context(tmp_path: Path
         received = [one.body for one in sink.destination.accepted if one.signal == "logs"]
     groups = [group for body in received for group in ExportLogsServiceRequest.FromString(body).resource_logs]
     records = [one for group in groups for scope in group.scope_logs for one in scope.log_records]
-    # Logs of tests before may still have anchors to tell.
-    [record] = [one for one in records if one.event_name == "otel_llm.policy.finding"]
+    [record] = records
+    assert record.event_name == "otel_llm.policy.finding"
     [span] = spans_of(sent)
     assert (record.trace_id, record.span_id) == (span.trace_id, span.span_id)
     found = {one.key: one.value.string_value for one in record.attributes}

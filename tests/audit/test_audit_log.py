@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -270,3 +271,31 @@ def test_anchors_are_read_from_otlp_json_and_from_plain_lines() -> None:
     text = json.dumps(otlp) + '\n\n{"log": "other", "seq": 3, "mac": "cd"}\n'
     assert list(read_anchors(text)) == [Anchor("audit", 12, "ab", 0), Anchor("other", 3, "cd", 0)]
     assert list(read_anchors(text, "audit")) == [Anchor("audit", 12, "ab", 0)]
+
+
+def test_a_forked_process_adds_nothing_to_the_chain_of_its_parent(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.record(record(1))
+    child = os.fork()
+    if child == 0:
+        try:
+            log.record(record(4))
+        except AuditError as error:
+            is_told = "a forked process" in str(error) and log.is_closed
+            log.close()
+            os._exit(7 if is_told else 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    log.record(record(4))
+    log.close()
+    assert verify(tmp_path, KEY).problems == []
+
+
+def test_a_log_closes_when_the_last_of_those_who_hold_it_lets_go(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.hold("first")
+    log.hold("second")
+    log.let_go("first")
+    assert not log.is_closed
+    log.let_go("second")
+    assert log.is_closed

@@ -49,11 +49,11 @@ def test_what_cannot_be_read_is_a_problem_in_words(
     assert "key_file: cannot be read" in capsys.readouterr().err
 
 
-def test_27_what_was_redacted_is_recorded_without_it_and_anchored(tmp_path: Path) -> None:
+def test_27_what_was_redacted_is_recorded_without_it_and_anchored(tmp_path: Path, key_file: Path) -> None:
     """Given calls with personal data through a gateway that records what it does, then each has a record with its ids
     and types, the chain is whole, an anchor has left for the logs' destination, and no record holds what was found."""
     folder = tmp_path / "audit"
-    with redacting(tmp_path, f'{{audit: {{path: {folder}, key: "{KEY.decode()}"}}}}') as gateway:
+    with redacting(tmp_path, f"{{audit: {{path: {folder}, key_file: {key_file}}}}}") as gateway:
         for _ in range(3):
             gateway.send("traces", trace_request(PLACES["prompt"], "app"))
         destination = gateway.redacted

@@ -61,6 +61,26 @@ def test_a_setting_for_a_secret_takes_a_variable_and_nothing_else(folder: Folder
         assert value not in problem
 
 
+@pytest.mark.parametrize("section", ["redact: {key: KEY}", "policy: {key: KEY}"])
+@pytest.mark.parametrize("audited", [False, True])
+def test_a_key_of_redaction_rules_or_audit_comes_from_the_environment_or_a_file(
+    folder: Folder,
+    section: str,
+    audited: bool,  # noqa: FBT001 - as above
+):
+    if audited:
+        section = section.replace("key: KEY", "audit: {path: a, key: KEY}")
+    name = section.partition(":")[0]
+    text = SMALL.replace("exporters:\n", f"processors:\n  {section}\nexporters:\n", 1)
+    text = text.replace("      receivers: [otlp]\n", f"      receivers: [otlp]\n      processors: [{name}]\n")
+    (problem,) = folder.problems(text.replace("KEY", "hunter2-hunter2-hunter2"))
+    path = f"processors.{name}{'.audit' if audited else ''}.key"
+    assert problem.startswith(f"{path}: expected ${{env:NAME}}, got a secret itself; put it into a variable, or into a")
+    assert "hunter2" not in problem
+    assert folder.load(text.replace("KEY", "'${env:KEY}'"), {"KEY": "k" * 16}).warnings == ()
+    assert folder.load(text.replace("key: KEY", "key_file: k"), {}).warnings == ()
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_a_section_for_keys_or_certificates_with_nothing_in_it_is_no_open_door(folder: Folder, protocol: str):
     for section, said in (("auth", "expected keys"), ("tls", "cert_file: expected a string, got nothing")):

@@ -117,7 +117,7 @@ def test_a_record_is_encoded_with_its_context_types_and_odd_text() -> None:
 
 
 def results(destination: Destination) -> list[WireRecord]:
-    """Results of comparisons; anchors of an audit log that another test has left behind may come as well."""
+    """Results of comparisons."""
     return [one for one in records_of(destination) if one.event_name == "otel_llm.comparison.result"]
 
 

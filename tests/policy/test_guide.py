@@ -64,3 +64,19 @@ def test_the_guide_names_every_rule_of_the_starter_pack() -> None:
     section = GUIDE[GUIDE.index("## The starter pack") :]
     missing = [one["id"] for one in rules if f"`{one['id']}`" not in section and f"`{one['id'][:3]}" not in section]
     assert missing == []
+
+
+@pytest.mark.parametrize(("model", "verdict"), [("homegrown", "error"), ("gpt-5", "allow")])
+def test_where_no_environment_is_named_the_guides_rule_says_what_the_guide_says(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    verdict: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rules.yaml").write_text(dict(steps())["rules.yaml"])
+    sent = request([SpanSpec(chat(gen_ai__request__model=model))], {"service.name": "shop"})
+    Path("traces.jsonl").write_bytes(to_json("traces", sent))
+    assert main(["policy", "explain", "--policies", "rules.yaml", "traces.jsonl"]) == 0
+    assert f": verdict {verdict}, action allow" in capsys.readouterr().out

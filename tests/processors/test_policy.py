@@ -263,6 +263,8 @@ def test_changed_files_come_into_force_and_broken_ones_do_not(
 ) -> None:
     sink = Sink()
     policy = make(rules(DENY), sink)
+    policy.start()
+    policy.start()
     first = next(iter(metric(metrics, "bundle.info")))[1]
     assert pass_through(policy, clock) == "deny"
     replace(tmp_path / "rules.yaml", rules(DENY.replace("deny", "warn")))

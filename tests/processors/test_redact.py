@@ -151,13 +151,13 @@ service:
 def test_checking_settings_touches_no_audit_log_and_starting_opens_it(tmp_path: Path) -> None:
     text = f"""
 receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
-processors: {{redact: {{audit: {{path: {tmp_path / "audit"}, key: "{KEY}"}}}}}}
+processors: {{redact: {{audit: {{path: {tmp_path / "audit"}, key: "${{env:KEY}}"}}}}}}
 exporters: {{debug: }}
 service:
   admin: {{endpoint: null}}
   pipelines: {{traces: {{receivers: [otlp], processors: [redact], exporters: [debug]}}}}
 """
-    gateway = Gateway(settings(text, tmp_path))
+    gateway = Gateway(settings(text, tmp_path, {"KEY": KEY}))
     assert not (tmp_path / "audit").exists()
     gateway.start()
     gateway.shutdown(1)
@@ -168,14 +168,14 @@ def test_an_audit_log_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> N
     (tmp_path / "audit").write_text("a file, where a folder is wanted")
     text = f"""
 receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}}}
-processors: {{redact: {{audit: {{path: {tmp_path / "audit"}, key: "{KEY}"}}}}}}
+processors: {{redact: {{audit: {{path: {tmp_path / "audit"}, key: "${{env:KEY}}"}}}}}}
 exporters: {{debug: }}
 service:
   admin: {{endpoint: null}}
   pipelines: {{traces: {{receivers: [otlp], processors: [redact], exporters: [debug]}}}}
 """
     with pytest.raises(ConfigError, match=r"processors.redact.audit.path: audit log .*: File exists"):
-        Gateway(settings(text, tmp_path)).start()
+        Gateway(settings(text, tmp_path, {"KEY": KEY})).start()
 
 
 def test_what_is_done_is_counted_by_type() -> None:
