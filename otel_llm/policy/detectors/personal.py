@@ -159,8 +159,8 @@ def _is_routed(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    # Of the short forms, only those that are given out (2000::/3): a::b is a name in a program.
-    is_given_out = address.version == 4 or text.count(":") == 7 or text[0] in "23"
+    # Of the short forms, only those that are given out (2000::/3): a::b is a name in a program, 22::5 an hour.
+    is_given_out = address.version == 4 or text.count(":") == 7 or (text[0] in "23" and text[4:5] == ":")
     return address.is_global and is_given_out
 
 
