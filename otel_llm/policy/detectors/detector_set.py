@@ -114,10 +114,8 @@ class DetectorSet:
         folded = Folded(text)
         found: list[Finding] = []
         for detector in self._detectors:
-            for one in _ask(detector, folded.text):
-                if one.type in self.types:
-                    start, end = (one.start, one.end) if folded.text is text else folded.to_source(one.start, one.end)
-                    found.append(Finding(one.type, start, end, one.detector, one.confidence))
+            here = [one for one in _ask(detector, folded.text) if one.type in self.types]
+            found += here if folded.text is text else [_moved(one, folded) for one in here]
         for detector in self._on_original:
             found += [one for one in _ask(detector, text) if one.type in self.types]
         if self._allowed:
@@ -125,6 +123,12 @@ class DetectorSet:
         if len(found) > MOST_FINDINGS:
             return (Finding(found[0].type, 0, len(text), found[0].detector, found[0].confidence),)
         return in_order(found)
+
+
+def _moved(finding: Finding, folded: Folded) -> Finding:
+    """The same where it stands in the source."""
+    start, end = folded.to_source(finding.start, finding.end)
+    return Finding(finding.type, start, end, finding.detector, finding.confidence)
 
 
 def _ask(detector: Detector, text: str) -> tuple[Finding, ...]:

@@ -37,13 +37,14 @@ _CONTROLS: Final = "".join(chr(code) for code in (*range(9), 11, 12, *range(14, 
 # Percent-encoded, however often; escapes of JSON; numeric entities of HTML.
 _ENTITY: Final = r"#(?:3[2-9]|[4-9]\d|1[01]\d|12[0-6]|[xX][2-7][0-9A-Fa-f]);"
 _CODES: Final = rf"%(?:25){{0,8}}[2-7][0-9A-Fa-f]|\\u00[2-7][0-9A-Fa-f]|&{_ENTITY}"
-# Without one of these there is nothing to do for a text of ASCII.
-_MARKS: Final = ("%", "\\u", "&#", *_CONTROLS)
 _ENCODED: Final = re.compile(rf"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
-# The same as the first, to search with: what begins with one set of characters is searched for five times faster.
-_MAY_BE_ENCODED: Final = re.compile(
-    rf"[%\\&\x00-\x08\x0b\x0c\x0e-\x1f\x7f](?:(?<=%)[2-7][0-9A-Fa-f]|(?<=\\)u00[2-7][0-9A-Fa-f]|(?<=&){_ENTITY}|(?<![%\\&]))"
+# The same, to search a text of ASCII with: for each code its first character, which is looked for first, and fast.
+_CODE_SEARCHES: Final = (
+    ("%", re.compile(r"%[2-7][0-9A-Fa-f]")),
+    ("\\", re.compile(r"\\u00[2-7][0-9A-Fa-f]")),
+    ("&", re.compile(rf"&{_ENTITY}")),
 )
+_CONTROL_BYTES: Final = _CONTROLS.encode()
 _SHORTENS: Final = re.compile(rf"([{_INVISIBLE}\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+|{_CODES})")
 
 
@@ -85,7 +86,7 @@ class Folded:
         text = source if source.isascii() else source.translate(_table())
         # Most texts are ASCII, and then only what is encoded can be in them: a quicker search.
         if text.isascii():
-            if any(map(text.__contains__, _MARKS)) and _MAY_BE_ENCODED.search(text):
+            if _has_codes(text):
                 text = self._shortened(text, _ENCODED)
         elif _SHORTENS.search(text):
             text = self._shortened(text, _SHORTENS)
@@ -111,6 +112,14 @@ class Folded:
 
     def _piece(self, index: int) -> int:
         return bisect_right(self._folded_starts, index) - 1
+
+
+def _has_codes(text: str) -> bool:
+    """Whether a text of ASCII has control characters, or one that is encoded."""
+    data = text.encode()
+    if len(data.translate(None, _CONTROL_BYTES)) < len(data):
+        return True
+    return any(first in text and pattern.search(text) for first, pattern in _CODE_SEARCHES)
 
 
 def _decoded(piece: str) -> str:

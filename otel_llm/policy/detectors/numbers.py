@@ -136,12 +136,13 @@ class Numbers:
 
     name = "numbers"
 
-    __slots__ = ("_beginnings", "_is_compiled", "_passing", "_seen", "_table", "types")
+    __slots__ = ("_beginnings", "_is_compiled", "_longest", "_passing", "_seen", "_table", "types")
 
     def __init__(self, types: frozenset[str] = TYPES, engine: Engine | None = None) -> None:
         self.types = types & TYPES
         self._table = _table(types)
         self._beginnings = _beginnings(self._table)
+        self._longest = max(map(len, self._table), default=0)
         self._seen: dict[str, _Promises] = {}
         self._is_compiled = uses_compiled(engine)
         # What is compiled looks for runs as fast as any gate.
@@ -199,12 +200,15 @@ class Numbers:
         return promises
 
     def _has_part(self, shape: str, groups: Sequence[tuple[int, int]]) -> bool:
+        """Whether groups of the run are a shape of the table, and no rest or beginning of a longer number."""
         for position, (start, _) in enumerate(groups):
+            if is_inside(shape, start):
+                continue
             for _, end in groups[position:]:
-                if shape[start:end] in self._table:
-                    return True
                 if shape[start:end] not in self._beginnings:
                     break
+                if shape[start:end] in self._table and not goes_on(shape, end):
+                    return True
         return False
 
     def _parts(self, text: str, start: int, end: int, known: _Words) -> Iterator[Finding]:
@@ -234,10 +238,11 @@ class Numbers:
         if is_inside(text, start):
             return None
         longest: tuple[Finding, int] | None = None
+        whole = text[start : min(groups[-1][1], start + self._longest)].translate(_SHAPE)
         for after in range(position + 1, len(groups) + 1):
             end = groups[after - 1][1]
-            shape = text[start:end].translate(_SHAPE)
-            if shape not in self._beginnings:
+            shape = whole[: end - start]
+            if len(shape) < end - start or shape not in self._beginnings:
                 break
             if shape in self._table and not goes_on(text, end):
                 rule = self._rule(text, start, end, known)

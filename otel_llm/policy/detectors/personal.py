@@ -60,12 +60,11 @@ class _Around:
 
 def _back(characters: str, most: int) -> Callable[[str, int], int]:
     """Goes left over at most so many characters of a set."""
-    pattern = re.compile(rf"[^{characters}]")
+    pattern = re.compile(rf"[{characters}]*")
 
     def left(text: str, start: int) -> int:
-        lowest = max(0, start - most)
-        outside = [match.end() for match in pattern.finditer(text, lowest, start)]
-        return outside[-1] if outside else lowest
+        backwards = pattern.match(text[max(0, start - most) : start][::-1])
+        return start - backwards.end() if backwards else start
 
     return left
 
@@ -128,6 +127,8 @@ _IPV6: Final = _Around(
     re.compile(r":(?<!::)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])"),
     _back("0-9A-Fa-f:", 5),
 )
+# How most addresses begin that lead to nobody: a quicker no than taking them apart.
+_PRIVATE: Final = ("10.", "127.", "192.168.", "169.254.", "0.")
 # A version of four parts looks like an address; addresses with four small parts are rare.
 _SMALL: Final = 32
 
@@ -143,6 +144,8 @@ class _Ipv4:
 
 def _no_version(text: str, start: int, end: int) -> int:
     """The end of a dotted quad; 0 when it is a version, or an address that leads to nobody."""
+    if text.startswith(_PRIVATE, start):
+        return 0
     parts = [int(part) for part in text[start:end].split(".")]
     is_one = max(parts) >= _SMALL and _may_be_routed(parts) and not _VERSION.search(text, max(0, start - 12), start)
     return end if is_one else 0
@@ -159,8 +162,8 @@ def _is_routed(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    # Of the short forms, only those that are given out (2000::/3): a::b is a name in a program.
-    is_given_out = address.version == 4 or text.count(":") == 7 or text[0] in "23"
+    # Of the short forms, only those that are given out (2000::/3): a::b is a name in a program, 22::5 an hour.
+    is_given_out = address.version == 4 or text.count(":") == 7 or (text[0] in "23" and text[4:5] == ":")
     return address.is_global and is_given_out
 
 

@@ -90,11 +90,16 @@ def calling_places(text: str, cues: Iterable[int]) -> list[int]:
         text: the text.
         cues: positions in CALLING_CUES of the words that may be in it.
     """
+    words_there = [_CALLING_WORDS[cue] for cue in cues]
+    if text.isascii():  # words with accents always pass the gate, and are in no such text
+        words_there = [word for word in words_there if word.isascii()]
+    if not words_there:
+        return []
     lower = text.lower()
     if len(lower) != len(text):  # some letters are longer in lower case, and places would not fit
         lower = text
     places = []
-    for word in (_CALLING_WORDS[cue] for cue in cues):
+    for word in words_there:
         place = lower.find(word)
         while place >= 0:
             if not lower[place - 1 : place].isalnum():

@@ -88,6 +88,7 @@ CLEAN = [
     "0.4111111111111111 and -4111.1111 1111",
     "order 123456789 of 987654321",
     "std::vector<a::b> x = y::z; 12:30:45",
+    "22::555 and 25:: and 3:: and arn:aws:s3:::bucket-10",
     "page 12 of 345, 1,234,567 rows, 99.99 %",
     "$ 4.50 or 20 000 000 euros in 2024 2025 2026",
     "call it with 3 arguments of 10 bytes",
