@@ -103,6 +103,8 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    # With the usual 5, apps that connect at the same time wait a second or three for the system to try again.
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], provider: Provider, bodies: deque[bytes]) -> None:
         self.provider = provider
