@@ -16,6 +16,7 @@ import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from tempfile import TemporaryDirectory
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -30,6 +31,7 @@ from otel_llm.connectors.routing import Config as RoutingConfig
 from otel_llm.connectors.routing import RouteConfig, Routing
 from otel_llm.connectors.tail_sampling import Config as SamplingConfig
 from otel_llm.connectors.tail_sampling import TailSampling
+from otel_llm.delivery.config import DiskConfig
 from otel_llm.http.head import parse_head
 from otel_llm.receivers.auth import AuthConfig, KeyConfig
 from otel_llm.receivers.gatekeeper import Gatekeeper
@@ -98,10 +100,13 @@ def routing(attributes_of: str) -> Routing:
     return made
 
 
-def sampling(percent: float) -> TailSampling:
-    config = SamplingConfig(sampling_percentage=percent, keep_from_cost=1.0, keep_errors=False)
+def sampling(percent: float, folder: str | None = None) -> TailSampling:
+    disk = None if folder is None else DiskConfig(directory=folder)
+    config = SamplingConfig(sampling_percentage=percent, keep_from_cost=1.0, keep_errors=False, disk=disk)
     made = TailSampling(config, Context("tail_sampling", Metrics(), SystemClock()))
     made._emit = lambda payload: None  # noqa: ARG005 - the signature of Emit
+    if disk is not None:
+        made._open_journal(disk)
     return made
 
 
@@ -116,12 +121,12 @@ def sample(connector: TailSampling, payload: Payload) -> None:
         connector._deadlines.clear()
 
 
-def rows(kind: Kind, rounds: int) -> None:
+def rows(kind: Kind, rounds: int, folder: str) -> None:
     body = make(kind)
     by_resource, by_item = with_tenants(body, on="resource"), with_tenants(body, on="items")
     one_tenant = stamp_resources(body, "tenant.id", "tenant-1")
     of_resource, of_items = routing("resource"), routing("items")
-    all_kept, few_kept = sampling(100.0), sampling(5.0)
+    all_kept, few_kept, journaled = sampling(100.0), sampling(5.0), sampling(100.0, folder)
     whole = Payload.of("traces", (body,), SPANS)
     traces = Payload.of("traces", (in_traces(body, 16),), SPANS)
     measured: list[tuple[str, Callable[[], object]]] = [
@@ -133,6 +138,7 @@ def rows(kind: Kind, rounds: int) -> None:
         (f"route, {TENANTS} tenants on spans", lambda: of_items.split(Payload.of("traces", (by_item,), SPANS))),
         ("tail sampling, traces of 16, 5 % kept", lambda: sample(few_kept, traces)),
         ("tail sampling, traces of 16, all kept", lambda: sample(all_kept, traces)),
+        ("the same, with a journal on disk, `always`", lambda: sample(journaled, traces)),
         ("tail sampling, traces of 1, all kept", lambda: sample(all_kept, whole)),
         ("give up what matters least", lambda: keep_important(whole)),
     ]
@@ -179,7 +185,8 @@ def main() -> None:
     print(f"Python {platform.python_version()}, protobuf {version('protobuf')}, {platform.machine()}\n")
     print("| payload | what | us/span | x decode |\n| --- | --- | --- | --- |")
     for kind in KINDS:
-        rows(kind, rounds)
+        with TemporaryDirectory() as folder:
+            rows(kind, rounds, folder)
     print("\n| a request's key | us/request |\n| --- | --- |")
     auth(rounds)
 

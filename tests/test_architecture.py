@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 SIBLINGS = {
     ("delivery", "exporters"),  # delivery knows the Exporter protocol
     ("exporters", "ledger"),  # one of them writes it
+    ("connectors", "delivery"),  # what one holds is kept in a log as delivery's queues are
     ("connectors", "exporters"),  # one that holds what it gets is an Exporter to its delivery
     ("receivers", "ledger"),  # feedback looks up what it is about
     ("receivers", "delivery"),  # nobody can be told of a message that is none: it is kept where delivery keeps such

@@ -102,11 +102,10 @@ def _queues(options: argparse.Namespace) -> list[_Place]:
         exporters = {name for folder in folders for name in exporters_in(Path(folder))}
         disks = {name: DiskConfig(directory=options.directory) for name in sorted(exporters)}
     else:
-        disks = {
-            component.id: component.delivery.sending_queue.disk
-            for component in load_settings(options).exporters
-            if component.delivery.sending_queue.disk is not None
-        }
+        settings = load_settings(options)
+        configured = {one.id: one.delivery.sending_queue.disk for one in settings.exporters}
+        configured |= {one.id: getattr(one.config, "disk", None) for one in settings.connectors}
+        disks = {name: disk for name, disk in configured.items() if disk is not None}
     found = [
         place
         for exporter, disk in disks.items()

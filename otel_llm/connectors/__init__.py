@@ -2,6 +2,7 @@
 
     routing.py         each item to the pipelines of its tenant, environment or service
     tail_sampling.py   whole traces, kept or not when they are over
+    journal.py         what is held, on disk
 
 A connector is one of two kinds. A Splitter decides at once: what it makes of a payload is offered to all deliveries
 behind it as one, so that a request is still accepted by all or by none. A Holder keeps what it is given for a while: it
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
+from otel_llm.delivery.config import DiskConfig
 from otel_llm.exporters.exporter import Exporter
 from otel_llm.signals import Payload, Signal
 
@@ -50,6 +52,15 @@ class Splitter(Connector, Protocol):
 class Holder(Connector, Exporter, Protocol):
     """Keeps payloads for a while. `shutdown` lets go of what it still has."""
 
+    @property
+    def disk(self) -> DiskConfig | None:
+        """Where the queue before it is kept; None for memory."""
+        ...
+
     def start(self, emit: Emit) -> None:
-        """Begin; what is let go of is offered to `emit`."""
+        """Begin; what is let go of is offered to `emit`.
+
+        Raises:
+            ConfigError: it cannot.
+        """
         ...

@@ -42,17 +42,19 @@ class Part(NamedTuple):
         body: a request of them alone.
         items: how many.
         is_plain: nothing is said about them when a rule keeps them: no root, and not sampled before.
+        record: what they came with, in the journal; 0 without one.
     """
 
     body: bytes
     items: int
     is_plain: bool
+    record: int
 
 
-def part_of(part: Payload, facts: list[SpanFacts]) -> Part:
+def part_of(part: Payload, facts: list[SpanFacts], record: int) -> Part:
     """Spans of a trace as they are held."""
     is_plain = not any(one.is_root or one.trace_state for one in facts)
-    return Part(part.join(), part.items, is_plain)
+    return Part(part.join(), part.items, is_plain, record)
 
 
 def annotated(part: Part, decision: Decision) -> Payload:

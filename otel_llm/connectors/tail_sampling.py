@@ -4,8 +4,8 @@ The laws of this module:
 - A span that is worth keeping is kept, however late or early it comes and however little room there is.
 - What it holds is bounded in bytes; when that is not enough it decides early, and then it refuses. It gives up nothing.
 - What was sampled out is known: each kept span says how many it stands for.
+- With `disk`, what it holds is in a journal as well, and comes again after a crash; without it, a crash loses that.
 Metrics and ledger stand before it, so they never notice it; the configuration is refused otherwise.
-Held spans are in memory: a crash loses those of traces that were not decided on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -31,9 +32,12 @@ from otel_llm.codecs.span_facts import SpanFacts, read_facts
 from otel_llm.components import Context
 from otel_llm.connectors import Emit
 from otel_llm.connectors.decision import Decision, Part, annotated, part_of
+from otel_llm.connectors.journal import Estate, Journal
 from otel_llm.connectors.threshold import randomness, threshold_of
 from otel_llm.connectors.trace_rules import Rules, Summary
-from otel_llm.errors import MalformedError, PermanentError, RefusedError, RetryableError
+from otel_llm.delivery.config import DiskConfig
+from otel_llm.delivery.storage import exporter_folder
+from otel_llm.errors import ConfigError, MalformedError, PermanentError, RefusedError, RetryableError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.signals import Payload, Signal
 from otel_llm.telemetry import LogLimiter
@@ -45,6 +49,10 @@ _PART_BYTES: Final = 400
 _STALE_DEADLINES: Final = 1024
 # What is let go of is offered in pieces of about this size.
 _OFFER_BYTES: Final = 1024 * 1024
+# So many of the oldest traces are decided on together when room is needed.
+_DECIDED_EARLY: Final = 32
+# The folder of the journals, beside those of the queue.
+_JOURNALS: Final = "held"
 
 Verdict = Literal["audit", "warn", "modify", "escalate", "deny", "error"]
 
@@ -78,6 +86,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The same in bytes."""
     remembered_traces: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     """Decisions that are remembered for spans that come late, some 300 bytes each."""
+    disk: DiskConfig | None = None
+    """Keep what is held on disk too, and the queue before it, so that a crash loses none of it; without it, both are in
+    memory. `size_bytes` is for each of the two. A folder named after the connector is made in `directory`."""
 
 
 class _Trace:
@@ -102,6 +113,7 @@ class TailSampling:
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
         self._name = context.name
+        self._clock = context.clock
         self._monotonic = context.clock.monotonic
         self._rules = _rules(config)
         self._threshold = threshold_of(config.sampling_percentage / 100)
@@ -109,7 +121,10 @@ class TailSampling:
         self._traces: OrderedDict[bytes, _Trace] = OrderedDict()
         self._deadlines: list[tuple[float, bytes]] = []
         self._decided: OrderedDict[bytes, Decision] = OrderedDict()
-        self._leaving: deque[Payload] = deque()
+        self._leaving: deque[tuple[Payload, int]] = deque()
+        self._journal: Journal | None = None
+        self._estate: Estate | None = None
+        self._inherited: Payload | None = None
         self._held_bytes = 0
         self._held_spans = 0
         self._emit: Emit | None = None
@@ -142,11 +157,32 @@ class TailSampling:
         """Bytes of spans that are held."""
         return self._held_bytes
 
+    @property
+    def disk(self) -> DiskConfig | None:
+        """Where the queue before it is kept."""
+        return self._config.disk
+
     def start(self, emit: Emit) -> None:
-        """Begin to decide."""
+        """Begin to decide.
+
+        Raises:
+            ConfigError: the journal cannot be kept where it is configured to be.
+        """
         self._emit = emit
+        if self._config.disk is not None:
+            self._open_journal(self._config.disk)
         self._ticker = threading.Thread(target=self._tick, name=f"otel-llm-{self._name}", daemon=True)
         self._ticker.start()
+
+    def _open_journal(self, disk: DiskConfig) -> None:
+        folder = exporter_folder(disk.directory, self._name) / _JOURNALS
+        try:
+            self._journal = Journal(folder, disk, self._clock)
+        except OSError as error:
+            setting = f"connectors.{self._name}.disk.directory"
+            problem = f"{setting}: cannot use {folder}: {error.strerror or error}; give a folder that can be written"
+            raise ConfigError([problem]) from error
+        self._estate = Estate(folder)
 
     def _tick(self) -> None:
         seconds = min(1.0, max(0.05, self._config.decision_wait_seconds / 8))
@@ -161,6 +197,7 @@ class TailSampling:
     def decide_due(self) -> None:
         """Decide on the traces whose time has come, and let go of what was kept."""
         with self._lock:
+            self._inherit()
             now = self._monotonic()
             while self._deadlines and self._deadlines[0][0] <= now:
                 deadline, trace_id = heapq.heappop(self._deadlines)
@@ -169,6 +206,24 @@ class TailSampling:
                     self._decide(trace_id, trace)
             self._let_go()
 
+    def _inherit(self) -> None:
+        """Take over what a process before this one held, as far as there is room."""
+        while self._estate is not None:
+            payload = self._inherited or self._estate.next()
+            if payload is None:
+                lost, self._estate = self._estate.lost_items, None
+                if lost:
+                    self._dropped.add(lost, self._name, "traces", DropReason.CORRUPT)
+                return
+            self._inherited = payload
+            try:
+                self._take_all(payload.join())
+            except RetryableError:
+                return
+            except MalformedError:
+                self._dropped.add(payload.items, self._name, "traces", DropReason.UNREADABLE)
+            self._inherited = None
+
     def export(self, payload: Payload, timeout_seconds: float) -> ExportResult:  # noqa: ARG002 - the Exporter's call
         """Take spans over.
 
@@ -176,42 +231,75 @@ class TailSampling:
             RetryableError: there is no room, and behind this connector neither.
             PermanentError: it is not a trace request, which no pipeline lets through.
         """
-        body = payload.join()
         try:
-            layout = read_layout(body)
+            with self._lock:
+                self._take_all(payload.join())
         except MalformedError as error:
             raise PermanentError(str(error)) from error
-        with self._lock:
-            self._make_room(len(body))
-            facts = [read_facts(body, start, end) for _, start, end in layout.items()]
-            # A span that nobody can assign is not held: it goes on by itself.
-            keys = [b"" if one is None else one.trace_id for one in facts]
-            by_trace: dict[bytes, list[SpanFacts]] = {}
-            for one in facts:
-                if one is not None:
-                    by_trace.setdefault(one.trace_id, []).append(one)
-            for trace_id, part in split_items(layout, keys, "traces").items():
-                self._take(trace_id, part, by_trace.get(trace_id, []))
-            self._let_go()
         return ExportResult()
 
-    def _make_room(self, size_bytes: int) -> None:
-        """Decide on the oldest traces until there is room, or refuse."""
-        while self._traces and self._held_bytes + size_bytes > self._config.max_size_bytes:
-            trace_id = next(iter(self._traces))
-            self._decide(trace_id, self._traces[trace_id])
+    def _take_all(self, body: bytes) -> None:
+        """The spans of a request.
+
+        Raises:
+            MalformedError: it is none.
+            RetryableError: there is no room.
+        """
+        layout = read_layout(body)
+        items = list(layout.items())
+        request = Payload.of("traces", (body,), len(items))
+        self._make_room(request)
+        record = self._written(request)
+        facts = [read_facts(body, start, end) for _, start, end in items]
+        # A span that nobody can assign is not held: it goes on by itself.
+        keys = [b"" if one is None else one.trace_id for one in facts]
+        by_trace: dict[bytes, list[SpanFacts]] = {}
+        for one in facts:
+            if one is not None:
+                by_trace.setdefault(one.trace_id, []).append(one)
+        for trace_id, part in split_items(layout, keys, "traces").items():
+            self._take(trace_id, part, by_trace.get(trace_id, []), record)
+        if self._journal is not None:
+            self._journal.let_go(record)
         self._let_go()
-        if self._leaving and self._held_bytes + size_bytes > self._config.max_size_bytes:
+
+    def _written(self, request: Payload) -> int:
+        """The number of a request in the journal, which holds it once; 0 without a journal."""
+        if self._journal is None:
+            return 0
+        try:
+            return self._journal.append(request)
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            raise RetryableError(f"the journal of connector {self._name} cannot be written: {what}") from error
+
+    def _make_room(self, request: Payload) -> None:
+        """Decide on the oldest traces until there is room, or refuse."""
+        while self._traces and not self._has_room(request):
+            for trace_id, trace in list(islice(self._traces.items(), _DECIDED_EARLY)):
+                self._decide(trace_id, trace)
+            self._let_go()
+            if self._leaving:
+                break
+        if self._leaving and not self._has_room(request):
+            self._let_go()
+        if self._leaving and not self._has_room(request):
             raise RetryableError(f"connector {self._name} holds all it may, and behind it there is no room", 1.0)
 
-    def _take(self, trace_id: bytes, part: Payload, facts: list[SpanFacts]) -> None:
+    def _has_room(self, request: Payload) -> bool:
+        if self._held_bytes + request.size_bytes > self._config.max_size_bytes:
+            return False
+        return self._journal is None or self._journal.has_room(request)
+
+    def _take(self, trace_id: bytes, part: Payload, facts: list[SpanFacts], record: int) -> None:
         """Spans of one trace."""
         if not trace_id:
-            self._leave(part)
+            self._leave(part, record)
             return
+        held = part_of(part, facts, record)
         decision = self._decided.get(trace_id)
         if decision is not None:
-            self._follow(trace_id, decision, part, facts)
+            self._follow(trace_id, decision, held, facts)
             return
         trace = self._traces.get(trace_id)
         if trace is None:
@@ -219,7 +307,9 @@ class TailSampling:
             self._wait(trace_id, trace, self._config.decision_wait_seconds)
         for one in facts:
             trace.summary.add(one, self._rules)
-        trace.parts.append(part_of(part, facts))
+        trace.parts.append(held)
+        if self._journal is not None:
+            self._journal.hold(record)
         trace.spans += part.items
         trace.size_bytes += part.size_bytes + _PART_BYTES
         self._held_bytes += part.size_bytes + _PART_BYTES
@@ -255,16 +345,18 @@ class TailSampling:
         self._remember(trace_id, decision)
         self._counted_traces.add(1, self._name, decision.word, decision.rule)
         self._counted_spans.add(trace.spans, self._name, decision.word, decision.rule)
-        if kept:
-            for part in trace.parts:
-                self._leave(annotated(part, decision))
+        for part in trace.parts:
+            if kept:
+                self._leave(annotated(part, decision), part.record)
+            if self._journal is not None:
+                self._journal.let_go(part.record)
 
     def _remember(self, trace_id: bytes, decision: Decision) -> None:
         self._decided[trace_id] = decision
         if len(self._decided) > self._config.remembered_traces:
             self._decided.popitem(last=False)
 
-    def _follow(self, trace_id: bytes, decision: Decision, part: Payload, facts: list[SpanFacts]) -> None:
+    def _follow(self, trace_id: bytes, decision: Decision, part: Part, facts: list[SpanFacts]) -> None:
         """Late spans share the fate of their trace, unless they are worth keeping themselves."""
         if decision.threshold is None:
             late = Summary()
@@ -276,54 +368,76 @@ class TailSampling:
                 self._remember(trace_id, decision)
         self._counted_spans.add(part.items, self._name, decision.word, decision.rule)
         if decision.threshold is not None:
-            self._leave(annotated(part_of(part, facts), decision))
+            self._leave(annotated(part, decision), part.record)
 
-    def _leave(self, part: Payload) -> None:
-        self._leaving.append(part)
+    def _leave(self, part: Payload, record: int) -> None:
+        self._leaving.append((part, record))
+        if self._journal is not None:
+            self._journal.hold(record)
         self._held_bytes += part.size_bytes
         self._held_spans += part.items
 
     def _let_go(self) -> None:
         """Offer what was kept, in pieces, as far as it is taken."""
         while self._leaving and self._emit is not None:
-            number, size = 0, 0
-            for part in self._leaving:
-                number += 1
-                size += part.size_bytes
-                if size >= _OFFER_BYTES:
-                    break
-            parts = [self._leaving[position] for position in range(number)]
+            parts = self._first_leaving()
             buffers = tuple(buffer for part in parts for buffer in part.buffers)
             try:
                 self._emit(Payload.of("traces", buffers, sum(part.items for part in parts)))
             except RefusedError as error:
                 self._log.warning("refused", "connector %s: what was kept finds no room: %s", self._name, error)
-                return
+                break
             except MalformedError:
                 # Pipelines behind read what pipelines before have read already.
                 self._dropped.add(sum(part.items for part in parts), self._name, "traces", DropReason.UNREADABLE)
             for part in parts:
-                self._leaving.popleft()
+                _, record = self._leaving.popleft()
+                if self._journal is not None:
+                    self._journal.let_go(record)
                 self._held_bytes -= part.size_bytes
                 self._held_spans -= part.items
+        if self._journal is not None:
+            self._journal.settle()
+
+    def _first_leaving(self) -> list[Payload]:
+        """What goes into the next offer."""
+        parts: list[Payload] = []
+        size = 0
+        for part, _ in self._leaving:
+            parts.append(part)
+            size += part.size_bytes
+            if size >= _OFFER_BYTES:
+                break
+        return parts
 
     def shutdown(self) -> None:
-        """Decide on everything and let go of it. What nobody takes then is counted as dropped."""
+        """Decide on everything and let go of it. What nobody takes then is counted as dropped, or stays on disk."""
         self._stopped.set()
         with self._lock:
             for trace_id, trace in list(self._traces.items()):
                 self._decide(trace_id, trace)
             self._deadlines.clear()
             self._let_go()
-            lost = sum(part.items for part in self._leaving)
-            self._held_spans -= lost
-            self._held_bytes -= sum(part.size_bytes for part in self._leaving)
+            left = sum(part.items for part, _ in self._leaving)
+            self._held_spans -= left
+            self._held_bytes -= sum(part.size_bytes for part, _ in self._leaving)
             self._leaving.clear()
-        if lost:
-            self._dropped.add(lost, self._name, "traces", DropReason.SHUTDOWN)
-            self._log.warning("shutdown", "connector %s: %d kept spans found no room; dropped", self._name, lost)
+            is_on_disk = self._journal is not None
+            self._close_journal()
+        if left and is_on_disk:
+            self._log.warning("shutdown", "connector %s: %d kept spans found no room; on disk", self._name, left)
+        elif left:
+            self._dropped.add(left, self._name, "traces", DropReason.SHUTDOWN)
+            self._log.warning("shutdown", "connector %s: %d kept spans found no room; dropped", self._name, left)
         for gauge in self._gauges:
             self._metrics.remove(gauge)
+
+    def _close_journal(self) -> None:
+        if self._estate is not None:
+            self._estate.close()
+        if self._journal is not None:
+            self._journal.close()
+        self._estate = self._journal = None
 
 
 def _rules(config: Config) -> Rules:

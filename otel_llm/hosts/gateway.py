@@ -23,7 +23,7 @@ from otel_llm.codecs.log_records import encode_log_records
 from otel_llm.codecs.metrics import encode_metrics, prometheus_text
 from otel_llm.config.service import AdminConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
-from otel_llm.connectors import Connector
+from otel_llm.connectors import Connector, Holder
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import offer_all
 from otel_llm.delivery.status import HostStatus
@@ -41,7 +41,7 @@ from otel_llm.hosts.signal_pipelines import (
     SignalPipeline,
     TracePipeline,
 )
-from otel_llm.hosts.stages import Stages, holder_deliveries, make_connectors
+from otel_llm.hosts.stages import Stages, holder_delivery, make_connectors
 from otel_llm.http.server import HttpServer
 from otel_llm.log_records import LogRecords
 from otel_llm.nearest import hint
@@ -110,7 +110,10 @@ class _Graph:
         with _collecting(problems):
             connectors = make_connectors(settings, metrics, clock)
         self._plain = tuple(self.deliveries)
-        self.deliveries.update(holder_deliveries(connectors, metrics, clock))
+        for id_, connector in connectors.items():
+            if isinstance(connector, Holder):
+                with _collecting(problems):
+                    self.deliveries[id_] = holder_delivery(id_, connector, metrics, clock, storage)
         self.pipelines: list[SignalPipeline] = []
         problems += _unknown_raw_exporters(self._processors.values(), {*self.deliveries, *connectors})
         if not problems:

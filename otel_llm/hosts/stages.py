@@ -10,7 +10,7 @@ A pipeline knows nothing of what is behind it; here is where they are joined.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from otel_llm.clock import Clock
 from otel_llm.config.settings import Component, PipelineSettings, Settings
@@ -19,13 +19,14 @@ from otel_llm.delivery.config import BatchConfig, QueueConfig
 from otel_llm.delivery.config import Config as DeliveryConfig
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError
 from otel_llm.hosts.signal_pipelines import SignalPipeline
 from otel_llm.signals import Payload, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 # A holder takes what it gets at once: batches would only make its traces later.
-_HOLDER_DELIVERY = DeliveryConfig(sending_queue=QueueConfig(batch=BatchConfig(flush_timeout_seconds=0.0)))
+_AT_ONCE: Final = BatchConfig(flush_timeout_seconds=0.0)
 
 Offer = tuple[FanOut, Payload]
 
@@ -62,13 +63,14 @@ def _surroundings(
     return inputs, {pipeline.id: pipeline.signal for pipeline in pipelines if connector in pipeline.receivers}
 
 
-def holder_deliveries(connectors: Mapping[str, Connector], metrics: Metrics, clock: Clock) -> dict[str, Delivery]:
-    """What stands in front of each holder: a queue, a thread, and accounts."""
-    return {
-        id_: Delivery(id_, connector, _HOLDER_DELIVERY, metrics, clock=clock)
-        for id_, connector in connectors.items()
-        if isinstance(connector, Holder)
-    }
+def holder_delivery(id_: str, holder: Holder, metrics: Metrics, clock: Clock, storage: Storage) -> Delivery:
+    """What stands in front of a holder: a queue, a thread, and accounts.
+
+    Raises:
+        ConfigError: the queue on disk cannot be used.
+    """
+    config = DeliveryConfig(sending_queue=QueueConfig(batch=_AT_ONCE, disk=holder.disk))
+    return Delivery(id_, holder, config, metrics, clock=clock, storage=storage)
 
 
 class Stages:

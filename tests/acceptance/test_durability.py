@@ -44,6 +44,14 @@ def test_acceptance_36_killing_a_gateway_at_random_instants_loses_nothing_that_w
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_acceptance_36_nor_does_it_when_they_wait_in_tail_sampling_with_a_journal(tmp_path: Path) -> None:
+    result = kill_at_random(25, tmp_path, seed=25, held=True)
+    assert result.acknowledged > 1000
+    assert result.lost == []
+
+
+@pytest.mark.slow
 def test_a_queue_in_memory_does_lose_and_so_the_killing_above_can_fail(tmp_path: Path) -> None:
     assert kill_at_random(15, tmp_path, seed=3, sync="memory").lost
 

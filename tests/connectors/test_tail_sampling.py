@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from otel_llm.components import Context
 from otel_llm.connectors.tail_sampling import Config, TailSampling
-from otel_llm.errors import PermanentError, RefusedError, RetryableError
+from otel_llm.delivery.config import DiskConfig
+from otel_llm.errors import ConfigError, PermanentError, RefusedError, RetryableError
 from otel_llm.operation import AttributeValue
 from otel_llm.signals import Payload
 from otel_llm.telemetry import Metrics
@@ -34,6 +38,14 @@ class Sampler:
         self.sampling._emit = self._emit
         self.has_room = True
         self.emitted: list[Payload] = []
+
+    @classmethod
+    def on_disk(cls, folder: Path, **config: object) -> Sampler:
+        """One with a journal; it takes over what is in the folder when time passes."""
+        sampler = cls(**{"disk": DiskConfig(directory=str(folder), size_bytes=1024 * 1024, sync="never"), **config})
+        assert sampler.sampling.disk is not None
+        sampler.sampling._open_journal(sampler.sampling.disk)
+        return sampler
 
     def _emit(self, payload: Payload) -> None:
         if not self.has_room:
@@ -295,3 +307,141 @@ def test_deadlines_of_traces_that_were_decided_on_do_not_pile_up() -> None:
     assert len(sampler.sampling._deadlines) < 1100
     sampler.wait(40.0)
     assert (sampler.counted("kept"), sampler.counted("sampled_out")) == (4998, 1)
+
+
+def killed(folder: Path, number: int = 0) -> Path:
+    """What a kill at this instant leaves, in another place: nobody holds its locks."""
+    return shutil.copytree(folder, folder.parent / f"{folder.name}-{number}")
+
+
+def journals(folder: Path) -> list[Path]:
+    return list((folder / "tail_sampling" / "held").iterdir())
+
+
+def test_what_was_held_comes_again_after_a_kill(tmp_path: Path) -> None:
+    first = Sampler.on_disk(tmp_path / "a", sampling_percentage=100.0)
+    first.send(call(1, "one"), call(2, "two"))
+    first.send(call(3, "three"))
+    assert first.names == []
+    left = killed(tmp_path / "a")
+    second = Sampler.on_disk(left, sampling_percentage=100.0)
+    second.wait(0.0)
+    assert second.sampling.held_bytes == first.sampling.held_bytes
+    again = Sampler.on_disk(killed(left), sampling_percentage=100.0)
+    for sampler in (second, again):
+        sampler.wait(40.0)
+        sampler.wait(40.0)
+        assert sorted(sampler.names) == ["one", "three", "two"]
+    second.sampling.shutdown()
+    assert journals(left) == []
+
+
+def test_what_a_rule_kept_is_not_on_disk_any_more_and_nothing_of_it_comes_again(tmp_path: Path) -> None:
+    first = Sampler.on_disk(tmp_path / "a")
+    first.send(call(1, "error", status=2))
+    first.send(call(2, "held"))
+    first.send(call(1, "late"))
+    assert first.names == ["error", "late"]
+    second = Sampler.on_disk(killed(tmp_path / "a"), sampling_percentage=100.0)
+    second.wait(0.0)
+    second.wait(40.0)
+    # The record of "late" is behind that of "held".
+    assert sorted(second.names) == ["held", "late"]
+
+
+def test_what_finds_no_room_at_a_stop_stays_on_disk_and_is_not_dropped(tmp_path: Path) -> None:
+    first = Sampler.on_disk(tmp_path, sampling_percentage=100.0)
+    first.has_room = False
+    first.send(call(1, "kept"))
+    first.sampling.shutdown()
+    dropped = [one for one in first.metrics.collect() if one.definition.name == "otel_llm.pipeline.items.dropped"]
+    assert not [series for one in dropped for series in one.series]
+    second = Sampler.on_disk(tmp_path, sampling_percentage=100.0)
+    second.wait(0.0)
+    second.wait(40.0)
+    assert second.names == ["kept"]
+    second.sampling.shutdown()
+    assert journals(tmp_path) == []
+
+
+def test_a_journal_in_use_is_left_alone(tmp_path: Path) -> None:
+    first = Sampler.on_disk(tmp_path, sampling_percentage=100.0)
+    first.send(call(1))
+    second = Sampler.on_disk(tmp_path, sampling_percentage=100.0)
+    second.wait(0.0)
+    assert second.sampling.held_bytes == 0
+    first.wait(40.0)
+    assert first.names == ["call"]
+
+
+def test_a_heritage_for_which_there_is_no_room_waits_on_disk(tmp_path: Path) -> None:
+    first = Sampler.on_disk(tmp_path / "a", sampling_percentage=100.0)
+    for trace in range(1, 41):
+        first.send(call(trace, str(trace)))
+    second = Sampler.on_disk(killed(tmp_path / "a"), sampling_percentage=100.0, max_size_bytes=5_000)
+    second.has_room = False
+    second.wait(0.0)
+    assert second.sampling.held_bytes < 6_000
+    second.has_room = True
+    for _ in range(3):
+        second.wait(40.0)
+    assert second.names == [str(trace) for trace in range(1, 41)]
+
+
+def test_a_journal_that_is_full_has_the_oldest_decided_on_early(tmp_path: Path) -> None:
+    sampler = Sampler.on_disk(tmp_path, sampling_percentage=100.0)
+    text = "x" * 20_000
+    for trace in range(1, 201):
+        sampler.send(call(trace, str(trace), attributes=chat(text=text)))
+        assert sum(one.stat().st_size for one in tmp_path.rglob("*.log")) <= 1024 * 1024
+    assert 100 < len(sampler.names) < 200
+    sampler.wait(40.0)
+    assert sampler.names == [str(trace) for trace in range(1, 201)]
+
+
+def test_a_journal_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "tail_sampling").write_text("a file")
+    with pytest.raises(ConfigError, match=r"connectors\.tail_sampling\.disk\.directory: cannot use .*; give a folder"):
+        Sampler.on_disk(tmp_path)
+
+
+def test_damage_in_a_journal_is_counted_and_kept_and_the_rest_comes_again(tmp_path: Path) -> None:
+    first = Sampler.on_disk(tmp_path / "a", sampling_percentage=100.0)
+    for trace in (1, 2, 3):
+        first.send(call(trace, f"number-{trace}"))
+    left = killed(tmp_path / "a")
+    (log,) = left.rglob("*.log")
+    data = log.read_bytes()
+    log.write_bytes(data.replace(b"number-2", b"nothing!"))
+    second = Sampler.on_disk(left, sampling_percentage=100.0)
+    second.wait(0.0)
+    second.wait(40.0)
+    assert second.names == ["number-1", "number-3"]
+    assert list(left.rglob("quarantine/*.log"))
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_whenever_it_is_killed_every_span_it_took_comes_out_of_one_of_the_two(seed: int) -> None:
+    rng = random.Random(seed)
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "a"
+        config = {"sampling_percentage": 100.0, "max_size_bytes": rng.choice((3_000, 10**6))}
+        sampler = Sampler.on_disk(folder, **config)
+        taken: set[str] = set()
+        out: set[str] = set()
+        for life in range(3):
+            for number in range(rng.randint(1, 12)):
+                sampler.has_room = rng.random() < 0.8
+                span = call(rng.randint(1, 6), f"{life}-{number}", status=rng.choice((0, 0, 2)))
+                if sampler.takes(span):
+                    taken.add(str(span.name))
+                sampler.wait(rng.choice((0.0, 0.0, 3.0, 31.0)))
+            out.update(sampler.names)
+            folder = killed(folder, life)
+            sampler = Sampler.on_disk(folder, **config)
+        for _ in range(4):
+            sampler.wait(40.0)
+        assert out.union(sampler.names) == taken
+        sampler.sampling.shutdown()
+        assert journals(folder) == []
