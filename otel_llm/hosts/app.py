@@ -12,6 +12,8 @@ from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
 from otel_llm.hosts.termination import Exits
 from otel_llm.instrumentation.admit import ended_of
+from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.completion_hook import find as find_hook
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS
 from otel_llm.instrumentation.loader import Choice, Loader
@@ -32,7 +34,9 @@ class Instrumentation:
         self._lender = Lender(os.environ, self._end_pending)
         settings = settings_from(os.environ)
         self._outlets = Outlets(self._lender.lend, is_private=settings.private_providers)
-        self.engine = Engine(self._outlets, settings)
+        boundary = Boundary()
+        hook = boundary.run("completion_hook", find_hook, settings.completion_hook)
+        self.engine = Engine(self._outlets, settings, boundary=boundary, hook=hook)
         self.loader = Loader(self.engine, companions=COMPANIONS)
         self._exits = Exits(self.flush)
 

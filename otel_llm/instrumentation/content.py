@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -76,6 +76,17 @@ class Capture:
         if self.redact is not None:
             value = _redacted(value, self.redact, is_part=False)
         return fit_value(value, self.limit_bytes)
+
+    def whole(self, content: Content) -> Content:
+        """Content for somebody who keeps it whole; media only where nothing is redacted."""
+        redact = self.redact
+        if redact is None:
+            return content
+
+        def redacted(items: Sequence[Mapping[str, object]]) -> list[Json]:
+            return [cast("Json", _redacted(_describe_media(item), redact)) for item in items]
+
+        return Content(redacted(content.messages), redacted(content.system), redacted(content.tools))
 
     def _json(self, items: Sequence[Mapping[str, object]]) -> str:
         described = [_describe_media(item) for item in items]

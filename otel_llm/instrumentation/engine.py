@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import msgspec
 from opentelemetry import baggage, context, trace
@@ -27,6 +27,7 @@ from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.calibration import Calibration
 from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.completion_hook import CompletionHook
 from otel_llm.instrumentation.content import Capture, Redact, placeholder
 from otel_llm.instrumentation.outlet import SILENT, Outlet
 from otel_llm.instrumentation.pending import Pending
@@ -60,6 +61,7 @@ class Engine:
         admissions: asked before each call, in order.
         boundary: what catches our failures.
         redact: what redacted content is made with; without one, texts become their length.
+        hook: handed the content of each call, to keep it elsewhere.
 
     Attributes:
         ambient: attributes that hold for everything below the caller (`otel_llm.context`), asked for at each call.
@@ -77,11 +79,13 @@ class Engine:
         admissions: Sequence[Admission] = (),
         boundary: Boundary | None = None,
         redact: Redact | None = None,
+        hook: CompletionHook | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.boundary = boundary or Boundary()
+        self.hook = hook
         self.admissions = tuple(admissions)
-        self.capture = _capture(self.settings, redact)
+        self.capture = self._capture(redact)
         self.ambient: Callable[[Context], Mapping[str, AttributeValue]] = ambient.attributes
         self.dimensions: frozenset[str] = ambient.DIMENSIONS
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
@@ -96,7 +100,15 @@ class Engine:
 
     def redact_with(self, redact: Redact) -> None:
         """Redact captured content with this, where the settings ask for redaction."""
-        self.capture = _capture(self.settings, redact)
+        self.capture = self._capture(redact)
+
+    def _capture(self, redact: Redact | None) -> Capture | None:
+        settings = self.settings
+        if settings.capture == "none" or not (settings.content_on_spans or settings.content_on_events or self.hook):
+            return None
+        return Capture(
+            (redact or placeholder) if settings.capture == "redacted" else None, settings.content_limit_bytes
+        )
 
     def forked(self) -> None:
         """This is a forked child: what its parent waits for is its parent's."""
@@ -216,16 +228,31 @@ class Engine:
             run("ended", self.ended, attributes)
         if call.span is None:
             return
-        if self.capture is not None and call.endpoint.is_captured:
-            content = self._content(call, self.capture, output)
-            if self.settings.content_on_spans and call.span.is_recording():
-                run("content", call.span.set_attributes, content)
-        else:
-            content = {}
-        if self.settings.emit_events and call.endpoint.is_captured:
-            run("event", self._emit_details, call, content if self.settings.content_on_events else {})
-        if names.ERROR_TYPE in attributes:
+        if call.endpoint.is_captured:
+            self._finish_content(call, output)
+        if names.ERROR_TYPE in attributes and _HAS_EVENTS:
             run("event", self._emit_exception, call)
+
+    def _finish_content(self, call: Call, output: Content | None) -> None:
+        """Content goes onto the span and the event, and to the hook, which may put references there."""
+        run, settings, span, capture = self.boundary.run, self.settings, call.span, self.capture
+        asked: Content | None = None
+        content: dict[str, str] = {}
+        if capture is not None:
+            asked = run(f"{call.endpoint.name}.input", call.endpoint.input, call.body)
+            if settings.content_on_spans or settings.content_on_events:
+                content = self._content(capture, asked, output)
+            if settings.content_on_spans and span is not None and span.is_recording():
+                run("content", span.set_attributes, content)
+        record: LogRecord | None = None
+        if settings.emit_events and _HAS_EVENTS:
+            record = run("event", self._details, call, content if settings.content_on_events else {})
+        if self.hook is not None and capture is not None:
+            said = [None if one is None else run("content", capture.whole, one) for one in (asked, output)]
+            reasons = cast("Sequence[str]", call.attributes.get(names.GEN_AI_RESPONSE_FINISH_REASONS, ()))
+            run("completion_hook", self.hook.tell, *said, reasons=reasons, span=span, record=record)
+        if record is not None:
+            run("event", call.outlet.logger.emit, record)
 
     def record_stream(self, call: Call, first_chunk: float, per_chunk: float | None) -> None:
         """Record the pace of a stream that has ended; as `Instruments.record_stream`."""
@@ -235,43 +262,33 @@ class Engine:
     def _dimensions_of(self, attributes: Attributes) -> Mapping[str, AttributeValue]:
         return {key: attributes[key] for key in self.dimensions if key in attributes} if self.dimensions else EMPTY
 
-    def _content(self, call: Call, capture: Capture, output: Content | None) -> dict[str, str]:
+    def _content(self, capture: Capture, asked: Content | None, output: Content | None) -> dict[str, str]:
         """What was said, as JSON. Input and output apart, so that a failure of one keeps the other."""
         run = self.boundary.run
-        asked = run(f"{call.endpoint.name}.input", call.endpoint.input, call.body)
         found = run("content", capture.input, asked) if asked is not None else None
         said = run("content", capture.output, output) if output is not None else None
         return {**(found or {}), **(said or {})}
 
-    def _emit_details(self, call: Call, content: Mapping[str, str]) -> None:
+    def _details(self, call: Call, content: Mapping[str, str]) -> LogRecord:
         # On events, content is structured (semconv: MUST).
         parsed = {key: msgspec.json.decode(value) for key, value in content.items()}
-        self._emit(call, events.GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS, {**call.attributes, **parsed})
+        return _record(call, events.GEN_AI_CLIENT_INFERENCE_OPERATION_DETAILS, {**call.attributes, **parsed})
 
     def _emit_exception(self, call: Call) -> None:
         # The exception's message may hold content, so its type is all that is said.
         said: Attributes = {key: call.attributes[key] for key in _EXCEPTION_KEYS if key in call.attributes}
         said["exception.type"] = call.attributes[names.ERROR_TYPE]
-        self._emit(call, events.GEN_AI_CLIENT_OPERATION_EXCEPTION, said)
-
-    def _emit(self, call: Call, name: str, attributes: Mapping[str, AttributeValue]) -> None:
-        if not _HAS_EVENTS:
-            return
-        call.outlet.logger.emit(
-            LogRecord(
-                timestamp=time.time_ns(),
-                context=call.context,  # by hand: a finalizer runs on any thread
-                severity_number=SeverityNumber(events.SEVERITY_NUMBERS[name]),
-                attributes=attributes,
-                event_name=name,
-            )
-        )
+        call.outlet.logger.emit(_record(call, events.GEN_AI_CLIENT_OPERATION_EXCEPTION, said))
 
 
-def _capture(settings: Settings, redact: Redact | None) -> Capture | None:
-    if settings.capture == "none":
-        return None
-    return Capture((redact or placeholder) if settings.capture == "redacted" else None, settings.content_limit_bytes)
+def _record(call: Call, name: str, attributes: Mapping[str, AttributeValue]) -> LogRecord:
+    return LogRecord(
+        timestamp=time.time_ns(),
+        context=call.context,  # by hand: a finalizer runs on any thread
+        severity_number=SeverityNumber(events.SEVERITY_NUMBERS[name]),
+        attributes=attributes,
+        event_name=name,
+    )
 
 
 # Log records had no event name before opentelemetry-api 1.35 or so; without one they are no events.

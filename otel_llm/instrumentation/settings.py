@@ -16,6 +16,7 @@ CaptureMode = Literal["none", "redacted", "full"]
 
 _CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
+HOOK_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
 _DEPTH: Final = "OTEL_LLM_CONTENT"
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 # Mode -> on spans, on events. `true` is what instrumentations before util-genai took.
@@ -37,6 +38,7 @@ class Settings:
 
     Attributes:
         capture: whether messages are captured, and whether they are redacted first.
+        completion_hook: the name of the hook that content is handed to; empty for none.
         content_on_spans: captured content goes onto spans.
         content_on_events: captured content goes onto events.
         emit_events: whether an event with the operation's details is emitted for each call.
@@ -61,6 +63,7 @@ class Settings:
     private_providers: bool = False
     disabled: frozenset[str] = frozenset()
     preferred: tuple[tuple[str, str], ...] = ()
+    completion_hook: str = ""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -69,8 +72,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     if mode not in _PLACES:
         _logger.warning("%s is none of %s; no content is captured", _CAPTURE, ", ".join(filter(None, _PLACES)))
     on_spans, on_events = _PLACES.get(mode, (False, False))
+    hook = environment.get(HOOK_VARIABLE, "").strip()
     return Settings(
-        capture=_depth(environment) if on_spans or on_events else "none",
+        capture=_depth(environment) if on_spans or on_events or hook else "none",
         content_on_spans=on_spans,
         content_on_events=on_events,
         emit_events=_flag(environment, _EMIT_EVENT, default=on_events),
@@ -80,6 +84,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         private_providers=_is_private(environment.get("OTEL_LLM_PROVIDERS", "")),
         disabled=frozenset(filter(None, (name.strip() for name in environment.get(_DISABLED, "").split(",")))),
         preferred=_pairs(environment.get("OTEL_LLM_EMITTERS", "")),
+        completion_hook=hook,
     )
 
 

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otel_llm.admission import Admission
+from otel_llm.instrumentation.completion_hook import find
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS, LIBRARIES
 from otel_llm.instrumentation.loader import Loader
@@ -53,7 +54,8 @@ class Recording:
     def engine(self, environment: Mapping[str, str] | None = None, admissions: Sequence[Admission] = ()) -> Engine:
         """An engine that reports here."""
         outlet = Outlet(self.tracers, self.meters, self.loggers)
-        return Engine(FixedOutlet(outlet), settings_from(environment or {}), admissions=admissions)
+        settings = settings_from(environment or {})
+        return Engine(FixedOutlet(outlet), settings, admissions=admissions, hook=find(settings.completion_hook))
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
