@@ -23,8 +23,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otel_llm.errors import ConfigError
 from otel_llm.hosts.otlp import PACKAGES, protocol_of
 from otel_llm.hosts.sdk import Enriching
+from otel_llm.instrumentation.completion_hook import make as make_hook
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.frameworks.others import first_installed
 from otel_llm.instrumentation.libraries import LIBRARIES
@@ -146,7 +148,14 @@ def _content(environment: Mapping[str, str]) -> Finding:
         text = f"{_CAPTURE}={given} is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT: nothing is captured"
         return Finding("content", "problem", text)
     places = [name for name, on in (("spans", settings.content_on_spans), ("events", settings.content_on_events)) if on]
-    return Finding("content", "ok", f"messages are captured on {' and '.join(places)}, {settings.capture}")
+    done = [f"captured on {' and '.join(places)}"] if places else []
+    if settings.completion_hook:
+        try:
+            make_hook(settings.completion_hook)
+        except ConfigError as error:
+            return Finding("content", "problem", error.problems[0])
+        done.append(f"handed to the hook {settings.completion_hook}")
+    return Finding("content", "ok", f"messages are {' and '.join(done)}, {settings.capture}")
 
 
 # The call.

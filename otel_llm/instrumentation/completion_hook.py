@@ -14,13 +14,14 @@ import binascii
 import dataclasses
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
 from opentelemetry._logs import LogRecord
 from opentelemetry.trace import Span
 
+from otel_llm.errors import ConfigError
 from otel_llm.instrumentation.provider import Content
 from otel_llm.instrumentation.settings import HOOK_VARIABLE
 
@@ -137,23 +138,31 @@ def _data(content: object) -> bytes:
         return b""
 
 
-def find(name: str) -> CompletionHook | None:
-    """The hook of that name; None, and a log line that says why, when there is none that works."""
-    if not name:
-        return None
+def make(name: str) -> CompletionHook:
+    """The hook of that name.
+
+    Raises:
+        ConfigError: there is none that works; it says why.
+    """
     found = {one.name: one for one in entry_points(group=_GROUP)}
     if name not in found:
-        known = ", ".join(sorted(found)) or "none is installed; `upload` comes with opentelemetry-util-genai[upload]"
-        _logger.warning("%s: no hook %r is installed; there is: %s", HOOK_VARIABLE, name, known)
-        return None
+        known = ", ".join(sorted(found)) or "none; `upload` comes with opentelemetry-util-genai[upload]"
+        raise ConfigError([f"{HOOK_VARIABLE}: no hook {name!r} is installed; there is: {known}"])
     try:
-        make: Callable[[], _Hook] = found[name].load()
-        hook = make()
+        hook: _Hook = found[name].load()()
         types = importlib.import_module(_TYPES)
     except _FAILURES as error:
-        _logger.warning("%s: hook %r cannot be used (%s: %s)", HOOK_VARIABLE, name, type(error).__name__, error)
-        return None
+        problem = f"{HOOK_VARIABLE}: hook {name!r} cannot be used ({type(error).__name__}: {error})"
+        raise ConfigError([problem]) from error
     if not callable(getattr(hook, "on_completion", None)):
-        _logger.warning("%s: %r has no on_completion, so it is no hook", HOOK_VARIABLE, name)
-        return None
+        raise ConfigError([f"{HOOK_VARIABLE}: {name!r} has no on_completion, so it is no hook"])
     return CompletionHook(hook, types)
+
+
+def find(name: str) -> CompletionHook | None:
+    """The hook of that name; None when it is empty, and with a line in the log when there is none that works."""
+    try:
+        return make(name) if name else None
+    except ConfigError as error:
+        _logger.warning("%s", error.problems[0])
+        return None

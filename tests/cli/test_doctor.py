@@ -201,6 +201,16 @@ def test_content_flags(value, said):
     assert said in named(output, "content")
 
 
+def test_content_that_goes_to_a_hook_and_a_hook_that_is_not_there(tmp_path):
+    pytest.importorskip("opentelemetry.util.genai")
+    folder = {"OTEL_INSTRUMENTATION_GENAI_UPLOAD_BASE_PATH": tmp_path.as_uri()}
+    _, output = doctor(OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK="upload", **folder)
+    assert "ok     content" in named(output, "content")
+    assert "handed to the hook upload, full" in named(output, "content")
+    _, output = doctor(OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK="uplaod")
+    assert "no hook 'uplaod' is installed; there is: upload" in named(output, "content")
+
+
 def test_libraries_and_why_they_are_not_instrumented():
     code, output = doctor("openai", "ollama", "unheard_of", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="otel_llm.anthropic")
     assert code == 1
