@@ -22,7 +22,8 @@ from otel_llm.delivery.in_app import AppDelivery
 from otel_llm.errors import ConfigError
 from otel_llm.exporters.exporter import Exporter
 from otel_llm.exporters.otlp_environment import OtlpExporter, Text, read_otlp_variables
-from otel_llm.signals import SIGNALS, Signal
+from otel_llm.hosts.otlp import signals_sent
+from otel_llm.signals import Signal
 from otel_llm.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _NAME: Final = "otlp"
 
 
 def app_delivery(environment: Mapping[str, str]) -> AppDelivery | None:
-    """A delivery for all signals; None where the SDK's exporters have to do it.
+    """A delivery for all signals that are sent; None where the SDK's exporters have to do it.
 
     Args:
         environment: the app's variables.
@@ -64,11 +65,11 @@ def app_delivery(environment: Mapping[str, str]) -> AppDelivery | None:
 
 
 def _found(environment: Mapping[str, str]) -> OtlpExporter | None:
-    """Where all signals go, when that is one place which our exporters can reach."""
+    """Where all signals that are sent go, when that is one place which our exporters can reach."""
     problems: list[str] = []
-    found = [_of_signal(environment, signal, problems) for signal in SIGNALS]
+    found = [_of_signal(environment, signal, problems) for signal in signals_sent(environment)]
     known = [one for one in found if one is not None]
-    if problems or len(known) < len(found) or any("CREDENTIAL_PROVIDER" in name for name in environment):
+    if not known or problems or len(known) < len(found) or any("CREDENTIAL_PROVIDER" in name for name in environment):
         return None
     first, *others = known
     if any(one.type != first.type or one.tls != first.tls for one in others):

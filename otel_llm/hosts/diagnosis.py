@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_llm.errors import ConfigError
-from otel_llm.hosts.otlp import PACKAGES, protocol_of
+from otel_llm.hosts.otlp import PACKAGES, protocol_of, signals_sent
 from otel_llm.hosts.sdk import Enriching
 from otel_llm.instrumentation.completion_hook import make as make_hook
 from otel_llm.instrumentation.engine import Engine
@@ -126,6 +126,12 @@ def _switches(environment: Mapping[str, str]) -> list[Finding]:
         found.append(
             Finding("exporter", "problem", f"OTEL_TRACES_EXPORTER={exporter} sends no spans over OTLP; set it to otlp")
         )
+    sent = signals_sent(environment)
+    found += [
+        Finding("exporter", "note", f"OTEL_{signal.upper()}_EXPORTER=none: the app sends no {signal}")
+        for signal in ("metrics", "logs")
+        if signal not in sent
+    ]
     provider = environment.get("OTEL_PYTHON_TRACER_PROVIDER", "").strip()
     if provider:
         found.append(

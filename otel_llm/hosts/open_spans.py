@@ -66,6 +66,7 @@ class OpenSpans(SpanProcessor):
         after_seconds: how long a span is open before it is announced; events leave at most half of it later.
         every_seconds: how often one is said to be still open.
         rewrite: what events pass before they leave; None of a request that must not.
+        announces: whether there are events at all; without, spans that stay open are marked and no more.
     """
 
     def __init__(
@@ -74,7 +75,10 @@ class OpenSpans(SpanProcessor):
         after_seconds: float = DEFAULT_AFTER_SECONDS,
         every_seconds: float = DEFAULT_EVERY_SECONDS,
         rewrite: Callable[[Payload], Payload | None] | None = None,
+        *,
+        announces: bool = True,
     ) -> None:
+        self._announces = announces
         self._rewrite = rewrite
         self._delivery = delivery
         self._after = after_seconds
@@ -99,7 +103,7 @@ class OpenSpans(SpanProcessor):
             return
         with self._lock:
             self._open[context.span_id] = _Open(span, time.monotonic())
-            if self._thread is None and not self._stopped.is_set():
+            if self._announces and self._thread is None and not self._stopped.is_set():
                 self._thread = threading.Thread(target=self._watch, name="otel-llm-open-spans", daemon=True)
                 self._thread.start()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from opentelemetry.sdk.metrics.export import MetricExportResult
 
 from otel_llm.errors import ConfigError
+from otel_llm.signals import SIGNALS, Signal
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
@@ -40,6 +41,13 @@ def _exporter_class(signal: str, module: str, name: str) -> Any:  # noqa: ANN401
     except ImportError:
         distribution = package.replace(".", "-")
         raise ConfigError([f"the OTLP exporter for {protocol} is not installed: pip install {distribution}"]) from None
+
+
+def signals_sent(environment: Mapping[str, str]) -> tuple[Signal, ...]:
+    """The signals that are exported: those whose OTEL_{TRACES,METRICS,LOGS}_EXPORTER is not `none`."""
+    return tuple(
+        signal for signal in SIGNALS if environment.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() != "none"
+    )
 
 
 def protocol_of(signal: str, environment: Mapping[str, str]) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
@@ -27,6 +28,8 @@ from otel_llm.instrumentation.outlet import Outlet
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from otel_llm.delivery.in_app import AppDelivery
     from otel_llm.hosts.redacting import Redaction
@@ -37,6 +40,9 @@ _logger = logging.getLogger(__name__)
 class PrivateProviders:
     """Tracer, meter and logger provider of our own.
 
+    A signal that OTEL_{TRACES,METRICS,LOGS}_EXPORTER switches off has a provider, too, which exports nothing. That of
+    traces samples nothing: calls are counted, and admissions and log records have the ids of their trace.
+
     Args:
         environment: the app's.
 
@@ -46,24 +52,30 @@ class PrivateProviders:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         resource = Resource.create()
+        sent = otlp.signals_sent(environment)
         self._delivery = _delivery(environment)
         is_theirs = self._delivery is None  # then the SDK exports, and its providers see to their own end
-        self._tracers = TracerProvider(resource=resource, shutdown_on_exit=is_theirs)
-        self._tracers.add_span_processor(Ambient())
-        if self._delivery is None:
-            spans, metrics, records = otlp.span_exporter(), otlp.metric_exporter(), otlp.log_exporter()
-        else:
-            spans, metrics, records = _delivering(self._delivery)
         redaction = redaction_of(environment)
-        if redaction is not None:
-            spans, metrics, records = redaction.spans(spans), redaction.metrics(metrics), redaction.records(records)
-        self._spans = BatchSpanProcessor(Enriching(spans))
-        self._tracers.add_span_processor(self._spans)
-        self._reader = PeriodicExportingMetricReader(metrics)
-        self._meters = MeterProvider([self._reader], resource=resource, shutdown_on_exit=is_theirs)
+        exporters = _Exporters(self._delivery, redaction)
+        # What holds telemetry back to send it together.
+        self._spans: BatchSpanProcessor | None = None
+        self._reader: PeriodicExportingMetricReader | None = None
+        self._records: BatchLogRecordProcessor | None = None
+        if "traces" in sent:
+            self._tracers = TracerProvider(resource=resource, shutdown_on_exit=is_theirs)
+            self._tracers.add_span_processor(Ambient())
+            self._spans = BatchSpanProcessor(Enriching(exporters.spans()))
+            self._tracers.add_span_processor(self._spans)
+        else:
+            self._tracers = TracerProvider(ALWAYS_OFF, resource, shutdown_on_exit=is_theirs)
+        if "metrics" in sent:
+            self._reader = PeriodicExportingMetricReader(exporters.metrics())
+        readers = [] if self._reader is None else [self._reader]
+        self._meters = MeterProvider(readers, resource=resource, shutdown_on_exit=is_theirs)
         self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
-        self._records = BatchLogRecordProcessor(records)
-        self._loggers.add_log_record_processor(self._records)
+        if "logs" in sent:
+            self._records = BatchLogRecordProcessor(exporters.records())
+            self._loggers.add_log_record_processor(self._records)
         if redaction is not None:
             redaction.send_anchors_to(self._loggers)
         if self._delivery is not None:
@@ -74,19 +86,23 @@ class PrivateProviders:
         return Outlet(self._tracers, self._meters, self._loggers)
 
     def _watch(self, delivery: AppDelivery, redaction: Redaction | None) -> None:
+        """Before the process ends, what is open is ended, everything is handed over, and the delivery delivers."""
         from otel_llm.hosts.open_spans import OpenSpans  # noqa: PLC0415 - needs the exporter package
 
-        rewrite = None if redaction is None else redaction.rewritten_payload
-        self._tracers.add_span_processor(
-            OpenSpans(delivery, rewrite=rewrite)
-        )  # before the process ends, this ends what is open,
-        delivery.before_exit(self._hand_over)  # then everything is handed over, then the delivery delivers
+        if self._spans is not None:
+            rewrite = None if redaction is None else redaction.rewritten_payload
+            watching = OpenSpans(delivery, rewrite=rewrite, announces=self._records is not None)
+            self._tracers.add_span_processor(watching)
+        delivery.before_exit(self._hand_over)
 
     def _hand_over(self) -> None:
         """Have everything that is held given to the exporters. Unlike the providers' flush, this waits for nothing."""
-        self._spans.force_flush()
-        self._reader.collect()
-        self._records.force_flush()
+        if self._spans is not None:
+            self._spans.force_flush()
+        if self._reader is not None:
+            self._reader.collect()
+        if self._records is not None:
+            self._records.force_flush()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Send what is waiting; whether all of it went in time."""
@@ -111,11 +127,46 @@ class PrivateProviders:
             self.flush(timeout_seconds)
 
 
-def _delivering(delivery: AppDelivery) -> tuple[SpanExporter, MetricExporter, LogRecordExporter]:
-    from otel_llm.hosts.delivering import Delivering  # noqa: PLC0415 - needs the exporter package
-    from otel_llm.hosts.delivering_signals import DeliveringLogs, DeliveringMetrics  # noqa: PLC0415 - as above
+class _Exporters:
+    """Exporters of each signal: into the delivery, else those of the SDK; redacting where that is asked for.
 
-    return Delivering(delivery), DeliveringMetrics(delivery), DeliveringLogs(delivery)
+    They are made when they are asked for: one of the SDK's may find its settings wrong, which is no problem of an app
+    that does not want it.
+    """
+
+    def __init__(self, delivery: AppDelivery | None, redaction: Redaction | None) -> None:
+        self._delivery = delivery
+        self._redaction = redaction
+
+    def spans(self) -> SpanExporter:
+        """Of spans."""
+        if self._delivery is None:
+            exporter = otlp.span_exporter()
+        else:
+            from otel_llm.hosts.delivering import Delivering  # noqa: PLC0415 - needs the exporter package
+
+            exporter = Delivering(self._delivery)
+        return exporter if self._redaction is None else self._redaction.spans(exporter)
+
+    def metrics(self) -> MetricExporter:
+        """Of metrics."""
+        if self._delivery is None:
+            exporter = otlp.metric_exporter()
+        else:
+            from otel_llm.hosts.delivering_signals import DeliveringMetrics  # noqa: PLC0415 - as above
+
+            exporter = DeliveringMetrics(self._delivery)
+        return exporter if self._redaction is None else self._redaction.metrics(exporter)
+
+    def records(self) -> LogRecordExporter:
+        """Of log records."""
+        if self._delivery is None:
+            exporter = otlp.log_exporter()
+        else:
+            from otel_llm.hosts.delivering_signals import DeliveringLogs  # noqa: PLC0415 - as above
+
+            exporter = DeliveringLogs(self._delivery)
+        return exporter if self._redaction is None else self._redaction.records(exporter)
 
 
 def _delivery(environment: Mapping[str, str]) -> AppDelivery | None:
@@ -139,9 +190,8 @@ class Lender:
     def __init__(self, environment: Mapping[str, str], before_exit: Callable[[], None]) -> None:
         self._environment = environment
         self._before_exit = before_exit
-        self._is_disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (
-            environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
-        )
+        is_off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        self._is_disabled = is_off or not otlp.signals_sent(environment)
         self._providers: PrivateProviders | None = None
 
     def lend(self) -> Outlet | None:

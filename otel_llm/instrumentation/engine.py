@@ -22,13 +22,14 @@ from otel_llm._generated import events
 from otel_llm._generated import metrics as definitions
 from otel_llm.admission import Admission
 from otel_llm.errors import DeniedError
-from otel_llm.instrumentation import ambient
+from otel_llm.instrumentation import ambient, invocations
 from otel_llm.instrumentation.admit import admit
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.calibration import Calibration
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.completion_hook import CompletionHook
 from otel_llm.instrumentation.content import Capture, Redact, placeholder
+from otel_llm.instrumentation.instruments import INFERENCE
 from otel_llm.instrumentation.outlet import SILENT, Outlet
 from otel_llm.instrumentation.pending import Pending
 from otel_llm.instrumentation.provider import EMPTY, Attributes, Body, Content, Endpoint, Server
@@ -157,6 +158,11 @@ class Engine:
         if denied is not None:
             call.failed(denied)
             raise denied
+        # Once for each: what somebody else reports may come by again below, and what is within a call is part of it.
+        if endpoint.operation in INFERENCE and not is_silent and CALL not in at:
+            agent = invocations.current(at)
+            if agent is not None:
+                agent.calls_model()
         return call
 
     def not_asked(self) -> None:

@@ -20,7 +20,8 @@ from otel_llm.instrumentation.provider import Attributes
 from otel_llm.operation import AttributeValue
 from otel_llm.telemetry import DEFAULT_SERIES_LIMIT, OVERFLOW_KEY
 
-_INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
+INFERENCE: Final = frozenset({"chat", "generate_content", "text_completion"})
+"""The operations that are inference."""
 _DIMENSIONS: Final = (
     names.GEN_AI_OPERATION_NAME,
     names.GEN_AI_PROVIDER_NAME,
@@ -89,12 +90,12 @@ class Instruments:
         self._series: dict[tuple[object, ...], _Series] = {}
         self._series_limit = series_limit
         self._overflow = _Series({OVERFLOW_KEY: True})
-        self._inference = _histogram(meter, definitions.GEN_AI_CLIENT_INFERENCE_DURATION)
-        self._embeddings = _histogram(meter, definitions.GEN_AI_CLIENT_EMBEDDINGS_DURATION)
-        self._other = _histogram(meter, definitions.GEN_AI_CLIENT_OPERATION_DURATION)
-        self._first_chunk = _histogram(meter, definitions.GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK)
-        self._per_chunk = _histogram(meter, definitions.GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK)
-        self._sizes = tuple((key, _histogram(meter, metric)) for key, metric in _SIZED)
+        self._inference = histogram_of(meter, definitions.GEN_AI_CLIENT_INFERENCE_DURATION)
+        self._embeddings = histogram_of(meter, definitions.GEN_AI_CLIENT_EMBEDDINGS_DURATION)
+        self._other = histogram_of(meter, definitions.GEN_AI_CLIENT_OPERATION_DURATION)
+        self._first_chunk = histogram_of(meter, definitions.GEN_AI_CLIENT_INFERENCE_TIME_TO_FIRST_CHUNK)
+        self._per_chunk = histogram_of(meter, definitions.GEN_AI_CLIENT_INFERENCE_TIME_PER_OUTPUT_CHUNK)
+        self._sizes = tuple((key, histogram_of(meter, metric)) for key, metric in _SIZED)
         for position, (_, metric) in enumerate(_COUNTED):
             observe = functools.partial(self._observe, position)
             meter.create_observable_counter(metric.name, [observe], metric.unit, metric.description)
@@ -113,7 +114,7 @@ class Instruments:
         operation = span.get(names.GEN_AI_OPERATION_NAME)
         error = span.get(names.ERROR_TYPE)
         timed = series.dimensions if error is None else {**series.dimensions, names.ERROR_TYPE: error}
-        if operation in _INFERENCE:
+        if operation in INFERENCE:
             self._inference.record(seconds, timed)
         elif operation == "embeddings":
             self._embeddings.record(seconds, timed)
@@ -185,7 +186,8 @@ class Instruments:
         self._retries.add(retries, {names.GEN_AI_PROVIDER_NAME: provider})
 
 
-def _histogram(meter: Meter, metric: Metric) -> Histogram:
+def histogram_of(meter: Meter, metric: Metric) -> Histogram:
+    """The instrument of a metric, with the buckets that the conventions give it."""
     return meter.create_histogram(
         metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=metric.buckets
     )

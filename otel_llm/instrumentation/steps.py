@@ -19,18 +19,16 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import canonical_documents, canonical_messages, text_messages
-from otel_llm.instrumentation import ambient
+from otel_llm.instrumentation import ambient, invocations
 from otel_llm.instrumentation.call import error_type, is_cancellation
 from otel_llm.instrumentation.documents import documents_of
 from otel_llm.instrumentation.engine import Engine
+from otel_llm.instrumentation.invocations import Invocation
 from otel_llm.instrumentation.outlet import Outlet, Outlets
 from otel_llm.instrumentation.settings import settings_from
 from otel_llm.operation import AttributeValue
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-# The agent that is at work here, for the tools it calls.
-_AGENT: Final = context.create_key("otel_llm.agent")
 
 
 class Steps:
@@ -77,6 +75,7 @@ class Step:
         self._span_kind = span_kind
         self._attributes: dict[str, AttributeValue] = {}
         self._outlet: Outlet | None = None
+        self._invocation: Invocation | None = None
         self._span: Span | None = None
         self._token: Any = None
         self._started = 0.0
@@ -155,9 +154,10 @@ class Step:
             self._attributes[names.GEN_AI_OPERATION_NAME] = self._kind
         if name:
             self._attributes[_NAMES[self._kind]] = name
-        agent = context.get_value(_AGENT)
-        if self._kind == "execute_tool" and isinstance(agent, str):
-            self._attributes.setdefault(names.GEN_AI_AGENT_NAME, agent)
+        if self._kind == "execute_tool":
+            self._called_by(invocations.current())
+        elif self._kind == "invoke_agent":
+            self._invocation = Invocation(self._name)
         self._outlet = STEPS.engine.outlet()
         self._started = time.perf_counter()
         self._span = self._outlet.tracer.start_span(
@@ -167,11 +167,18 @@ class Step:
         )
         self.attach()
 
+    def _called_by(self, agent: Invocation | None) -> None:
+        """It is a tool that this agent calls."""
+        if agent is not None:
+            agent.calls_tool()
+            if agent.name:
+                self._attributes.setdefault(names.GEN_AI_AGENT_NAME, agent.name)
+
     def attach(self) -> None:
         """Make its span the current one."""
         at = trace.set_span_in_context(self.span)
-        if self._kind == "invoke_agent" and self._name:
-            at = context.set_value(_AGENT, self._name, at)
+        if self._invocation is not None:
+            at = invocations.within(self._invocation, at)
         self._token = context.attach(at)
 
     def detach(self, error: BaseException | None = None) -> None:
@@ -194,6 +201,8 @@ class Step:
         span.end()
         dimensions = {key: self._attributes[key] for key in ambient.DIMENSIONS if key in self._attributes}
         outlet.steps.record(self._attributes, time.perf_counter() - self._started, dimensions)
+        if self._invocation is not None:
+            outlet.steps.record_invocation(self._invocation, dimensions)
 
     # A decorator.
 

@@ -192,6 +192,13 @@ def test_another_exporter():
     assert "OTEL_TRACES_EXPORTER=console" in named(output, "exporter")
 
 
+def test_signals_that_are_switched_off():
+    with OtlpHttpSink() as sink:
+        code, output = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, OTEL_METRICS_EXPORTER="none")
+    assert code == 0
+    assert "OTEL_METRICS_EXPORTER=none: the app sends no metrics" in named(output, "exporter")
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [("", "not captured"), ("SPAN_ONLY", "ok     content"), ("everything", "is none of NO_CONTENT")],

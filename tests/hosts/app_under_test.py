@@ -32,6 +32,11 @@ def waits_for_an_answer() -> None:
     ask(model="gpt-4o#delay_ms=30000")
 
 
+def waits_after_an_answer() -> None:
+    ask()
+    waits_for_an_answer()
+
+
 def asks_claude() -> None:
     import anthropic  # noqa: PLC0415 - the others do without
 

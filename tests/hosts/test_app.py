@@ -196,6 +196,62 @@ def test_a_switched_off_sdk_emits_nothing(provider, sink):
     assert sink.destination.received == []
 
 
+SIGNALS = ("traces", "metrics", "logs")
+# A variable that leaves exporting to the SDK.
+BY_THE_SDK = {"OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": ""}
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param({}, id="ours"), pytest.param(BY_THE_SDK, id="sdk", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "off",
+    [
+        ("traces",),
+        ("metrics",),
+        ("logs",),
+        pytest.param(("metrics", "logs"), marks=pytest.mark.slow),
+        pytest.param(("traces", "logs"), marks=pytest.mark.slow),
+        pytest.param(("traces", "metrics"), marks=pytest.mark.slow),
+        pytest.param(SIGNALS, marks=pytest.mark.slow),
+        pytest.param((), marks=pytest.mark.slow),
+    ],
+    ids="+".join,
+)
+def test_each_signal_is_switched_off_by_its_own_variable(provider, sink, off, way):
+    variables = {f"OTEL_{signal.upper()}_EXPORTER": "None" for signal in off}
+    done = run(EXEC, provider, "plain", sink.endpoint, OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT="true", **variables, **way)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Paris is the capital of France.", "")
+    assert {one.signal for one in sink.destination.received} == {*SIGNALS} - {*off}
+    if "metrics" not in off:
+        assert tokens(sink.destination) == sum(served.usage.input_tokens for served in provider.served())
+    if "traces" not in off:
+        assert len(spans(sink.destination)) == 1
+
+
+def test_what_a_signal_that_is_off_would_need_is_not_asked_for(provider, sink):
+    variables = {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "carrier-pigeon"}
+    done = run(EXEC, provider, "plain", sink.endpoint, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(spans(sink.destination)) == 1
+
+
+@pytest.mark.slow
+def test_without_logs_a_call_that_waits_is_not_announced_and_still_marked(provider, sink):
+    variables = {**CLEAN, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_LOGS_EXPORTER": "none"}
+    command = [*EXEC, provider.openai_base_url, "waits_after_an_answer"]
+    process = subprocess.Popen(command, env={**variables, "OTEL_METRIC_EXPORT_INTERVAL": "500"})
+    try:  # metrics are the clock: what takes two seconds to be announced has been open for four
+        sink.destination.wait_for(lambda: sum(one.signal == "metrics" for one in sink.destination.accepted) > 8, 30)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    finally:
+        process.kill()
+    assert {one.signal for one in sink.destination.received} == {"traces", "metrics"}
+    [interrupted] = [span for _, span in spans(sink.destination) if "otel_llm.interrupted" in keys(span)]
+    assert interrupted.name.partition("#")[0] == "chat gpt-4o"
+
+
 def test_a_python_that_calls_no_model_imports_nothing_of_telemetry(provider, sink):
     """Acceptance 47: reloaders and shells stay as they were."""
     script = "import sys; print([name for name in sys.modules if name.startswith('opentelemetry')])"

@@ -73,6 +73,13 @@ def test_what_our_exporters_do_not_do_is_left_to_the_sdk(environment: dict[str, 
     assert app_delivery(environment) is None
 
 
+def test_a_signal_that_is_switched_off_may_go_anywhere() -> None:
+    with OtlpHttpSink() as sink:
+        off = {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json"}
+        offered({ENDPOINT: sink.endpoint, **off}, payload(1, 1))
+    assert app_delivery({f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}) is None
+
+
 def test_an_app_behind_a_proxy_keeps_the_sdks_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "inside.example")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,15 @@ def strings(record: LogRecord | Span) -> dict[str, str]:
     return {one.key: one.value.string_value for one in record.attributes if one.value.string_value}
 
 
-def app(destination: Destination, after_seconds: float) -> tuple[TracerProvider, OpenSpans, AppDelivery]:
+def app(
+    destination: Destination, after_seconds: float, *, announces: bool = True
+) -> tuple[TracerProvider, OpenSpans, AppDelivery]:
     metrics = Metrics()
     config = Config(sending_queue=QueueConfig(batch=BatchConfig(flush_timeout_seconds=0)))
     delivery = AppDelivery(
         lambda: Delivery("app", InMemoryExporter(destination), config, metrics), metrics, on_sigterm=False
     )
-    watching = OpenSpans(delivery, after_seconds)
+    watching = OpenSpans(delivery, after_seconds, announces=announces)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(AtOnce(Delivering(delivery)))
     provider.add_span_processor(watching)
@@ -104,6 +107,20 @@ def test_what_is_open_when_the_process_ends_is_ended_and_marked() -> None:
     (ended,) = spans(destination)
     assert [one.value.bool_value for one in ended.attributes if one.key == "otel_llm.interrupted"] == [True]
     assert ended.status.code == Status.STATUS_CODE_ERROR
+
+
+def test_without_announcements_there_is_no_thread_and_what_is_open_at_the_end_is_marked() -> None:
+    destination = Destination()
+    before = threading.enumerate()
+    provider, _, delivery = app(destination, 0.0001, announces=False)
+    span = provider.get_tracer("app").start_span("invoke_agent planner")
+    assert threading.enumerate() == before
+    delivery.flush_at_exit()
+    span.end()
+    provider.shutdown()
+    assert events(destination) == []
+    (ended,) = spans(destination)
+    assert [one.value.bool_value for one in ended.attributes if one.key == "otel_llm.interrupted"] == [True]
 
 
 def test_a_forked_child_knows_nothing_of_its_parents_open_spans() -> None:
