@@ -2,28 +2,41 @@
 
     python hooks_worker.py NAME none|content
 
-Imports nothing of otel_llm but where NAME is ours: the peers' environments do not have it. Transport is in-process; the
-same SDK with and without instrumentation, in turns; the least CPU time of many rounds.
+Imports nothing of otel_llm but where NAME is ours: the peers' environments do not have it. Transport is in-process.
+
+What an instrumentation changes in the SDKs is noted once, and from then on put in and taken out by setting those
+attributes: all are treated alike, those that cannot be taken out included. Each round takes the CPU time of a few calls
+without and a few calls with it, the next round the other way around, and a call in between that does not count, for the
+interpreter forgets what it knew of a class that was changed. `none` sets the attributes that ours would to what they
+were: what comes out for it is the error of the method.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import importlib
 import importlib.metadata
 import json
 import os
+import pkgutil
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-MODE = sys.argv[2]
+NAME, MODE = sys.argv[1:]
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 if MODE == "content":
-    os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "SPAN_ONLY"
+    # openlit takes whatever is not `true` for false.
+    os.environ[CAPTURE] = "true" if NAME == "openlit" else "SPAN_ONLY"
     os.environ["TRACELOOP_TRACE_CONTENT"] = "true"
+    os.environ["OTEL_LLM_CONTENT_LIMIT_BYTES"] = "1000000"  # the others have no limit
 else:
-    os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "NO_CONTENT"
+    os.environ[CAPTURE] = "false" if NAME == "openlit" else "NO_CONTENT"
     os.environ["TRACELOOP_TRACE_CONTENT"] = "false"
     os.environ["OPENINFERENCE_HIDE_INPUTS"] = os.environ["OPENINFERENCE_HIDE_OUTPUTS"] = "true"
 os.environ["ANTHROPIC_OPEN_TELEMETRY"] = "false"
@@ -33,7 +46,7 @@ import openai
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 # The HTTP client that this SDK talks through: openai 3 and anthropic 1 changed to httpx2.
 httpx = getattr(openai._base_client, "httpx2", None) or openai._base_client.httpx
@@ -110,16 +123,31 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 
 class Drop(SpanProcessor):
-    """Ends of spans go nowhere."""
+    """Ends of spans go nowhere. While it counts, it tells how many there were and what they hold."""
+
+    def __init__(self) -> None:
+        self.is_counting = False
+        self.spans = 0
+        self.size = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Count it, when asked to."""
+        if self.is_counting:
+            self.spans += 1
+            for attributes in (span.attributes, *(event.attributes for event in span.events)):
+                self.size += sum(len(str(value)) for value in (attributes or {}).values())
 
 
+DROP = Drop()
 TRACERS = TracerProvider(shutdown_on_exit=False)
-TRACERS.add_span_processor(Drop())
+TRACERS.add_span_processor(DROP)
 METERS = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
 trace.set_tracer_provider(TRACERS)
 metrics.set_meter_provider(METERS)
 
-TEN_MESSAGES = [{"role": "user", "content": "hello " * 20}] * 10
+TEN_MESSAGES = [
+    {"role": "assistant" if number % 2 else "user", "content": f"{number}: " + "hello " * 20} for number in range(10)
+]
 TOOLS = [
     {
         "name": f"f{number}",
@@ -140,175 +168,236 @@ async_claude = anthropic.AsyncAnthropic(api_key="k", http_client=httpx.AsyncClie
 loop = asyncio.new_event_loop()
 
 
-def chat(**more: object) -> Callable[[], object]:
-    options = {"model": "gpt-4o", "messages": TEN_MESSAGES, "tools": OPENAI_TOOLS, "temperature": 0.5, **more}
-    return lambda: client.chat.completions.create(**options)
-
-
-def chat_stream(number: int) -> Callable[[], object]:
-    options = {"model": "gpt-4o", "messages": TEN_MESSAGES, "stream": True, "extra_headers": {"x-chunks": str(number)}}
-
-    def run() -> None:
-        for _ in client.chat.completions.create(**options):
-            pass
-
-    return run
-
-
-def message_stream(number: int) -> Callable[[], object]:
-    options = {**ASKED, "stream": True, "extra_headers": {"x-chunks": str(number)}}
-
-    def run() -> None:
-        for _ in claude.messages.create(**options):
-            pass
-
-    return run
-
-
 ASKED = {"model": "claude-opus-4-8", "max_tokens": 100, "messages": TEN_MESSAGES}
 
 
-def in_loop(make: Callable[[], object]) -> Callable[[], object]:
-    return lambda: loop.run_until_complete(make())
+def chat(**more: object) -> dict[str, object]:
+    return {"model": "gpt-4o", "messages": TEN_MESSAGES, "tools": OPENAI_TOOLS, "temperature": 0.5, **more}
 
 
-async def async_chat() -> None:
-    await async_client.chat.completions.create(model="gpt-4o", messages=TEN_MESSAGES, tools=OPENAI_TOOLS)
+def chunked(number: int) -> dict[str, object]:
+    return {"stream": True, "extra_headers": {"x-chunks": str(number)}}
 
 
-async def async_message() -> None:
-    await async_claude.messages.create(**ASKED)
+def call(create: tuple[object, str], options: dict[str, object]) -> Callable[[], object]:
+    """A call, or a stream that is read to its end."""
+
+    def run() -> None:
+        answer = getattr(*create)(**options)
+        if "stream" in options:
+            for _ in answer:
+                pass
+
+    return run
 
 
-def async_chat_stream(number: int) -> Callable[[], object]:
-    options = {"model": "gpt-4o", "messages": TEN_MESSAGES, "stream": True, "extra_headers": {"x-chunks": str(number)}}
-
-    async def run() -> None:
-        async for _ in await async_client.chat.completions.create(**options):
-            pass
-
-    return in_loop(run)
-
-
-def async_message_stream(number: int) -> Callable[[], object]:
-    options = {**ASKED, "stream": True, "extra_headers": {"x-chunks": str(number)}}
+def async_call(create: tuple[object, str], options: dict[str, object]) -> Callable[[], object]:
+    """The same, asynchronous."""
 
     async def run() -> None:
-        async for _ in await async_claude.messages.create(**options):
-            pass
+        answer = await getattr(*create)(**options)
+        if "stream" in options:
+            async for _ in answer:
+                pass
 
-    return in_loop(run)
+    return lambda: loop.run_until_complete(run())
 
 
-# What is run, and how often in one go: a go takes a few milliseconds, so that most are not interrupted by what else the
-# machine does, and the least of many is what the work itself takes.
+# Looked up at each call: the method is what is put in and taken out.
+OPENAI, ASYNC_OPENAI = (client.chat.completions, "create"), (async_client.chat.completions, "create")
+CLAUDE, ASYNC_CLAUDE = (claude.messages, "create"), (async_claude.messages, "create")
+
+
+# What is run, and how often in one go: a go takes some ten milliseconds.
 CASES: dict[str, tuple[Callable[[], object], int]] = {
-    "openai call": (chat(), 3),
-    "openai call, async": (in_loop(async_chat), 3),
-    "openai small": (chat(messages=SMALL, tools=openai.NOT_GIVEN), 6),
-    "openai large": (chat(messages=LARGE, tools=openai.NOT_GIVEN), 4),
-    "openai few": (chat_stream(FEW), 2),
-    "openai many": (chat_stream(MANY), 1),
-    "openai few, async": (async_chat_stream(FEW), 2),
-    "openai many, async": (async_chat_stream(MANY), 1),
-    "anthropic call": (lambda: claude.messages.create(**ASKED), 4),
-    "anthropic call, async": (in_loop(async_message), 4),
-    "anthropic few": (message_stream(FEW), 3),
-    "anthropic many": (message_stream(MANY), 1),
-    "anthropic few, async": (async_message_stream(FEW), 3),
-    "anthropic many, async": (async_message_stream(MANY), 1),
+    "openai call": (call(OPENAI, chat()), 8),
+    "openai call, async": (async_call(ASYNC_OPENAI, chat()), 8),
+    "openai small": (call(OPENAI, {"model": "gpt-4o", "messages": SMALL}), 8),
+    "openai large": (call(OPENAI, {"model": "gpt-4o", "messages": LARGE}), 8),
+    "openai few": (call(OPENAI, chat(**chunked(FEW))), 6),
+    "openai many": (call(OPENAI, chat(**chunked(MANY))), 2),
+    "openai few, async": (async_call(ASYNC_OPENAI, chat(**chunked(FEW))), 6),
+    "openai many, async": (async_call(ASYNC_OPENAI, chat(**chunked(MANY))), 2),
+    "anthropic call": (call(CLAUDE, ASKED), 8),
+    "anthropic call, async": (async_call(ASYNC_CLAUDE, ASKED), 8),
+    "anthropic few": (call(CLAUDE, {**ASKED, **chunked(FEW)}), 6),
+    "anthropic many": (call(CLAUDE, {**ASKED, **chunked(MANY)}), 2),
+    "anthropic few, async": (async_call(ASYNC_CLAUDE, {**ASKED, **chunked(FEW)}), 6),
+    "anthropic many, async": (async_call(ASYNC_CLAUDE, {**ASKED, **chunked(MANY)}), 2),
 }
-TURN = 10
-ROUNDS = int(os.environ.get("ROUNDS", "150"))
+ROUNDS = int(os.environ.get("ROUNDS", "30"))
 
 
-def ours() -> tuple[Callable[[], None], Callable[[], None]]:
+def ours() -> None:
     import otel_llm
 
-    return lambda: otel_llm.instrument() and None, otel_llm.uninstrument
+    otel_llm.instrument()
 
 
-def instrumentors(*instances: object) -> tuple[Callable[[], None], Callable[[], None]]:
-    def on() -> None:
-        for instance in instances:
-            instance.instrument(tracer_provider=TRACERS, meter_provider=METERS)
-
-    def off() -> None:
-        for instance in instances:
-            instance.uninstrument()
-
-    return on, off
+def none() -> None:
+    pass
 
 
-def upstream() -> tuple[Callable[[], None], Callable[[], None]]:
+def instrument(*instances: object) -> None:
+    for instance in instances:
+        instance.instrument(tracer_provider=TRACERS, meter_provider=METERS)
+
+
+def upstream() -> None:
     from opentelemetry.instrumentation.genai.anthropic import AnthropicInstrumentor
     from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
-    return instrumentors(OpenAIInstrumentor(), AnthropicInstrumentor())
+    instrument(OpenAIInstrumentor(), AnthropicInstrumentor())
 
 
-def openllmetry() -> tuple[Callable[[], None], Callable[[], None]]:
+def openllmetry() -> None:
     from opentelemetry.instrumentation.anthropic import AnthropicInstrumentor
     from opentelemetry.instrumentation.openai import OpenAIInstrumentor
 
-    return instrumentors(OpenAIInstrumentor(), AnthropicInstrumentor())
+    instrument(OpenAIInstrumentor(), AnthropicInstrumentor())
 
 
-def openinference() -> tuple[Callable[[], None], Callable[[], None]]:
+def openinference() -> None:
     from openinference.instrumentation.anthropic import AnthropicInstrumentor
     from openinference.instrumentation.openai import OpenAIInstrumentor
 
-    return instrumentors(OpenAIInstrumentor(), AnthropicInstrumentor())
+    instrument(OpenAIInstrumentor(), AnthropicInstrumentor())
 
 
-def openlit() -> tuple[Callable[[], None], None]:
+def openlit() -> None:
     import openlit as library
 
     # It takes the global providers; prices from a file, for it would fetch them.
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as prices:
         prices.write("{}")
-    options = {"disable_events": True, "pricing_json": prices.name, "capture_message_content": MODE == "content"}
-    return lambda: library.init(**options), None
+    library.init(disable_events=True, pricing_json=prices.name, capture_message_content=MODE == "content")
 
 
-def none() -> tuple[Callable[[], None], Callable[[], None]]:
-    return lambda: None, lambda: None
+SDKS = ("openai", "anthropic", "httpx", "httpx2")
+MISSING = object()
 
 
-def measure(best: dict[str, float], rounds: int) -> None:
-    """Some rounds: the least so far of each case, us CPU a call."""
-    for _ in range(rounds):
-        for name, (run, times) in CASES.items():
-            started = time.process_time()
-            for _ in range(times):
-                run()
-            spent = (time.process_time() - started) / times * 1e6
-            best[name] = min(best.get(name, spent), spent)
+def is_of_sdk(module: str) -> bool:
+    return module.partition(".")[0] in SDKS
+
+
+def attributes_of_sdks() -> Iterator[tuple[object, str, object]]:
+    """Every attribute of the SDKs' modules and classes: owner, name, value."""
+    for module in [found for name, found in list(sys.modules.items()) if is_of_sdk(name)]:
+        yield from ((module, name, value) for name, value in list(vars(module).items()))
+        for owner in [one for one in vars(module).values() if isinstance(one, type) and is_of_sdk(one.__module__)]:
+            yield from ((owner, name, value) for name, value in list(vars(owner).items()))
+
+
+@dataclass
+class Switch:
+    """What an instrumentation changed in the SDKs, to be taken out and put in again.
+
+    Attributes:
+        changes: owner, attribute, what it was (MISSING where it was inherited), what it is.
+    """
+
+    changes: list[tuple[object, str, object, object]] = field(default_factory=list)
+
+    def note(self, instrument: Callable[[], None]) -> None:
+        """Instrument, and note what that changes."""
+        before = {(id(owner), name): value for owner, name, value in attributes_of_sdks()}
+        instrument()
+        after = {(id(owner), name): (owner, value) for owner, name, value in attributes_of_sdks()}
+        for key, (owner, value) in after.items():
+            was = before.get(key, MISSING)
+            # What is new in a module was imported.
+            if value is not was and callable(value) and (was is not MISSING or isinstance(owner, type)):
+                self.changes.append((owner, key[1], was, value))
+
+    def turn(self, *, is_on: bool) -> None:
+        """Put in or take out."""
+        for owner, name, was, value in self.changes:
+            if is_on:
+                setattr(owner, name, value)
+            elif was is not MISSING:
+                setattr(owner, name, was)
+            elif name in vars(owner):
+                delattr(owner, name)
+
+
+def load_all() -> None:
+    """Import all of the SDKs: what is imported later could not be told from what was changed."""
+    for sdk in (openai, anthropic):
+        for module in pkgutil.walk_packages(sdk.__path__, f"{sdk.__name__}.", onerror=lambda _: None):
+            # Parts that need what is not installed; `__main__` would run.
+            if not module.name.endswith("__main__"):
+                with contextlib.suppress(Exception, SystemExit):
+                    importlib.import_module(module.name)
+
+
+def settlers() -> list[Callable[[], None]]:
+    """What does the work that our hooks leave for later: it counts as theirs."""
+    if NAME != "ours":
+        return []
+    from otel_llm.instrumentation.instruments import Instruments
+
+    return [one.settle for one in gc.get_objects() if type(one) is Instruments and hasattr(one, "settle")]
+
+
+def time_of(run: Callable[[], object], times: int, settle: list[Callable[[], None]]) -> float:
+    """us CPU a call, with what is left to do after the last one."""
+    run()
+    for one in settle:
+        one()
+    started = time.process_time_ns()
+    for _ in range(times):
+        run()
+    for one in settle:
+        one()
+    return (time.process_time_ns() - started) / times / 1e3
+
+
+def counted(switch: Switch, name: str) -> tuple[int, int]:
+    """Spans of one call, and how many characters their attributes have; there must be none when it is taken out."""
+    run, _ = CASES[name]
+    switch.turn(is_on=False)
+    DROP.spans = DROP.size = 0
+    DROP.is_counting = True
+    run()
+    if DROP.spans:
+        raise SystemExit(f"{name}: {DROP.spans} spans of what was taken out")
+    switch.turn(is_on=True)
+    run()
+    DROP.is_counting = False
+    return DROP.spans, DROP.size
 
 
 def main() -> None:
+    load_all()
+    for run, _ in CASES.values():
+        run()
+    switch = Switch()
+    switch.note(globals()[NAME])
+    if NAME == "none":
+        clients = (openai._base_client.SyncAPIClient, openai._base_client.AsyncAPIClient)
+        clients += (anthropic._base_client.SyncAPIClient, anthropic._base_client.AsyncAPIClient)
+        switch.changes = [(owner, "request", owner.request, owner.request) for owner in clients]
+    recorded = {name: counted(switch, name) for name in CASES}
+    settle = settlers()
+    bare: dict[str, list[float]] = {name: [] for name in CASES}
+    added: dict[str, list[float]] = {name: [] for name in CASES}
+    gc.collect()
+    gc.freeze()
     gc.disable()
-    on, off = globals()[sys.argv[1]]()
-    bare: dict[str, float] = {}
-    with_it: dict[str, float] = {}
-    measure({}, 1)  # warm
-    # An instrumentation that cannot be taken out is measured after all bare rounds.
-    in_turns = off is not None and sys.argv[1] != "openllmetry"
-    for _ in range(ROUNDS // TURN):
-        measure(bare, TURN)
-        if in_turns:
-            on()
-            measure(with_it, TURN)
-            off()
+    for number in range(ROUNDS):
+        for name, (run, times) in CASES.items():
+            spent = {}
+            for is_on in (False, True) if number % 2 else (True, False):
+                switch.turn(is_on=is_on)
+                spent[is_on] = time_of(run, times, settle)
+            bare[name].append(spent[False])
+            added[name].append(spent[True] - spent[False])
         gc.collect()
-    if not in_turns:
-        on()
-        measure({}, 1)
-        for _ in range(ROUNDS // TURN):
-            measure(with_it, TURN)
-            gc.collect()
     versions = {name: importlib.metadata.version(name) for name in ("openai", "anthropic", "opentelemetry-sdk")}
-    print(json.dumps({"bare": bare, "with": with_it, "versions": versions}))
+    medians = {name: statistics.median(found) for name, found in bare.items()}
+    changed = len(switch.changes)
+    print(json.dumps({"bare": medians, "added": added, "recorded": recorded, "versions": versions, "changed": changed}))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ the app.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from otel_llm._generated import metrics as definitions
 from otel_llm._generated.attributes import ERROR_TYPE, OTEL_LLM_INSTRUMENTATION_SITE
@@ -23,6 +24,31 @@ _PASSES: Final = (KeyboardInterrupt, SystemExit, DeniedError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Sites(NamedTuple):
+    """What steps of a call of one endpoint are named in counts and in the log."""
+
+    call: str
+    request: str
+    begin: str
+    start: str
+    attempt: str
+    answer: str
+    chunks: str
+    pending: str
+    response: str
+    output: str
+    estimate: str
+    span: str
+    end: str
+
+
+@functools.lru_cache(maxsize=1024)
+def sites_of(provider: str, endpoint: str) -> Sites:
+    """The names for an endpoint of a provider; made once, as a call has ten of them."""
+    call = f"{provider}.{endpoint}"
+    return Sites(call, *(f"{call}.{step}" for step in Sites._fields[1:]))
 
 
 class Boundary:

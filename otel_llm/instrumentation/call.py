@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from otel_llm._generated import attributes as names
 from otel_llm.cost.tokens import estimate_tokens, texts_of
 from otel_llm.errors import DeniedError
+from otel_llm.instrumentation.boundary import sites_of
 from otel_llm.instrumentation.provider import Accumulator, Attributes, Body, Content, Endpoint, Server
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Call:
         "_engine",
         "_is_held",
         "_open",
-        "_site",
+        "_sites",
         "attributes",
         "body",
         "context",
@@ -76,7 +77,7 @@ class Call:
         self.outlet = outlet
         self.server = server
         self.attributes = attributes
-        self._site = f"{server.provider}.{endpoint.name}"
+        self._sites = sites_of(server.provider, endpoint.name)
         self.span: Span | None = None
         self._attempts = 1
         self._backoff = 0.0
@@ -108,9 +109,7 @@ class Call:
 
     def attempt_failed(self, status_code: int | None, retry_after: str | None, backoff_seconds: float) -> None:
         """The SDK makes another attempt after a failed one and a wait."""
-        self._engine.boundary.run(
-            f"{self._site}.attempt", self._attempt_failed, status_code, retry_after, backoff_seconds
-        )
+        self._engine.boundary.run(self._sites.attempt, self._attempt_failed, status_code, retry_after, backoff_seconds)
 
     def _attempt_failed(self, status_code: int | None, retry_after: str | None, backoff_seconds: float) -> None:
         self._attempts += 1
@@ -138,12 +137,12 @@ class Call:
     def succeeded(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
         """The whole answer is there, or the promise of one."""
         if self.endpoint.is_pending is not None:
-            self._engine.boundary.run(f"{self._site}.pending", self._hold, answer)
+            self._engine.boundary.run(self._sites.pending, self._hold, answer)
             if self._is_held:
                 return
         self.complete(answer)
         if self.endpoint.completes is not None:
-            self._engine.boundary.run(f"{self._site}.pending", self._complete_other, answer)
+            self._engine.boundary.run(self._sites.pending, self._complete_other, answer)
 
     def _hold(self, answer: Any) -> None:  # noqa: ANN401 - an answer of any SDK
         is_pending = self.endpoint.is_pending
@@ -161,11 +160,11 @@ class Call:
         """The whole answer is there; nothing more is to come."""
         if self._ends():
             run = self._engine.boundary.run
-            found = run(f"{self._site}.response", self.endpoint.response, answer) or {}
-            output = run(f"{self._site}.output", self.endpoint.output, answer) if self.is_content_captured else None
+            found = run(self._sites.response, self.endpoint.response, answer) or {}
+            output = run(self._sites.output, self.endpoint.output, answer) if self.is_content_captured else None
             if self._engine.calibration.is_wanted and self.endpoint.accumulator is not None:
-                run(f"{self._site}.estimate", self._learn, found, None)
-            run(f"{self._site}.end", self._end, found, output, None, None)
+                run(self._sites.estimate, self._learn, found, None)
+            run(self._sites.end, self._end, found, output, None, None, None)
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -179,14 +178,14 @@ class Call:
     def failed(self, error: BaseException) -> None:
         """There is no answer but this."""
         if self._ends():
-            self._engine.boundary.run(f"{self._site}.end", self._end, {}, None, error, None)
+            self._engine.boundary.run(self._sites.end, self._end, {}, None, error, None, None)
 
     def stream_ended(
         self, accumulator: Accumulator, pace: Pace, how: StreamEnd, error: BaseException | None = None
     ) -> None:
         """A streamed answer is over, by itself or not."""
         if self._ends():
-            self._engine.boundary.run(f"{self._site}.end", self._end_stream, accumulator, pace, how, error)
+            self._engine.boundary.run(self._sites.end, self._end_stream, accumulator, pace, how, error)
 
     def _ends(self) -> bool:
         try:
@@ -196,8 +195,8 @@ class Call:
 
     def _end_stream(self, accumulator: Accumulator, pace: Pace, how: StreamEnd, error: BaseException | None) -> None:
         run = self._engine.boundary.run
-        found = run(f"{self._site}.chunks", accumulator.attributes) or {}
-        complete = error is None and (how == "exhausted" or bool(run(f"{self._site}.chunks", _complete, accumulator)))
+        found = run(self._sites.chunks, accumulator.attributes) or {}
+        complete = error is None and (how == "exhausted" or bool(run(self._sites.chunks, _complete, accumulator)))
         found[names.OTEL_LLM_STREAM_COMPLETE] = complete
         found[names.OTEL_LLM_STREAM_CHUNKS] = pace.chunks
         if pace.chunks:
@@ -207,17 +206,14 @@ class Call:
         if not complete:
             found[names.OTEL_LLM_USAGE_COMPLETE] = False
         if names.GEN_AI_USAGE_INPUT_TOKENS not in found:
-            found.update(run(f"{self._site}.estimate", self._estimate, accumulator) or {})
+            found.update(run(self._sites.estimate, self._estimate, accumulator) or {})
         elif complete:
-            run(f"{self._site}.estimate", self._learn, found, accumulator)
-        output = run(f"{self._site}.output", accumulator.output) if self.is_content_captured else None
+            run(self._sites.estimate, self._learn, found, accumulator)
+        output = run(self._sites.output, accumulator.output) if self.is_content_captured else None
         # What nobody reads any more took no longer than its last chunk.
         last = pace.last if how != "exhausted" and error is None and pace.chunks else None
-        self._end(found, output, error, last)
-        if pace.chunks:
-            between = (pace.last - pace.first) / (pace.chunks - 1) if pace.chunks > 1 else None
-            first = pace.first - self.started
-            run("metrics", self._engine.record_stream, self, first, between)
+        between = (pace.last - pace.first) / (pace.chunks - 1) if pace.chunks > 1 else None
+        self._end(found, output, error, last, (pace.first - self.started, between) if pace.chunks else None)
 
     def _estimate(self, accumulator: Accumulator) -> Attributes:
         """Counts for a stream that reported none, apart from what providers report (decision 3)."""
@@ -254,9 +250,16 @@ class Call:
             calibration.learn(self._key("output"), accumulator.output_estimate, shown)
 
     def _key(self, what: str) -> str:
-        return f"{self._site} {self.attributes.get(names.GEN_AI_REQUEST_MODEL)} {what}"
+        return f"{self._sites.call} {self.attributes.get(names.GEN_AI_REQUEST_MODEL)} {what}"
 
-    def _end(self, found: Attributes, output: Content | None, error: BaseException | None, last: float | None) -> None:
+    def _end(
+        self,
+        found: Attributes,
+        output: Content | None,
+        error: BaseException | None,
+        last: float | None,
+        pace: tuple[float, float | None] | None,
+    ) -> None:
         now = time.perf_counter()
         seconds = (last or now) - self.started
         if error is not None:
@@ -265,15 +268,15 @@ class Call:
             found[names.OTEL_LLM_ATTEMPT_COUNT] = self._attempts
             found[names.OTEL_LLM_ATTEMPT_BACKOFF] = self._backoff
         self.attributes.update(found)
-        self._engine.finish(self, output, seconds)
+        self._engine.finish(self, output, seconds, pace)
         span = self.span
         if span is not None and span.is_recording():
             run = self._engine.boundary.run
-            run(f"{self._site}.span", span.set_attributes, found)
+            run(self._sites.span, span.set_attributes, found)
             if error is not None and not is_cancellation(error):
-                run(f"{self._site}.span", span.set_status, _ERROR)
+                run(self._sites.span, span.set_status, _ERROR)
         if span is not None:
-            self._engine.boundary.run(f"{self._site}.span", _end_span, span, 0.0 if last is None else now - last)
+            self._engine.boundary.run(self._sites.span, _end_span, span, 0.0 if last is None else now - last)
 
 
 class Pace:

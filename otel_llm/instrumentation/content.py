@@ -89,7 +89,7 @@ class Capture:
         return Content(redacted(content.messages), redacted(content.system), redacted(content.tools))
 
     def _json(self, items: Sequence[Mapping[str, object]]) -> str:
-        described = [_describe_media(item) for item in items]
+        described: Sequence[object] = [_describe_media(item) for item in items] if _have_media(items) else items
         if self.redact is not None:
             described = [_redacted(item, self.redact) for item in described]
         return fit(described, self.limit_bytes)
@@ -156,6 +156,17 @@ def _redacted(value: object, redact: Redact, *, is_part: bool = True) -> object:
             for name, item in value.items()
         }
     return [_redacted(item, redact, is_part=is_part) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _have_media(items: Sequence[Mapping[str, object]]) -> bool:
+    for item in items:
+        parts = item.get("parts")
+        if type(parts) is list:
+            for part in parts:
+                # Asking whether something is a Mapping takes as long as all the rest.
+                if part.get("type") == _MEDIA if type(part) is dict else _is_media(part):
+                    return True
+    return False
 
 
 def _describe_media(item: Mapping[str, object]) -> object:

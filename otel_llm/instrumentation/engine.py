@@ -24,7 +24,7 @@ from otel_llm.admission import Admission
 from otel_llm.errors import DeniedError
 from otel_llm.instrumentation import ambient, invocations
 from otel_llm.instrumentation.admit import admit
-from otel_llm.instrumentation.boundary import Boundary
+from otel_llm.instrumentation.boundary import Boundary, sites_of
 from otel_llm.instrumentation.calibration import Calibration
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.completion_hook import CompletionHook
@@ -145,8 +145,8 @@ class Engine:
         if is_silent and not self.admissions:
             return None
         outlet = SILENT if is_silent else None
-        site = f"{server.provider}.{endpoint.name}"
-        call = self.boundary.run(f"{site}.begin", self._call, at, endpoint, server, body, stream, outlet)
+        sites = sites_of(server.provider, endpoint.name)
+        call = self.boundary.run(sites.begin, self._call, at, endpoint, server, body, stream, outlet)
         if call is None:
             self.not_asked()
             return None
@@ -154,7 +154,7 @@ class Engine:
         if self.admissions:
             denied = admit(self, call)
         if span and not is_silent:
-            self.boundary.run(f"{site}.start", self._start, call, at)
+            self.boundary.run(sites.start, self._start, call, at)
         if denied is not None:
             call.failed(denied)
             raise denied
@@ -190,7 +190,7 @@ class Engine:
             **server.attributes,
             **endpoint.constant,
         }
-        attributes.update(run(f"{server.provider}.{endpoint.name}.request", endpoint.request, body) or EMPTY)
+        attributes.update(run(sites_of(server.provider, endpoint.name).request, endpoint.request, body) or EMPTY)
         if stream:
             attributes[names.GEN_AI_REQUEST_STREAM] = True
         attributes.update(run("ambient", self.ambient, at) or EMPTY)
@@ -225,11 +225,20 @@ class Engine:
         inner = Context({**at, CALL: call, SUPPRESS_HTTP: True})
         return baggage.clear(inner) if baggage.get_all(at) else inner
 
-    def finish(self, call: Call, output: Content | None, seconds: float) -> None:
-        """Record what goes beside the span of a call that has ended, and put its content onto the span."""
+    def finish(
+        self, call: Call, output: Content | None, seconds: float, pace: tuple[float, float | None] | None
+    ) -> None:
+        """Record what goes beside the span of a call that has ended, and put its content onto the span.
+
+        Args:
+            call: the call, with all of its attributes.
+            output: what was answered, None when that is not wanted.
+            seconds: how long it took.
+            pace: of a stream, as `Instruments.record` has it.
+        """
         run = self.boundary.run
         attributes = call.attributes
-        run("metrics", call.outlet.instruments.record, attributes, seconds, self._dimensions_of(attributes))
+        run("metrics", call.outlet.instruments.record, attributes, seconds, self._dimensions_of(attributes), pace)
         if self.ended is not None:
             run("ended", self.ended, attributes)
         if call.span is None:
@@ -259,11 +268,6 @@ class Engine:
             run("completion_hook", self.hook.tell, *said, reasons=reasons, span=span, record=record)
         if record is not None:
             run("event", call.outlet.logger.emit, record)
-
-    def record_stream(self, call: Call, first_chunk: float, per_chunk: float | None) -> None:
-        """Record the pace of a stream that has ended; as `Instruments.record_stream`."""
-        ambient = self._dimensions_of(call.attributes)
-        call.outlet.instruments.record_stream(call.attributes, first_chunk, per_chunk, ambient)
 
     def _dimensions_of(self, attributes: Attributes) -> Mapping[str, AttributeValue]:
         return {key: attributes[key] for key in self.dimensions if key in attributes} if self.dimensions else EMPTY

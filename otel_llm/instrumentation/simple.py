@@ -6,25 +6,31 @@ not that plain goes to them, message by message, and comes back in its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from otel_llm.dialects.messages import canonical_messages, canonical_tool_definitions
-from otel_llm.instrumentation.provider import plain
+from otel_llm.instrumentation.provider import fields, plain
 
 _PLAIN: Final = frozenset({"role", "content"})
+_TEXT_BLOCK: Final = frozenset({"type", "text"})
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
 _FUNCTION: Final = frozenset({"type", "function"})
 _FUNCTION_FIELDS: Final = frozenset({"name", "description", "parameters"})
 
 
-def read_messages(messages: Sequence[object]) -> list[dict[str, object]]:
-    """Chat messages in the conventions' shape, system messages among them."""
+def read_messages(messages: Sequence[object], as_plain: Callable[[object], object] = plain) -> list[dict[str, object]]:
+    """Chat messages in the conventions' shape, system messages among them.
+
+    Args:
+        messages: as the app gave them.
+        as_plain: makes plain data of a message of an SDK's own type.
+    """
     found: list[dict[str, object]] = []
     for message in messages:
         simple = _simple(message)
         if simple is None:
-            found += canonical_messages([plain(message)]).messages
+            found += canonical_messages([as_plain(message)]).messages
         else:
             found.append(simple)
     return found
@@ -34,10 +40,43 @@ def _simple(message: object) -> dict[str, object] | None:
     if type(message) is not dict or message.keys() != _PLAIN:
         return None
     content, role = message["content"], message["role"]
-    # A text that begins like JSON may be taken for more than a text.
-    if type(content) is not str or not content or content[0] in '[{" \t\r\n' or role not in _ROLES:
+    if not _is_text(content) or role not in _ROLES:
         return None
     return {"role": role, "parts": [{"type": "text", "content": content}]}
+
+
+def _is_text(content: object) -> bool:
+    """Whether this is a text and nothing else: one that begins like JSON may be taken for more."""
+    return type(content) is str and content != "" and content[0] not in '[{" \t\r\n'
+
+
+def read_choice(message: object) -> dict[str, object] | None:
+    """A choice's message in the conventions' shape, when it is a text of the assistant and nothing besides.
+
+    Args:
+        message: an SDK's model, a View, or plain data.
+    """
+    said = fields(message)
+    if said.get("role") != "assistant" or not _is_text(said.get("content")):
+        return None
+    if any(value for name, value in said.items() if name not in _PLAIN):  # a tool's call, a refusal, audio
+        return None
+    return {"role": "assistant", "parts": [{"type": "text", "content": said["content"]}]}
+
+
+def simple_message(role: object, blocks: object) -> dict[str, object] | None:
+    """Anthropic's message of content blocks in the conventions' shape, when they are texts and nothing besides."""
+    if role not in _ROLES or type(blocks) is not list or not blocks:
+        return None
+    parts = []
+    for block in blocks:
+        said = fields(block)
+        if said.get("type") != "text" or not _is_text(said.get("text")):
+            return None
+        if any(value for name, value in said.items() if name not in _TEXT_BLOCK):  # citations
+            return None
+        parts.append({"type": "text", "content": said["text"]})
+    return {"role": role, "parts": parts}
 
 
 def read_tools(tools: object) -> list[dict[str, object]]:

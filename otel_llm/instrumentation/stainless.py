@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry import context
 
 from otel_llm._generated import attributes as names
+from otel_llm.instrumentation.boundary import sites_of
 from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import CALL, Engine
 from otel_llm.instrumentation.guarding import guarded
@@ -87,7 +88,7 @@ class Exchange:
     def answered(self, answer: Any) -> Any:  # noqa: ANN401 - an answer of any SDK
         """The answer for the app: the very same, or for a stream one of the same type whose chunks are seen."""
         boundary = self._engine.boundary
-        site = f"{self.call.server.provider}.{self.call.endpoint.name}.answer"
+        site = sites_of(self.call.server.provider, self.call.endpoint.name).answer
         state = getattr(answer, "__dict__", _NOTHING)  # asking a model for an attribute it lacks takes microseconds
         if "http_response" in state:
             if self.call.guarding is not None:
@@ -157,6 +158,9 @@ class Hook:
         self._patches = patches
         # By the client's id, and the client as proof: a WeakKeyDictionary takes longer than all that is remembered.
         self._servers: dict[int, _Known] = {}
+        self._request, self._native, self._foreign, self._body = (
+            f"{library.name}.{step}" for step in ("request", "native", "foreign", "body")
+        )
 
     def sync_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """The hook for `SyncAPIClient.request`."""
@@ -240,7 +244,7 @@ class Hook:
         if not self._patches.is_active:
             return None
         options = args[1] if len(args) > 1 else kwargs.get("options")
-        found = self._engine.boundary.run(f"{self._library.name}.request", self._find, client, options)
+        found = self._engine.boundary.run(self._request, self._find, client, options)
         if found is None:
             self._engine.not_asked()
             return None
@@ -250,8 +254,8 @@ class Hook:
         run = self._engine.boundary.run
         own_span = None
         if self._library.traces_itself is not None and not self._engine.settings.private_providers:
-            own_span = run(f"{self._library.name}.native", self._library.traces_itself, client)
-        is_reported = run(f"{self._library.name}.foreign", self._patches.emitted_by) is not None
+            own_span = run(self._native, self._library.traces_itself, client)
+        is_reported = run(self._foreign, self._patches.emitted_by) is not None
         call = self._engine.begin(
             endpoint, server, body, stream=bool(kwargs.get("stream")), span=not own_span, is_reported=is_reported
         )
@@ -265,7 +269,7 @@ class Hook:
                 call.body, call.hides_usage_chunk = asking, True
         changed = None
         if call.body is not body:
-            changed = self._engine.boundary.run(f"{self._library.name}.body", _changed, options, call.body)
+            changed = self._engine.boundary.run(self._body, _changed, options, call.body)
             if changed is None:
                 self._engine.not_asked()
         return Exchange(self._engine, call, changed)

@@ -22,6 +22,7 @@ from otel_llm.instrumentation.provider import (
     Content,
     Endpoint,
     Reading,
+    fields,
     number,
     plain,
     read_fields,
@@ -30,7 +31,7 @@ from otel_llm.instrumentation.provider import (
     whole,
 )
 from otel_llm.instrumentation.replace import replace_texts
-from otel_llm.instrumentation.simple import read_messages
+from otel_llm.instrumentation.simple import read_messages, simple_message
 from otel_llm.instrumentation.stainless import StainlessLibrary, install_stainless
 
 _FIELDS: Final[Sequence[Reading]] = (
@@ -61,37 +62,41 @@ def read_usage(usages: Sequence[Any], found: Attributes) -> None:
         usages: one usage object; those of a stream from the last one to the first.
         found: where the counts go.
     """
-
-    def last(*path: str) -> int | None:
-        for usage in usages:
-            value: Any = usage
-            for name in path:
-                value = getattr(value, name, None)
-            if type(value) is int and value >= 0:
-                return value
-        return None
-
-    entered, left = last("input_tokens"), last("output_tokens")
-    read, written = last("cache_read_input_tokens"), last("cache_creation_input_tokens")
+    counts = [fields(usage) for usage in usages]
+    entered = _last(counts, "input_tokens")
+    read, written = _last(counts, "cache_read_input_tokens"), _last(counts, "cache_creation_input_tokens")
     if entered is not None:  # Anthropic counts cached tokens apart
         found[names.GEN_AI_USAGE_INPUT_TOKENS] = entered + (read or 0) + (written or 0)
-    for key, value, is_always in (
-        (names.GEN_AI_USAGE_OUTPUT_TOKENS, left, True),
-        (names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, read, True),
-        (names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, written, True),
-        (names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, last("output_tokens_details", "thinking_tokens"), True),
-        (
-            names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
-            last("cache_creation", "ephemeral_1h_input_tokens"),
-            False,
-        ),
-        (names.OTEL_LLM_USAGE_WEB_SEARCHES, last("server_tool_use", "web_search_requests"), False),
+    for key, value in (
+        (names.GEN_AI_USAGE_OUTPUT_TOKENS, _last(counts, "output_tokens")),
+        (names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, read),
+        (names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, written),
     ):
+        if value is not None:
+            found[key] = value
+    for group, name, key, is_always in _DETAILS:
+        details = [fields(one[group]) for one in counts if one.get(group) is not None]
+        value = _last(details, name) if details else None
         if value is not None and (value or is_always):
             found[key] = value
-    tier = next((usage.service_tier for usage in usages if isinstance(getattr(usage, "service_tier", None), str)), None)
+    tier = next((one["service_tier"] for one in counts if isinstance(one.get("service_tier"), str)), None)
     if tier is not None:
         found[names.OTEL_LLM_USAGE_SERVICE_TIER] = tier
+
+
+_DETAILS: Final = (
+    ("output_tokens_details", "thinking_tokens", names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, True),
+    ("cache_creation", "ephemeral_1h_input_tokens", names.OTEL_LLM_USAGE_CACHE_WRITE_1H_INPUT_TOKENS, False),
+    ("server_tool_use", "web_search_requests", names.OTEL_LLM_USAGE_WEB_SEARCHES, False),
+)
+
+
+def _last(counts: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    for one in counts:
+        value = one.get(name)
+        if type(value) is int and value >= 0:
+            return value
+    return None
 
 
 def response(answer: Any) -> Attributes:  # noqa: ANN401 - the SDK's model
@@ -114,7 +119,7 @@ def _identity(answer: Any, found: Attributes) -> None:  # noqa: ANN401 - the SDK
 def message_input(body: Body) -> Content:
     """Messages, system prompt and tools of a request."""
     given = body.get("messages")
-    messages = read_messages([_plain_message(one) for one in given]) if isinstance(given, list | tuple) else []
+    messages = read_messages(given, _plain_message) if isinstance(given, list | tuple) else []
     system = body.get("system")
     if isinstance(system, str) and system:
         instructions: Sequence[Mapping[str, object]] = [{"type": "text", "content": system}]
@@ -134,7 +139,16 @@ def _plain_message(message: object) -> object:
 
 def message_output(answer: Any) -> Content:  # noqa: ANN401 - the SDK's model
     """The one message."""
-    return Content(canonical_messages(plain(answer), "assistant").messages)
+    return Content(_one_message(getattr(answer, "role", None), answer.content, answer))
+
+
+def _one_message(role: object, blocks: Any, answer: Any) -> Sequence[Mapping[str, object]]:  # noqa: ANN401 - the SDK's models
+    """A message of content blocks, which are nearly always texts; those of an answer, or of a stream without one."""
+    simple = simple_message(role, blocks)
+    if simple is not None:
+        return [simple]
+    said = [{"role": role, "content": blocks}] if answer is None else plain(answer)
+    return canonical_messages(said, "assistant").messages
 
 
 class MessageEvents:
@@ -197,7 +211,7 @@ class MessageEvents:
     def output(self) -> Content:
         """The message as far as it came."""
         blocks = [_block(*self._blocks[index]) for index in sorted(self._blocks)]
-        return Content(canonical_messages([{"role": "assistant", "content": blocks}], "assistant").messages)
+        return Content(_one_message("assistant", blocks, None))
 
 
 def _piece(delta: Any) -> str | None:  # noqa: ANN401 - the SDK's model

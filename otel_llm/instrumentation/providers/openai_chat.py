@@ -31,7 +31,7 @@ from otel_llm.instrumentation.provider import (
 )
 from otel_llm.instrumentation.providers.openai_usage import read_identity, read_usage
 from otel_llm.instrumentation.replace import replace_texts
-from otel_llm.instrumentation.simple import read_messages, read_tools
+from otel_llm.instrumentation.simple import read_choice, read_messages, read_tools
 
 _CHAT: Final[Sequence[Reading]] = (
     ("model", names.GEN_AI_REQUEST_MODEL, text),
@@ -103,6 +103,9 @@ def chat_input(body: Body) -> Content:
 
 def chat_output(answer: Any) -> Content:  # noqa: ANN401 - the SDK's model
     """One message for each choice."""
+    simple = [read_choice(choice.message) for choice in answer.choices or ()]
+    if simple and None not in simple:
+        return Content([message for message in simple if message is not None])
     return Content(canonical_messages(plain(answer), "assistant").messages)
 
 
@@ -169,6 +172,9 @@ class ChatChunks:
     def output(self) -> Content:
         """One message for each choice, as far as it came."""
         messages = [self._said[index].message() for index in sorted(self._said)]
+        simple = [read_choice(message) for message in messages]
+        if simple and None not in simple:
+            return Content([message for message in simple if message is not None])
         return Content(canonical_messages({"choices": [{"message": one} for one in messages]}, "assistant").messages)
 
 
