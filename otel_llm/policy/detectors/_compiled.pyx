@@ -24,6 +24,8 @@ cdef enum:
     MOST_EXTENSION = 6
     MOST_STEPS = 32
     MOST_FORMS = 32
+    # So many places of a form are looked at before it is tried.
+    PLACES = 4
     # A group has a digit at least, and an extension is one more.
     MOST_GROUPS = 64
     # As in numbers.py and patterns.py: how far from a number its words may stand.
@@ -390,11 +392,12 @@ cdef class Forms:
 
     cdef Form forms[MOST_FORMS]
     cdef int count
-    cdef unsigned int first[256]
+    # For each of the first places and each character, the forms that may have it there, a bit each.
+    cdef unsigned int may[PLACES][256]
 
     def __init__(self, forms):
         cdef int position, index
-        memset(self.first, 0, sizeof(self.first))
+        memset(self.may, 0, sizeof(self.may))
         if len(forms) > MOST_FORMS or any(len(one.steps) > MOST_STEPS for one in forms):
             raise ValueError(f"more than {MOST_FORMS} forms, or {MOST_STEPS} steps of one")
         self.count = len(forms)
@@ -408,8 +411,9 @@ cdef class Forms:
                 memset(self.forms[position].step[index].mask, 0, 16)
                 for character in characters.encode("ascii"):
                     self.forms[position].step[index].mask[character >> 5] |= 1u << (character & 31)
-                    if index == 0:
-                        self.first[character] |= 1u << position
+            for index, characters in enumerate(first_places(one)):
+                for character in characters.encode("ascii"):
+                    self.may[index][character] |= 1u << position
 
     def find(self, str text not None):
         """(position of the form, start, end) for each place that has one, by start; of one form they do not overlap."""
@@ -418,22 +422,43 @@ cdef class Forms:
         cdef Py_ssize_t size = flat.size, at, end
         cdef Py_ssize_t after[MOST_FORMS]
         cdef unsigned int left
-        cdef unsigned char before = 255
         cdef int position
         memset(after, 0, sizeof(after))
         found = []
-        for at in range(size):
-            left = self.first[data[at]]
-            if left and not KIND[before] & WORD and before != c"-":
-                for position in range(self.count):
-                    if not (left >> position) & 1 or at < after[position]:
-                        continue
-                    end = matched(&self.forms[position], data, at, size)
-                    if end >= 0:
-                        after[position] = end
-                        found.append((position, at, end))
-            before = data[at]
+        for at in range(size - PLACES + 1):
+            left = self.may[0][data[at]] & self.may[1][data[at + 1]]
+            if not left:
+                continue
+            left &= self.may[2][data[at + 2]] & self.may[3][data[at + 3]]
+            if not left or (at and (KIND[data[at - 1]] & WORD or data[at - 1] == c"-")):
+                continue
+            for position in range(self.count):
+                if not (left >> position) & 1 or at < after[position]:
+                    continue
+                end = matched(&self.forms[position], data, at, size)
+                if end >= 0:
+                    after[position] = end
+                    found.append((position, at, end))
         return found
+
+
+def first_places(form):
+    """Which characters may stand at each of the first places.
+
+    Raises ValueError for a form that may be shorter.
+    """
+    every = []
+    for characters, least, most in form.steps:
+        every += [(characters, False)] * least + [(characters, True)] * (most - least)
+    if sum(not is_optional for _, is_optional in every) < PLACES:
+        raise ValueError(f"a form has at least {PLACES} places")
+    here = {0}
+    for _ in range(PLACES):
+        for index, (_, is_optional) in enumerate(every):
+            if index in here and is_optional:
+                here.add(index + 1)
+        yield "".join({character for index in here for character in every[index][0]})
+        here = {index + 1 for index in here}
 
 
 cdef Py_ssize_t matched(Form* form, Text data, Py_ssize_t at, Py_ssize_t size) noexcept nogil:

@@ -131,24 +131,26 @@ class Numbers:
         start = groups[position][0]
         if is_inside(text, start):
             return None
-        longest: tuple[Finding, int] | None = None
         whole = text[start : min(groups[-1][1], start + self._longest)].translate(SHAPE)
+        right_shapes = []
         for after in range(position + 1, len(groups) + 1):
             end = groups[after - 1][1]
             shape = whole[: end - start]
             if len(shape) < end - start or shape not in self._beginnings:
                 break
             if shape in self._table and not goes_on(text, end):
-                rule = self._rule(text, start, end, cues)
-                if rule is not None:
-                    longest = Finding(rule.type, start, end, self.name, 0.95), after
-        return longest
+                right_shapes.append((after, end, shape))
+        for after, end, shape in reversed(right_shapes):
+            rule = self._rule(text, (start, end), shape, cues)
+            if rule is not None:
+                return Finding(rule.type, start, end, self.name, 0.95), after
+        return None
 
-    def _rule(self, text: str, start: int, end: int, cues: Collection[int]) -> NumberRule | None:
-        """What the number in this part of the text is; the first that it can be."""
-        candidates = self._table[text[start:end].translate(SHAPE)]
+    def _rule(self, text: str, place: tuple[int, int], shape: str, cues: Collection[int]) -> NumberRule | None:
+        """What the number of this shape in this part of the text is; the first that it can be."""
+        start, end = place
         digits = _NOT_DIGITS.sub("", text[start:end])
-        for rule, context, cue in candidates:
+        for rule, context, cue in self._table[shape]:
             if context is not None and cue not in cues:
                 continue
             if rule.is_valid(digits) and (context is None or has_context(text, start, end, context)):

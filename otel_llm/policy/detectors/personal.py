@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from otel_llm.policy.detectors import national_ids
@@ -197,23 +198,15 @@ class _Iban:
 
 def _end_of_account(text: str, start: int, _end: int = 0) -> int:
     """Where the account ends whose country stands here; 0 when there is none."""
-    end = _end_of(text, start, _IBAN_SIZES.get(text[start : start + 2].upper(), 0))
-    return 0 if text[end : end + 1].isalnum() else end
+    size = _IBAN_SIZES.get(text[start : start + 2].upper())
+    account = _account(size).match(text, start) if size else None
+    return 0 if account is None or text[account.end() : account.end() + 1].isalnum() else account.end()
 
 
-def _end_of(text: str, start: int, size: int) -> int:
-    """Where so many letters and digits with single separators end; 0 when they do not."""
-    position, seen = start, 0
-    while seen < size:
-        if position >= len(text):
-            return 0
-        character = text[position]
-        if character.isascii() and character.isalnum():
-            seen += 1
-        elif character not in " -" or not text[position - 1].isalnum():
-            return 0
-        position += 1
-    return position if size else 0
+@cache
+def _account(size: int) -> re.Pattern[str]:
+    """So many letters and digits with single separators."""
+    return re.compile(rf"[A-Za-z0-9](?:[ \-]?[A-Za-z0-9]){{{size - 1}}}")
 
 
 def _is_iban(text: str) -> bool:

@@ -105,6 +105,11 @@ def test_what_is_no_form_is_refused_by_name() -> None:
         form("(a|b)")
 
 
+def test_a_form_of_fewer_places_than_are_looked_at_first_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 4 places"):
+        _compiled.Forms([form(r"\d\d\dx?")])
+
+
 def test_there_is_a_form_for_each_number_with_letters() -> None:
     rules = list(personal._lettered_rules(personal.TYPES))
     assert {one.rule.type for one in personal._formed(rules)} == {rule.type for rule in national_ids.LETTERED}
