@@ -8,7 +8,7 @@ digit, and part of no keyword.
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
-from libc.string cimport memset, strchr
+from libc.string cimport memchr, memset, strchr
 
 ctypedef const unsigned char* Text
 
@@ -480,6 +480,35 @@ cdef Py_ssize_t matched(Form* form, Text data, Py_ssize_t at, Py_ssize_t size) n
     if form.dot_joins and data[at] == c"." and at + 1 < size and KIND[data[at + 1]] & DIGIT:
         return -1
     return at
+
+
+def may_have_ipv6(str text not None):
+    """[0-9A-Fa-f]:(?:[0-9A-Fa-f]{1,4}:){2}|[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{1,4}:)?:"""
+    cdef Flat flat = Flat(text)
+    cdef Text data = flat.data
+    cdef Py_ssize_t size = flat.size, at
+    cdef Text colon = <Text>memchr(data, c":", size)
+    while colon != NULL:
+        at = colon - data
+        if at and KIND[data[at - 1]] & HEX and ends_group(data, at + 1, size) >= 0:
+            if at >= 3 and KIND[data[at - 2]] & HEX and KIND[data[at - 3]] & HEX:
+                if data[at + 1] == c":" or is_one_of(data, ends_group(data, at + 1, size) + 1, size, b":"):
+                    return True
+            if data[at + 1] != c":":
+                at = ends_group(data, at + 1, size)
+                if ends_group(data, at + 1, size) > at + 1:
+                    return True
+        colon = <Text>memchr(colon + 1, c":", size - (colon - data) - 1)
+    return False
+
+
+cdef inline Py_ssize_t ends_group(Text data, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """Where the colon is behind at most four hexadecimal digits that may stand here; -1 when there is none."""
+    cdef int digits = 0
+    while digits < 4 and at < size and KIND[data[at]] & HEX:
+        at += 1
+        digits += 1
+    return at if at < size and data[at] == c":" else -1
 
 
 cdef class Keywords:

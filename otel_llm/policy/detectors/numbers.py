@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import luhn
-from otel_llm.policy.detectors.gate import Cue, Engine, passing
+from otel_llm.policy.detectors.gate import Cue, Engine, Gate
 from otel_llm.policy.detectors.national_ids import NumberRule
 from otel_llm.policy.detectors.patterns import MOST_FINDINGS, has_context, in_order, words
 from otel_llm.policy.detectors.phones import CALLING_CUES, PHONE_NUMBER, calling_places, goes_on, is_inside, phone_at
@@ -82,7 +82,7 @@ class Numbers:
 
     name = "numbers"
 
-    __slots__ = ("_beginnings", "_longest", "_passing", "_runs", "_table", "types")
+    __slots__ = ("_beginnings", "_longest", "_runs", "_table", "gate", "types")
 
     def __init__(self, types: frozenset[str] = TYPES, engine: Engine | None = None) -> None:
         self.types = types & TYPES
@@ -91,19 +91,22 @@ class Numbers:
         self._longest = max(map(len, self._table), default=0)
         shapes = [(shape, cue - _FIRST_CONTEXT) for shape, rows in self._table.items() for _, _, cue in rows]
         self._runs = runs(shapes, self._beginnings, engine, with_phones=PHONE_NUMBER in types)
-        self._passing = passing([cue_of_runs(engine), *CALLING_CUES, *_CONTEXT_CUES], engine)
+        self.gate = Gate([cue_of_runs(engine), *CALLING_CUES, *_CONTEXT_CUES], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """The numbers in the text."""
-        cues = self._passing(text)
-        if not cues or cues[0] != 0:
+        return self.find_among(text, self.gate(text))
+
+    def find_among(self, text: str, passed: Sequence[int]) -> tuple[Finding, ...]:
+        """The same, by the cues that passed the gate."""
+        if not passed or passed[0] != 0:
             return ()
         calling: list[int] = []
         if PHONE_NUMBER in self.types:
-            calling = calling_places(text, [cue - 1 for cue in cues if 0 < cue < _FIRST_CONTEXT])
-        known = frozenset(cues)
+            calling = calling_places(text, [cue - 1 for cue in passed if 0 < cue < _FIRST_CONTEXT])
+        known = frozenset(passed)
         found: list[Finding] = []
-        for run in self._runs.find(text, calling, [cue - _FIRST_CONTEXT for cue in cues if cue >= _FIRST_CONTEXT]):
+        for run in self._runs.find(text, calling, [cue - _FIRST_CONTEXT for cue in passed if cue >= _FIRST_CONTEXT]):
             found += self._in_run(text, run, known)
             if len(found) > MOST_FINDINGS:
                 break

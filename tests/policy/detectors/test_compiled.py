@@ -77,6 +77,16 @@ def test_forms_are_found_where_their_patterns_match(text: str) -> None:
         assert [(start, end) for which, start, end in found if which == position] == expected, rule.type
 
 
+@given(
+    st.one_of(
+        TEXTS,
+        st.lists(st.sampled_from((":", "::", "a", "20", "f0c1", "12345", "g", "é", " ")), max_size=12).map("".join),
+    )
+)
+def test_the_cue_of_a_long_network_address_is_that_of_its_pattern(text: str) -> None:
+    assert _compiled.may_have_ipv6(text) == bool(re.search(personal._IPV6_CUE, text))
+
+
 @given(TEXTS)
 def test_all_detectors_find_the_same_with_and_without_what_is_compiled(text: str) -> None:
     portable, compiled = (
