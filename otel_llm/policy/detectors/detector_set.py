@@ -8,16 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from otel_llm.policy.detectors.folding import Folded
+from otel_llm.policy.detectors.gate import Gate, SharedGate
 from otel_llm.policy.detectors.patterns import MOST_FINDINGS, in_order
 from otel_llm.policy.findings import Detector, Finding
 
 _SHORT: Final = 128
 _DEFAULT_REMEMBERED: Final = 16_384
 _MOST_REMEMBERED_FINDINGS: Final = 64
+
+
+@runtime_checkable
+class Gated(Protocol):
+    """A detector whose gate can be shared.
+
+    Attributes:
+        gate: without whose cues it finds nothing.
+    """
+
+    gate: Gate
+
+    def find_among(self, text: str, passed: Sequence[int]) -> tuple[Finding, ...]:
+        """What `find` returns, when these positions of cues passed the gate."""
+        ...
 
 
 class DetectorError(Exception):
@@ -74,7 +91,7 @@ class DetectorSet:
         types: those that it may find.
     """
 
-    __slots__ = ("_allowed", "_detectors", "_memory", "_on_original", "name", "types")
+    __slots__ = ("_allowed", "_gate", "_memory", "_seats", "name", "types")
 
     def __init__(
         self,
@@ -90,8 +107,9 @@ class DetectorSet:
         self.types = every if types is None else every & types
         self._allowed = frozenset(text.lower() for text in allowed)
         used = [detector for detector in detectors if detector.types & self.types]
-        self._detectors = [one for one in used if not getattr(one, "reads_original", False)]
-        self._on_original = [one for one in used if getattr(one, "reads_original", False)]
+        sharing = _sharing(used)
+        self._gate = SharedGate([one.gate for one in sharing])
+        self._seats = [_seat(one, sharing) for one in used]
         self._memory = _Memory(remembered)
 
     def find(self, text: str) -> tuple[Finding, ...]:
@@ -112,12 +130,18 @@ class DetectorSet:
 
     def _look(self, text: str) -> tuple[Finding, ...]:
         folded = Folded(text)
+        is_folded = folded.text is not text
+        passed = _guarded("gate", self._gate, folded.text)
+        passed_original = _guarded("gate", self._gate, text) if is_folded else passed
         found: list[Finding] = []
-        for detector in self._detectors:
-            here = [one for one in _ask(detector, folded.text) if one.type in self.types]
-            found += here if folded.text is text else [_moved(one, folded) for one in here]
-        for detector in self._on_original:
-            found += [one for one in _ask(detector, text) if one.type in self.types]
+        for seat in self._seats:
+            if seat.reads_original:
+                here = seat.ask(text, passed_original)
+            else:
+                here = seat.ask(folded.text, passed)
+                if is_folded:
+                    here = tuple(_moved(one, folded) for one in here)
+            found += [one for one in here if one.type in self.types] if here else ()
         if self._allowed:
             found = [one for one in found if text[one.start : one.end].lower() not in self._allowed]
         if len(found) > MOST_FINDINGS:
@@ -131,14 +155,60 @@ def _moved(finding: Finding, folded: Folded) -> Finding:
     return Finding(finding.type, start, end, finding.detector, finding.confidence)
 
 
-def _ask(detector: Detector, text: str) -> tuple[Finding, ...]:
+def _sharing(detectors: Sequence[Detector]) -> list[Gated]:
+    """Those that share a gate: all that have one, of the same engine as the first of them."""
+    gated = [one for one in detectors if isinstance(one, Gated)]
+    return [one for one in gated if one.gate.engine == gated[0].gate.engine]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """A detector in a set.
+
+    Attributes:
+        detector: itself.
+        gated: the same, when it shares the gate of the set.
+        slot: of the shared gate, what is for this detector.
+        reads_original: whether it reads the text as it is, not folded.
+    """
+
+    detector: Detector
+    gated: Gated | None
+    slot: int
+    reads_original: bool
+
+    def ask(self, text: str, passed: Sequence[Sequence[int]]) -> tuple[Finding, ...]:
+        """What it finds.
+
+        Raises:
+            DetectorError: it raised, or found something outside of the text.
+        """
+        name = self.detector.name
+        if self.gated is None:
+            found = _guarded(name, self.detector.find, text)
+        else:
+            found = _guarded(name, self.gated.find_among, text, passed[self.slot])
+        if found and any(not 0 <= one.start < one.end <= len(text) for one in found):
+            raise DetectorError(name, "PlaceOutsideOfText")
+        return found
+
+
+def _seat(detector: Detector, sharing: Sequence[Gated]) -> _Seat:
+    reads_original = getattr(detector, "reads_original", False)
+    if isinstance(detector, Gated) and detector in sharing:
+        return _Seat(detector, detector, sharing.index(detector), reads_original)
+    return _Seat(detector, None, -1, reads_original)
+
+
+_Returned = TypeVar("_Returned")
+
+
+def _guarded(name: str, call: Callable[..., _Returned], *arguments: object) -> _Returned:
+    """What the call returns; what it raises is told as an error of this name."""
     try:
-        found = detector.find(text)
+        return call(*arguments)
     except Exception as error:  # noqa: BLE001 - detectors are anybody's; a failure is told apart from a clean text, and whoever asked fails closed
-        raise DetectorError(detector.name, type(error).__name__) from None
-    if any(not 0 <= one.start < one.end <= len(text) for one in found):
-        raise DetectorError(detector.name, "PlaceOutsideOfText")
-    return found
+        raise DetectorError(name, type(error).__name__) from None
 
 
 def _digest(text: str) -> bytes:

@@ -48,7 +48,7 @@ def passing(cues: Sequence[Cue], engine: Engine | None = None) -> Passing:
     for name in names:
         try:
             return _made(tuple(cues), name)
-        except ImportError:
+        except (ImportError, OverflowError):  # not installed, or too many keywords for it
             if engine:
                 raise
     raise AssertionError("the engine of the standard library is always there")
@@ -58,6 +58,48 @@ def passing(cues: Sequence[Cue], engine: Engine | None = None) -> Passing:
 def _made(cues: tuple[Cue, ...], engine: Engine) -> Passing:
     """Making a gate takes up to a second with hyperscan, and a reload wants the same ones again."""
     return _ENGINES[engine](cues)
+
+
+class Gate:
+    """The gate of one detector. It is made when it is first asked, and never when the detector shares one with others.
+
+    Attributes:
+        cues: without which the detector's patterns cannot match.
+        engine: that decides; None for the fastest installed.
+    """
+
+    __slots__ = ("_passing", "cues", "engine")
+
+    def __init__(self, cues: Sequence[Cue], engine: Engine | None = None) -> None:
+        self.cues = tuple(cues)
+        self.engine = engine
+        self._passing: Passing | None = None
+
+    def __call__(self, text: str) -> Sequence[int]:
+        """The positions of the cues that occur in the text, ascending."""
+        if self._passing is None:
+            self._passing = passing(self.cues, self.engine)
+        return self._passing(text)
+
+
+class SharedGate:
+    """One search for the cues of several gates of one engine: a text is read once instead of once for each."""
+
+    __slots__ = ("_count", "_owners", "_passing")
+
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._count = len(gates)
+        self._owners = [(slot, position) for slot, gate in enumerate(gates) for position in range(len(gate.cues))]
+        cues = [cue for gate in gates for cue in gate.cues]
+        self._passing = passing(cues, gates[0].engine if gates else "re")
+
+    def __call__(self, text: str) -> Sequence[Sequence[int]]:
+        """For each of the gates what it would say."""
+        found: list[list[int]] = [[] for _ in range(self._count)]
+        for position in self._passing(text):
+            slot, own = self._owners[position]
+            found[slot].append(own)
+        return found
 
 
 def _expressions(cues: Sequence[Cue]) -> list[tuple[int, str]]:

@@ -8,9 +8,10 @@ is not. Where it matters, look at what flows where (untrusted content, then a to
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from otel_llm.policy.detectors.gate import Cue, Engine, passing
+from otel_llm.policy.detectors.gate import Cue, Engine, Gate
 from otel_llm.policy.findings import Finding
 
 PROMPT_INJECTION: Final = "PROMPT_INJECTION"
@@ -83,18 +84,22 @@ class Injection:
     name = "injection"
     types = TYPES
 
-    __slots__ = ("_passing", "_phrases", "_threshold")
+    __slots__ = ("_phrases", "_threshold", "gate")
 
     def __init__(self, threshold: int = THRESHOLD, engine: Engine | None = None) -> None:
         self._threshold = threshold
         self._phrases = [(type_, weight, re.compile(phrase, re.IGNORECASE)) for type_, weight, _, phrase in _PHRASES]
-        self._passing = passing([Cue(words) for _, _, words, _ in _PHRASES], engine)
+        self.gate = Gate([Cue(words) for _, _, words, _ in _PHRASES], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """One finding of the type that weighs most, or none."""
+        return self.find_among(text, self.gate(text))
+
+    def find_among(self, text: str, passed: Sequence[int]) -> tuple[Finding, ...]:
+        """The same, by those phrases whose cues passed the gate."""
         weights: dict[str, int] = {}
         places: list[tuple[int, int]] = []
-        for position in self._passing(text):
+        for position in passed:
             type_, weight, phrase = self._phrases[position]
             match = phrase.search(text)
             if match is not None:

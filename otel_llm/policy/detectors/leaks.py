@@ -7,7 +7,7 @@ out for data; a link needs a click, and is weighed less.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -102,7 +102,7 @@ class Leakage:
     name = "leakage"
     types = frozenset({PROMPT_LEAKAGE})
 
-    __slots__ = ("_phrases", "_shingles")
+    __slots__ = ("_phrases", "_shingles", "gate")
 
     def __init__(self, protected: Iterable[str] = (), engine: Engine | None = None) -> None:
         cue = Cue(
@@ -112,11 +112,16 @@ class Leakage:
             )
         )
         self._phrases = PatternDetector(self.name, [Rule(PROMPT_LEAKAGE, _GIVES_AWAY, cue, confidence=0.5)], engine)
+        self.gate = self._phrases.gate
         self._shingles = frozenset(shingle for text in protected for shingle, _, _ in _shingles_of(text))
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """Phrases that introduce a prompt, and quotations of protected texts."""
-        found = list(self._phrases.find(text))
+        return self.find_among(text, self.gate(text))
+
+    def find_among(self, text: str, passed: Sequence[int]) -> tuple[Finding, ...]:
+        """The same, by those phrases whose cues passed the gate."""
+        found = list(self._phrases.find_among(text, passed))
         if self._shingles:
             found += self._quotations(text)
         return in_order(found)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from otel_llm.policy.detectors.gate import Cue, Engine, passing
+from otel_llm.policy.detectors.gate import Cue, Engine, Gate
 from otel_llm.policy.findings import Finding
 
 # A text with more findings than this is one finding: nobody can use what would be left of it. Nobody looks further.
@@ -99,18 +99,22 @@ class PatternDetector:
         engine: of the gate; the fastest installed by default.
     """
 
-    __slots__ = ("_passing", "_rules", "name", "types")
+    __slots__ = ("_rules", "gate", "name", "types")
 
     def __init__(self, name: str, rules: Sequence[Rule], engine: Engine | None = None) -> None:
         self.name = name
         self.types = frozenset(rule.type for rule in rules)
         self._rules = tuple(rules)
-        self._passing = passing([rule.cue for rule in rules], engine)
+        self.gate = Gate([rule.cue for rule in rules], engine)
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """What the rules match."""
+        return self.find_among(text, self.gate(text))
+
+    def find_among(self, text: str, passed: Sequence[int]) -> tuple[Finding, ...]:
+        """What those rules match whose cues passed the gate."""
         found: list[Finding] = []
-        for position in self._passing(text):
+        for position in passed:
             rule = self._rules[position]
             for match in rule.pattern.finditer(text):
                 start, end = match.span(rule.group)

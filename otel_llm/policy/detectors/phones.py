@@ -31,19 +31,20 @@ _NORTH_AMERICAN: Final = r"(?:1[-. ])?(?:\([2-9]\d\d\) ?|[2-9]\d\d-|[2-9]\d\d\.)
 # 01.84.17.61.18, 0496 46 46 70; 083 564 9312, 0393 1144137: nine to eleven digits after all.
 _PAIRS: Final = r"0[1-9]\d{0,2}(?:([ .\-])\d\d)(?:\1\d\d){2,3}"
 _NATIONAL: Final = r"\(?0[1-9]\d{1,3}\)?[ \-/]\d{2,4}(?:[ \-]?\d{2,4}){1,3}"
-_SPEAKING: Final = re.compile(rf"(?:{_INTERNATIONAL}|{_NORTH_AMERICAN}|{_PAIRS}|{_NATIONAL}){_EXTENSION}(?!\w)")
-_MAY_SPEAK: Final = re.compile(r"\+|(?<!\d)0|[2-9]\d\d\)? ?[-.]?[2-9]\d\d[-. ]\d{4}")
+# Digits of other scripts were folded; what is left of them ends a number, like letters.
+_SPEAKING: Final = re.compile(rf"(?a:(?:{_INTERNATIONAL}|{_NORTH_AMERICAN}|{_PAIRS}|{_NATIONAL}){_EXTENSION})(?!\w)")
+_MAY_SPEAK: Final = re.compile(r"\+|(?<!\d)0|[2-9]\d\d\)? ?[-.]?[2-9]\d\d[-. ]\d{4}", re.ASCII)
 # The same forms where every digit is a 9: with 00 and a country, of North America, in pairs, in other groups.
 _SHAPES: Final = re.compile(
     r"(?<!9)(?:99(?: ?|-)9+[ ()./\-]|999{0,2}[ .\-]99[ .\-]99[ .\-]99"
     r"|9999?9?\)?[ \-/]9{2,4}[ \-]?9{2,4})"
 )
 _NORTH_AMERICAN_SHAPE: Final = re.compile(r"999\)? ?[-.]?999[-. ]9999")
-_ZERO: Final = re.compile(r"0(?<!\d0)\d")
+_ZERO: Final = re.compile(r"0(?<!\d0)\d", re.ASCII)
 _FEWEST_NATIONAL, _MOST_NATIONAL = 9, 11
 
 # In any other form, where the text speaks of calling.
-_GROUPED: Final = re.compile(rf"\(?\+?\d{{1,5}}\)?(?:[ .\-/]{{1,2}}\(?\d{{2,7}}\)?){{1,5}}{_EXTENSION}")
+_GROUPED: Final = re.compile(rf"\(?\+?\d{{1,5}}\)?(?:[ .\-/]{{1,2}}\(?\d{{2,7}}\)?){{1,5}}{_EXTENSION}", re.ASCII)
 _CALLING_WORDS: Final = (
     "phone", "telephone", "tel.", "tel:", "tel ", "mobile", "mob", "cell", "call", "fax", "desk:", "office:", "-office", "office phone",
     "whatsapp", "sms", "text me", "text us", "texting", "messages to", "dial", "reach me", "reach us", "reach him",
@@ -59,7 +60,8 @@ _STRONG: Final = words(
 _BEFORE: Final = frozenset("/=#&_$€£%")
 # A date (with an hour, perhaps) is no number of a person.
 _DATE: Final = re.compile(
-    r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)"
+    r"(?:19|20)\d\d[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-3]?\d(?:\D|$)|[0-3]?\d[\-/.][0-3]?\d[\-/.](?:19|20)\d\d(?:\D|$)",
+    re.ASCII,
 )
 
 

@@ -25,7 +25,7 @@ from otel_llm.policy.detectors import (
     gitleaks,
 )
 from otel_llm.policy.detectors.folding import _ENCODED, Folded, _has_codes
-from otel_llm.policy.detectors.gate import Cue, Engine, passing
+from otel_llm.policy.detectors.gate import Cue, Engine, Gate, SharedGate, passing
 from otel_llm.policy.findings import Finding
 from tests.policy.detectors.test_personal_data import CASES, CLEAN
 from tests.policy.detectors.test_secrets_and_attacks import SECRETS
@@ -70,6 +70,32 @@ def test_an_engine_that_is_not_installed_is_passed_over(monkeypatch: pytest.Monk
     assert passing([Cue(("key",)), Cue(), Cue(("other",))])("the KEY") == [0, 1]
     with pytest.raises(ImportError):
         passing([Cue(("key",))], "hyperscan")
+
+
+def test_more_keywords_than_an_engine_takes_are_looked_for_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hyperscan", None)
+    monkeypatch.setitem(sys.modules, "re2", None)
+    many = tuple(f"{number:06d}" * 9 for number in range(1500))
+    assert passing([Cue(many), Cue(("absent",))])("a " + many[-1]) == [0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@given(
+    st.lists(st.lists(st.lists(st.sampled_from(("ab", "b", "c")), max_size=2), max_size=3), max_size=4),
+    st.text("abcd", max_size=6),
+)
+def test_a_shared_gate_says_for_each_what_its_own_would(
+    engine: Engine, keywords: list[list[list[str]]], text: str
+) -> None:
+    gates = [Gate([Cue(tuple(each)) for each in one], engine) for one in keywords]
+    assert [list(one) for one in SharedGate(gates)(text)] == [list(gate(text)) for gate in gates]
+
+
+def test_detectors_of_several_engines_are_one_set() -> None:
+    one, other = (
+        custom([CustomPattern(name, name, literal=True)], engine=engine) for name, engine in (("A", "re"), ("B", "re2"))
+    )
+    assert [each.type for each in DetectorSet([one, other]).find("a b")] == ["A", "B"]
 
 
 @settings(max_examples=300, deadline=None)
