@@ -20,9 +20,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
+from otel_llm.hosts.anchor_events import AnchorEvents
 from otel_llm.hosts.redaction_asked import redaction_of
 from otel_llm.hosts.sdk import Ambient, Enriching
 from otel_llm.hosts.termination import flush_at_sigterm
+from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.outlet import Outlet
 
 if TYPE_CHECKING:
@@ -57,15 +59,18 @@ class PrivateProviders:
         redaction = redaction_of(environment)
         if redaction is not None:
             spans, metrics, records = redaction.spans(spans), redaction.metrics(metrics), redaction.records(records)
-        self._spans = BatchSpanProcessor(Enriching(spans))
+        enriching = Enriching(spans)
+        self._spans = BatchSpanProcessor(enriching)
         self._tracers.add_span_processor(self._spans)
         self._reader = PeriodicExportingMetricReader(metrics)
         self._meters = MeterProvider([self._reader], resource=resource, shutdown_on_exit=is_theirs)
         self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
         self._records = BatchLogRecordProcessor(records)
         self._loggers.add_log_record_processor(self._records)
+        enriching.send_anchors_to(self._loggers)
         if redaction is not None:
             redaction.send_anchors_to(self._loggers)
+        self._anchors = AnchorEvents(Boundary(), self._loggers)
         if self._delivery is not None:
             self._watch(self._delivery, redaction)
 
@@ -86,6 +91,7 @@ class PrivateProviders:
         """Have everything that is held given to the exporters. Unlike the providers' flush, this waits for nothing."""
         self._spans.force_flush()
         self._reader.collect()
+        self._anchors.keep_up(is_ending=True)
         self._records.force_flush()
 
     def flush(self, timeout_seconds: float) -> bool:

@@ -265,6 +265,7 @@ def test_22_an_app_that_has_set_up_nothing_redacts_when_its_environment_says_so(
     for body in bodies:
         assert_clean(body)
     assert verify(tmp_path / "audit", KEY.encode()).problems == []
+    assert any(b"otel_llm.audit.anchor" in body for body in bodies)
 
 
 @pytest.mark.parametrize("settings", ["types: [nothing_of_that_name]", "audit: {path: a, key: short}", None])
