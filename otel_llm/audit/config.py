@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,6 +12,7 @@ import msgspec
 
 from otel_llm.audit.chain import SHORTEST_KEY
 from otel_llm.audit.log import AuditLog, Limits
+from otel_llm.audit.places import MOST_PROCESSES
 from otel_llm.clock import Clock
 from otel_llm.credentials import Secret
 from otel_llm.errors import AuditError, ConfigError
@@ -19,7 +22,8 @@ class AuditConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Where verdicts and actions are recorded, so that nobody can change them unnoticed."""
 
     path: str
-    """The folder of the log; made when it is not there. One process at a time writes it."""
+    """The folder of the log; made when it is not there. One process at a time writes it, or so many as `processes`
+    says."""
 
     key: Secret | None = None
     """The key of the chain, at least 16 bytes, as `${env:NAME}`. Whoever has it can write a log anew, so keep it away
@@ -42,6 +46,10 @@ class AuditConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     anchor_interval_seconds: Annotated[float, msgspec.Meta(ge=1)] = 60.0
     """And after so many seconds, when there were any."""
+
+    processes: Annotated[int, msgspec.Meta(ge=1, le=MOST_PROCESSES)] = 1
+    """How many processes may write at a time: workers of a gateway, forked workers of an app. Each writes a chain of
+    its own, the first in the folder itself, others in `@2`, `@3` … in it, whichever is free."""
 
 
 _OPEN: Final[dict[Path, AuditLog]] = {}
@@ -67,24 +75,35 @@ def open_log(config: AuditConfig, clock: Clock, setting: str) -> AuditLog:
         config.sync_interval_seconds,
         config.anchor_records,
         config.anchor_interval_seconds,
+        config.processes,
     )
     with _LOCK:
         known = _OPEN.get(folder)
+        if known is not None:
+            with _told(setting):
+                known.begin_anew_after_fork()
         if known is not None and not known.is_closed:
             if known.key != key:
                 raise ConfigError([f"{setting}.key: {config.path} is being written with another key"])
             return known
-        try:
-            log = _OPEN[folder] = AuditLog(folder, key, folder.name, limits, clock)
-        except AuditError as error:
-            raise ConfigError([f"{setting}.path: {error}"]) from error
-        return log
+        with _told(setting):
+            _OPEN[folder] = AuditLog(folder, key, limits, clock)
+        return _OPEN[folder]
+
+
+@contextmanager
+def _told(setting: str) -> Iterator[None]:
+    """What is wrong with a log, as a problem of its settings."""
+    try:
+        yield
+    except AuditError as error:
+        raise ConfigError([f"{setting}.path: {error}"]) from error
 
 
 def open_logs() -> tuple[AuditLog, ...]:
     """The logs that are open in this process."""
-    with _LOCK:
-        return tuple(log for log in _OPEN.values() if not log.is_closed)
+    # Without the lock: this is asked whenever telemetry leaves, and a fork meanwhile would leave it locked for ever.
+    return tuple(log for log in list(_OPEN.values()) if not log.is_closed)
 
 
 def read_key(key: str | None, key_file: str | None, setting: str) -> bytes:

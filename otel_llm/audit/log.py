@@ -5,6 +5,8 @@ The laws of this module:
   that loses its power may lose what came since the last sync, a second by default.
 - What cannot be written raises AuditError; nothing is written in part, and the chain goes on when there is room again.
 - Retention removes whole files, and says so in the chain before it does.
+- A chain has one writer. A forked process never goes on with its parent's: it begins with a place of its own at its
+  first record, where several may write.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 from otel_llm.audit.chain import FIRST, head_mac, link, mac_of, read
-from otel_llm.audit.files import HEAD, LOCK, Head, Segment, lines, read_head, segment_path, segments, write_head
+from otel_llm.audit.files import HEAD, Head, Segment, lines, read_head, segment_path, segments, write_head
+from otel_llm.audit.places import claim, log_name
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.errors import AuditError
 from otel_llm.policy.audit_sink import AuditRecord
@@ -53,6 +57,7 @@ class Limits:
         sync_seconds: at most so long until what was written is safe from a loss of power.
         anchor_records: an anchor after so many records.
         anchor_seconds: and after so long, when there were any.
+        processes: so many may write at a time, each in a folder of its own.
     """
 
     segment_bytes: int = 64 << 20
@@ -60,6 +65,7 @@ class Limits:
     sync_seconds: float = 1.0
     anchor_records: int = 1000
     anchor_seconds: float = 60.0
+    processes: int = 1
 
 
 class AuditLog:
@@ -68,42 +74,65 @@ class AuditLog:
     Args:
         folder: made when it is not there.
         key: of the chain, at least 16 bytes.
-        name: for anchors.
-        limits: when it rotates, removes, syncs and anchors.
+        limits: when it rotates, removes, syncs and anchors, and how many processes may write.
         clock: for all of that.
 
     Raises:
         AuditError: the folder cannot be used, another process uses it, or its last record does not fit the key.
     """
 
-    def __init__(
-        self, folder: Path, key: bytes, name: str = "audit", limits: Limits | None = None, clock: Clock | None = None
-    ) -> None:
-        self.folder = folder
-        self.name = name
+    def __init__(self, folder: Path, key: bytes, limits: Limits | None = None, clock: Clock | None = None) -> None:
+        self.folder = self._configured = folder
         self._key = key
         self._limits = limits or Limits()
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._anchors: deque[Anchor] = deque(maxlen=_MOST_ANCHORS)
         self._holders: set[object] = set()
         self._made_in = os.getpid()
-        self._seq = 0
+        self._has_ended = False
+        self._begin()
+        _follow_forks(self)
+
+    def _begin(self) -> None:
+        """Take a place, and go on with the chain that is there."""
+        self._anchors: deque[Anchor] = deque(maxlen=_MOST_ANCHORS)
+        self._seq = self._size = self._synced_seq = self._anchored_seq = 0
         self._mac = FIRST
-        self._size = 0
         self._file = self._lock_file = -1
-        self._synced_seq = self._anchored_seq = 0
         self._synced_at = self._anchored_at = self._clock.monotonic()
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock_file = _locked(folder / LOCK)
+            self.folder, self._lock_file = claim(self._configured, self._limits.processes)
             self._recover()
         except OSError as error:
-            self.close()
-            raise AuditError(f"audit log {folder}: {error.strerror or type(error).__name__}") from error
+            self._let_go_of_files()
+            raise AuditError(f"audit log {self.folder}: {error.strerror or type(error).__name__}") from error
         except AuditError:
-            self.close()
+            self._let_go_of_files()
             raise
+
+    def after_fork_in_child(self) -> None:
+        """This is a forked process, and the chain is its parent's."""
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._let_go_of_files()  # or this process would keep the place when its parent has ended
+
+    def begin_anew_after_fork(self) -> None:
+        """Take a place for this process, if the log was opened by its parent and several may write.
+
+        Raises:
+            AuditError: there is none to be had.
+        """
+        with self._lock:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        if os.getpid() != self._made_in and self._limits.processes > 1 and not self._has_ended:
+            self._begin()
+            self._made_in = os.getpid()
+
+    @property
+    def name(self) -> str:
+        """What anchors call it."""
+        return log_name(self.folder)
 
     @property
     def key(self) -> bytes:
@@ -124,11 +153,13 @@ class AuditLog:
         """Append a record.
 
         Raises:
-            AuditError: it could not be written: the disk is full, the log was closed, or opened before a fork.
+            AuditError: it could not be written: the disk is full, the log was closed, or opened before a fork and one
+                process only may write.
         """
-        if os.getpid() != self._made_in:  # two that go on from the same record would make two chains of one
-            raise AuditError(f"audit log {self.folder}: a forked process cannot write it; open one in each process")
         with self._lock:
+            self._begin_anew()
+            if os.getpid() != self._made_in:  # two that go on from the same record would make two chains of one
+                raise AuditError(f"audit log {self.folder}: a forked process cannot write it; set processes to more")
             try:
                 if self._size >= self._limits.segment_bytes:
                     self._rotate()
@@ -195,19 +226,22 @@ class AuditLog:
     def close(self) -> None:
         """Sync, anchor and close. Idempotent."""
         with self._lock:
+            self._has_ended = True
             if self._file >= 0:
                 try:
                     if not self.is_closed:  # a forked process would put back what its parent has written since
                         self._sync()
                         self._anchor()
                 finally:
-                    os.close(self._file)
-                    self._file = -1
-            if self._lock_file >= 0:
-                os.close(self._lock_file)
-                self._lock_file = -1
+                    self._let_go_of_files()
 
     # Everything below runs with the lock held, or before anybody else knows the log.
+
+    def _let_go_of_files(self) -> None:
+        for descriptor in (self._file, self._lock_file):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._lock_file = -1
 
     def _append(self, record: AuditRecord, kind: str | None = None) -> None:
         if self._file < 0:
@@ -329,18 +363,20 @@ class AuditLog:
         return FIRST if last is None else bytes.fromhex(read(last).mac)
 
 
-def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        import fcntl  # noqa: PLC0415 - there is none on Windows, where nothing keeps a second process out
-    except ImportError:
-        return descriptor
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise AuditError(f"audit log {path.parent}: another process writes it; give each its own folder") from None
-    return descriptor
+_LOGS: Final[WeakSet[AuditLog]] = WeakSet()
+_REGISTERED: Final[list[bool]] = []
+
+
+def _follow_forks(log: AuditLog) -> None:
+    if not _REGISTERED and hasattr(os, "register_at_fork"):
+        _REGISTERED.append(True)
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+    _LOGS.add(log)
+
+
+def _after_fork_in_child() -> None:
+    for log in _LOGS:
+        log.after_fork_in_child()
 
 
 def _cut_torn_line(descriptor: int, path: Path) -> int:

@@ -38,8 +38,7 @@ def rewrite_span(span: ReadableSpan, content: Content) -> ReadableSpan:
         Link(_context(link.context, content), as_sdk(rewrite_attributes(link.attributes, content)))
         for link in span.links
     ]
-    description = span.status.description
-    status = Status(span.status.status_code, None if description is None else content.text(description, None))
+    status = Status(span.status.status_code, rewrite_text(span.status.description, content))
     noted = {key: value for key, value in attributes.items() if key.startswith("otel_llm.redaction.")}
     written = content.end_item(noted)
     attributes.update(written)
@@ -71,17 +70,23 @@ def _context(context: SpanContext, content: Content) -> SpanContext:
 
 
 def rewrite_resource(resource: Resource, content: Content) -> Resource:
-    """A resource with its attributes rewritten."""
-    return Resource(as_sdk(rewrite_attributes(resource.attributes, content)) or {}, resource.schema_url)
+    """A resource with its attributes and schema URL rewritten."""
+    attributes = as_sdk(rewrite_attributes(resource.attributes, content))
+    return Resource(attributes or {}, rewrite_text(resource.schema_url, content))
 
 
 def rewrite_scope(scope: InstrumentationScope | None, content: Content) -> InstrumentationScope | None:
-    """A scope with name, version and attributes rewritten."""
+    """A scope with name, version, schema URL and attributes rewritten."""
     if scope is None:
         return None
-    version = None if scope.version is None else content.text(scope.version, None)
+    name, version, schema_url = (rewrite_text(text, content) for text in (scope.name, scope.version, scope.schema_url))
     attributes = as_sdk(rewrite_attributes(scope.attributes, content))
-    return InstrumentationScope(content.text(scope.name, None) or FAILED, version, scope.schema_url, attributes)
+    return InstrumentationScope(name or FAILED, version, schema_url, attributes)
+
+
+def rewrite_text(text: str | None, content: Content) -> str | None:
+    """What is left of a text, if there is one; None when it could not be looked at."""
+    return text and content.text(text, None)
 
 
 def rewrite_attributes(attributes: Mapping[str, object] | None, content: Content) -> dict[str, AttributeValue]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from otel_llm.codecs.content import FAILED, Content
-from otel_llm.codecs.sdk_redacting import as_sdk, rewrite_attributes, rewrite_resource, rewrite_scope
+from otel_llm.codecs.sdk_redacting import as_sdk, rewrite_attributes, rewrite_resource, rewrite_scope, rewrite_text
 from otel_llm.operation import AttributeValue
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def rewrite_record(record: ReadableLogRecord, content: Content) -> ReadableLogRe
         body, stays = content.value(cast("AttributeValue", old.body), None)
         new.body = cast("Any", body) if stays else None
     attributes = rewrite_attributes(old.attributes, content)
-    new.severity_text = None if old.severity_text is None else content.text(old.severity_text, None)
-    new.event_name = None if old.event_name is None else content.text(old.event_name, None)
+    new.severity_text = rewrite_text(old.severity_text, content)
+    new.event_name = rewrite_text(old.event_name, content)
     new.exception = None  # what there was to say about it is in the attributes
     noted = {key: value for key, value in attributes.items() if key.startswith("otel_llm.redaction.")}
     written = content.end_item(noted)
@@ -47,17 +47,19 @@ def rewrite_record(record: ReadableLogRecord, content: Content) -> ReadableLogRe
 
 
 def rewrite_metrics(data: MetricsData, content: Content) -> MetricsData:
-    """Metrics with what is in names, descriptions, attributes and exemplars rewritten, as new ones."""
+    """Metrics with what is in names, units, descriptions, attributes and exemplars rewritten, as new ones."""
     return replace(
         data,
         resource_metrics=[
             replace(
                 one,
                 resource=rewrite_resource(one.resource, content),
+                schema_url=rewrite_text(one.schema_url, content) or "",
                 scope_metrics=[
                     replace(
                         group,
                         scope=cast("InstrumentationScope", rewrite_scope(group.scope, content)),
+                        schema_url=rewrite_text(group.schema_url, content) or "",
                         metrics=[_metric(metric, content) for metric in group.metrics],
                     )
                     for group in one.scope_metrics
@@ -74,7 +76,8 @@ def _metric(metric: Metric, content: Content) -> Metric:
     new = replace(
         metric,
         name=content.text(metric.name, None) or FAILED,
-        description=None if metric.description is None else content.text(metric.description, None),
+        description=rewrite_text(metric.description, content),
+        unit=rewrite_text(metric.unit, content),
         data=replace(cast("Any", metric.data), data_points=[_point(point, content) for point in points]),
     )
     content.end_item({})

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from otel_llm.audit import AuditConfig
 from otel_llm.config.settings import Component, PipelineSettings, Settings
 from otel_llm.delivery.config import MIB, Config, QueueConfig
 from otel_llm.receivers.auth import AuthConfig
@@ -64,9 +65,10 @@ def check_workers(
         why = _ALONE.get((one.type.kind, one.type.name))
         if why is not None:
             problems.append(f"{_SETTING}: expected 1 with {one.path}, got {workers}; it {why} {_BEHIND}")
-        if one.type.name == "policy" and getattr(one.config, "audit", None) is not None:
-            why = "one chain of records has one writer"
-            problems.append(f"{_SETTING}: expected 1 with {one.path}.audit, got {workers}; {why}; {_BEHIND}")
+        audit = getattr(one.config, "audit", None)
+        if isinstance(audit, AuditConfig) and audit.processes < workers:
+            why = f"each of the workers ({_SETTING}) writes a chain of records of its own"
+            problems.append(f"{one.path}.audit.processes: expected at least {workers}, got {audit.processes}; {why}")
     for one in receivers:
         problems += [
             f"{path}.endpoint: expected a port other than 0 with {_SETTING}: {workers}, for they share it"
@@ -110,7 +112,7 @@ def worker_folders(directory: str) -> dict[int, str]:
 
 
 def part_of(settings: Settings, number: int, *, leaving: bool = False) -> Settings:
-    """What one of the workers runs, from 1 on.
+    """What one of the workers runs, from 1 on. One that is leaving has no processors: what is on disk is through them.
 
     Args:
         settings: of all of them.
@@ -131,17 +133,23 @@ def part_of(settings: Settings, number: int, *, leaving: bool = False) -> Settin
     return replace(
         settings,
         receivers=tuple(changed[one.path] for one in runs),
+        processors=() if leaving else settings.processors,
         exporters=tuple(changed[one.path] for one in settings.exporters),
-        pipelines=tuple(_pipeline_part(pipeline, changed) for pipeline in settings.pipelines),
+        pipelines=tuple(_pipeline_part(pipeline, changed, leaving=leaving) for pipeline in settings.pipelines),
         service=msgspec.structs.replace(settings.service, admin=admin, overload=overload),
     )
 
 
-def _pipeline_part(pipeline: PipelineSettings, changed: dict[str, Component]) -> PipelineSettings:
+def _pipeline_part(pipeline: PipelineSettings, changed: dict[str, Component], *, leaving: bool) -> PipelineSettings:
     def mine(components: Sequence[Component]) -> tuple[Component, ...]:
         return tuple(changed.get(one.path, one) for one in components)
 
-    return replace(pipeline, receivers=mine(pipeline.receivers), exporters=mine(pipeline.exporters))
+    return replace(
+        pipeline,
+        receivers=mine(pipeline.receivers),
+        processors=() if leaving else pipeline.processors,
+        exporters=mine(pipeline.exporters),
+    )
 
 
 def _receiver_part(config: msgspec.Struct, number: int, workers: int) -> msgspec.Struct:

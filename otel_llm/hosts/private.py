@@ -21,9 +21,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otel_llm.errors import ConfigError
 from otel_llm.hosts import otlp
+from otel_llm.hosts.anchor_events import AnchorEvents
 from otel_llm.hosts.redaction_asked import redaction_of
 from otel_llm.hosts.sdk import Ambient, Enriching
 from otel_llm.hosts.termination import flush_at_sigterm
+from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.outlet import Outlet
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class PrivateProviders:
         is_theirs = self._delivery is None  # then the SDK exports, and its providers see to their own end
         redaction = redaction_of(environment)
         exporters = _Exporters(self._delivery, redaction)
+        self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
         # What holds telemetry back to send it together.
         self._spans: BatchSpanProcessor | None = None
         self._reader: PeriodicExportingMetricReader | None = None
@@ -64,7 +67,9 @@ class PrivateProviders:
         if "traces" in sent:
             self._tracers = TracerProvider(resource=resource, shutdown_on_exit=is_theirs)
             self._tracers.add_span_processor(Ambient())
-            self._spans = BatchSpanProcessor(Enriching(exporters.spans()))
+            enriching = Enriching(exporters.spans())
+            enriching.send_anchors_to(self._loggers)
+            self._spans = BatchSpanProcessor(enriching)
             self._tracers.add_span_processor(self._spans)
         else:
             self._tracers = TracerProvider(ALWAYS_OFF, resource, shutdown_on_exit=is_theirs)
@@ -72,12 +77,12 @@ class PrivateProviders:
             self._reader = PeriodicExportingMetricReader(exporters.metrics())
         readers = [] if self._reader is None else [self._reader]
         self._meters = MeterProvider(readers, resource=resource, shutdown_on_exit=is_theirs)
-        self._loggers = LoggerProvider(resource=resource, shutdown_on_exit=is_theirs)
         if "logs" in sent:
             self._records = BatchLogRecordProcessor(exporters.records())
             self._loggers.add_log_record_processor(self._records)
         if redaction is not None:
             redaction.send_anchors_to(self._loggers)
+        self._anchors = AnchorEvents(Boundary(), self._loggers)
         if self._delivery is not None:
             self._watch(self._delivery, redaction)
 
@@ -101,6 +106,7 @@ class PrivateProviders:
             self._spans.force_flush()
         if self._reader is not None:
             self._reader.collect()
+        self._anchors.keep_up(is_ending=True)
         if self._records is not None:
             self._records.force_flush()
 

@@ -14,17 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from opentelemetry._logs import LoggerProvider, LogRecord, get_logger_provider
+from opentelemetry._logs import LoggerProvider
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_llm.audit import open_logs
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.components import Context
-from otel_llm.hosts.anchors import anchor_all, keep_up
+from otel_llm.hosts.anchor_events import AnchorEvents
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.processors.redact import Config, Redact, create
 from otel_llm.signals import Payload
@@ -60,7 +59,7 @@ class Redaction:
         self._redact: Redact = create(config or Config(), Context("redact", metrics, clock))
         self._redact.start()
         self._boundary = Boundary(metrics, clock)
-        self._loggers = loggers
+        self._anchors = AnchorEvents(self._boundary, loggers)
 
     def spans(self, exporter: SpanExporter) -> SpanExporter:
         """A span exporter that gets what is left."""
@@ -76,7 +75,7 @@ class Redaction:
 
     def send_anchors_to(self, loggers: LoggerProvider) -> None:
         """Send anchors of audit logs there from now on."""
-        self._loggers = loggers
+        self._anchors.send_to(loggers)
 
     def rewritten_spans(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
         """What is left of spans, and which of them are left."""
@@ -100,25 +99,7 @@ class Redaction:
 
     def keep_up(self, *, is_ending: bool = False) -> None:
         """Sync the audit logs of this process where that is due, and send their anchors."""
-        self._boundary.run("audit.anchors", self._send_anchors, is_ending=is_ending)
-
-    def _send_anchors(self, *, is_ending: bool) -> None:
-        if is_ending:
-            anchor_all(open_logs())
-        for log in open_logs():
-            records = keep_up(log)
-            if not records:
-                continue
-            logger = (self._loggers or get_logger_provider()).get_logger("otel_llm")
-            for record in records:
-                logger.emit(
-                    LogRecord(
-                        timestamp=record.time_unix_nano,
-                        event_name=record.event_name,
-                        attributes=dict(record.attributes),
-                    )
-                )
-            log.keep_anchors(len(records))
+        self._anchors.keep_up(is_ending=is_ending)
 
 
 class _Spans(SpanExporter):

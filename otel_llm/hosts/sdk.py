@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Final
 
+from opentelemetry._logs import LoggerProvider
 from opentelemetry.context import Context as OtelContext
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -18,15 +20,18 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context, find_type
-from otel_llm.hosts.anchors import Audited
+from otel_llm.errors import ConfigError
+from otel_llm.hosts.anchor_events import AnchorEvents
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.operation import Operation
-from otel_llm.pipeline import Pipeline, Processor, Starting
+from otel_llm.pipeline import Pipeline, Processor, Running, Starting
 from otel_llm.processors.uncounted import COUNTING, leave_to
 from otel_llm.telemetry import Metrics
 
 DEFAULT_PROCESSORS = ("normalize", "cost")
+# How long processors may take to finish what they do beside the pipeline.
+_SHUTDOWN_SECONDS: Final = 5.0
 
 
 def default_pipeline(metrics: Metrics | None = None, clock: Clock | None = None) -> Pipeline:
@@ -55,11 +60,12 @@ class Enriching(SpanExporter):
 
     Args:
         exporter: where spans go.
-        pipeline: what runs; normalising and cost by default.
+        pipeline: what runs; normalising and cost by default. Its processors start here and end with this exporter, so
+            it is this exporter's alone.
         boundary: what catches failures of ours; spans then go on as they came.
 
     Raises:
-        ConfigError: the audit log of a processor cannot be opened.
+        ConfigError: a file of a processor cannot be used.
     """
 
     def __init__(
@@ -67,16 +73,37 @@ class Enriching(SpanExporter):
     ) -> None:
         self._exporter = exporter
         self._pipeline = pipeline or default_pipeline()
-        for processor in self._pipeline.processors:
-            if isinstance(processor, Audited) and isinstance(processor, Starting):
-                processor.start()
+        self._boundary = boundary or Boundary()
+        self._anchors = AnchorEvents(self._boundary)
+        self._start()
         here = {processor.name.partition("/")[0] for processor in self._pipeline.processors}
         self._uncounted = tuple(word for word in COUNTING if word not in here)
-        self._boundary = boundary or Boundary()
+
+    def send_anchors_to(self, loggers: LoggerProvider) -> None:
+        """Send anchors of the audit logs of this process there; else they go to the app's global provider."""
+        self._anchors.send_to(loggers)
+
+    def _start(self) -> None:
+        started: list[Processor] = []
+        try:
+            for processor in self._pipeline.processors:
+                if isinstance(processor, Starting):
+                    processor.start()
+                    started.append(processor)
+        except ConfigError:
+            self._stop(started)
+            raise
+
+    def _stop(self, processors: Sequence[Processor]) -> None:
+        """Let processors finish what they do beside the pipeline."""
+        for processor in processors:
+            if isinstance(processor, Running):
+                self._boundary.run("exporter.shutdown", processor.shutdown, _SHUTDOWN_SECONDS)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Enrich and hand on; a span that a processor dropped stays behind."""
         enriched = self._boundary.run("exporter", self._enriched, spans)
+        self._anchors.keep_up()
         return self._exporter.export(spans if enriched is None else enriched)
 
     def _enriched(self, spans: Sequence[ReadableSpan]) -> list[ReadableSpan]:
@@ -89,7 +116,12 @@ class Enriching(SpanExporter):
         return [span for span in encoded if span is not None]
 
     def shutdown(self) -> None:
-        """Shut the exporter down."""
+        """Let the processors finish, send the last anchors, and shut the exporter down.
+
+        Audit logs stay open, for others in this process may write them.
+        """
+        self._stop(self._pipeline.processors)
+        self._anchors.keep_up(is_ending=True)
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from otel_llm.codecs.json import to_json
 from otel_llm.codecs.protobuf import encode_value
 from otel_llm.operation import AttributeValue
 from otel_llm.signals import Signal
@@ -106,8 +107,48 @@ MESSAGES = json.dumps(
 )
 STACK = f'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: no user {MAIL} with {TOKEN}'
 
-# Where a canary may stand on a span.
 Put = Callable[[ExportTraceServiceRequest, Span], object]
+# A field that OTLP does not have, with a text in it.
+UNKNOWN = b"\xfa\x3f" + bytes([len(MAIL)]) + MAIL.encode()
+# Where other instrumentations put what was said; after `@`, the event that has it.
+DIALECTS = {
+    "Anthropic SDK": ("anthropic.request.messages", "llm.prompts", "llm.completions"),
+    "Claude Code": ("prompt", "tool_input", "tool_parameters", "error"),
+    "Gemini CLI": ("request_text", "response_text", "function_args", "prompt"),
+    "Google ADK": ("gcp.vertex.agent.llm_request", "gcp.vertex.agent.llm_response", "gcp.vertex.agent.tool_call_args"),
+    "Langfuse": ("langfuse.observation.input", "langfuse.trace.output", "langfuse.trace.metadata.user", "user.id"),
+    "LangSmith": ("gen_ai.prompt", "gen_ai.completion", "langsmith.metadata.user", "langsmith.span.tags"),
+    "LiteLLM": ("llm.openai.messages", "metadata.user_api_key_alias", "llm.user"),
+    "Logfire": ("request_data", "response_data", "logfire.msg", "events"),
+    "Microsoft": ("gen_ai.event.content@gen_ai.user.message", "input", "output"),
+    "MLflow": ("mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.messages", "mlflow.traceRequestId"),
+    "OpenLIT": ("gen_ai.prompt@gen_ai.content.prompt", "gen_ai.completion@gen_ai.content.completion"),
+    "events of OpenTelemetry": ("content@gen_ai.user.message", "content@gen_ai.tool.message", "message@gen_ai.choice"),
+    "Pydantic AI": (
+        "all_messages_events",
+        "pydantic_ai.all_messages",
+        "tool_arguments",
+        "tool_response",
+        "final_result",
+    ),
+    "Sentry": ("gen_ai.request.messages", "gen_ai.response.text", "gen_ai.tool.input", "ai.input_messages"),
+    "Strands": ("content@gen_ai.system.message", "message@gen_ai.choice", "system_prompt", "agent.tools"),
+    "Traceloop": ("traceloop.entity.input", "traceloop.entity.output", "traceloop.association.properties.user_id"),
+    "Vercel AI SDK": ("ai.prompt.messages", "ai.response.text", "ai.toolCall.args", "ai.telemetry.metadata.user"),
+}
+
+
+def _dialect(keys: tuple[str, ...]) -> Put:
+    def put(_: ExportTraceServiceRequest, span: Span) -> None:
+        for key in keys:
+            name, _, event = key.partition("@")
+            holder = span.events.add(name=event) if event else span
+            holder.attributes.append(attribute(name, json.dumps([{"content": f"{MAIL} {CARD}"}, {"token": TOKEN}])))
+
+    return put
+
+
+# Where a canary may stand on a span.
 PLACES: dict[str, Put] = {
     "prompt": lambda _, span: span.attributes.append(attribute("gen_ai.input.messages", MESSAGES)),
     "system prompt": lambda _, span: span.attributes.append(
@@ -140,20 +181,74 @@ PLACES: dict[str, Put] = {
     "URL query": lambda _, span: span.attributes.append(
         attribute("url.full", f"https://api.example.com/v1?email={MAIL.replace('@', '%40')}&key=hunter-two-2")
     ),
+    "every part of a URL": lambda _, span: span.attributes.extend(
+        [
+            attribute("http.url", f"https://jane:hunter-two-2@x.example/users/{MAIL}/cards#{MAIL}"),
+            attribute("http.target", f"/users?token={TOKEN}&mail={MAIL.replace('@', '%2540')}"),
+            attribute("url.query", f"api_key=hunter-two-2&u={MAIL}"),
+        ]
+    ),
+    "database": lambda _, span: span.attributes.append(
+        attribute("db.query.text", f"CALL find_user('{MAIL}', '{CARD}')")
+    ),
+    "arrays of other types": lambda _, span: span.attributes.extend(
+        [
+            attribute("app.cards", [1, 4111111111111111]),
+            attribute("app.parts", [MAIL.encode(), b"\xff"]),
+            attribute("app.maps", [{"a": [{"b": MAIL.encode()}]}, [[4111111111111111]]]),
+        ]
+    ),
+    "key of a map that names a credential": lambda _, span: span.attributes.append(
+        attribute("app.settings", {"db": {"password": "hunter-two-2", "api_key": ["hunter-two-2"]}})
+    ),
+    "unknown fields": lambda request, span: (
+        span.MergeFromString(UNKNOWN),
+        span.events.add(name="a").MergeFromString(UNKNOWN),
+        span.attributes.add(key="a").MergeFromString(UNKNOWN),
+        request.resource_spans[0].resource.MergeFromString(UNKNOWN),
+        request.MergeFromString(UNKNOWN),
+        setattr(span.status, "message", MAIL),
+    ),
+    "a value given twice": lambda _, span: span.attributes.append(
+        KeyValue.FromString(attribute("a", MAIL).SerializeToString() + KeyValue(value=value(TOKEN)).SerializeToString())
+    ),
     "span name": lambda _, span: setattr(span, "name", f"pay {MAIL}"),
     "event name": lambda _, span: span.events.add(name=f"sent {MAIL}"),
+    "event attributes of other types": lambda _, span: span.events.add(
+        name="gen_ai.choice",
+        attributes=[attribute("card", 4111111111111111), attribute("message", {"content": MAIL}), attribute(MAIL, [1])],
+    ),
     "exception": lambda _, span: span.events.add(
         name="exception",
         attributes=[attribute("exception.message", f"no {MAIL}"), attribute("exception.stacktrace", STACK)],
     ),
     "status": lambda _, span: setattr(span.status, "message", f"no user {MAIL}"),
+    "trace state of a link": lambda _, span: span.links.add(
+        trace_id=b"1" * 16, span_id=b"2" * 8, trace_state=f"app={MAIL},other={TOKEN}"
+    ),
     "link": lambda _, span: span.links.add(trace_id=b"1" * 16, span_id=b"2" * 8, attributes=[attribute("a", MAIL)]),
     "trace state": lambda _, span: setattr(span, "trace_state", f"app={MAIL}"),
     "resource": lambda request, _: request.resource_spans[0].resource.attributes.append(attribute("owner", MAIL)),
     "scope attribute": lambda request, _: (
         request.resource_spans[0].scope_spans[0].scope.attributes.append(attribute("by", MAIL))
     ),
+    "resource, of another type": lambda request, _: request.resource_spans[0].resource.attributes.extend(
+        [
+            attribute("process.command_args", ["run", f"--owner={MAIL}", f"--token={TOKEN}"]),
+            attribute("host.card", 4111111111111111),
+            attribute("owner", {"mail": [MAIL]}),
+        ]
+    ),
+    "entity of the resource": lambda request, _: request.resource_spans[0].resource.entity_refs.add(
+        schema_url=f"https://x.example/{MAIL}", type=MAIL, id_keys=[MAIL], description_keys=[MAIL]
+    ),
+    "schema URLs": lambda request, _: (
+        setattr(request.resource_spans[0], "schema_url", f"https://x.example/{MAIL}"),
+        setattr(request.resource_spans[0].scope_spans[0], "schema_url", f"https://x.example/?u={MAIL}"),
+    ),
+    "scope name": lambda request, _: setattr(request.resource_spans[0].scope_spans[0].scope, "name", f"app {MAIL}"),
     "scope version": lambda request, _: setattr(request.resource_spans[0].scope_spans[0].scope, "version", MAIL),
+    **{name: _dialect(keys) for name, keys in DIALECTS.items()},
     "OpenInference": lambda _, span: span.attributes.extend(
         [
             attribute("openinference.span.kind", "LLM"),
@@ -202,42 +297,102 @@ def test_22_a_canary_in_any_place_of_a_span_leaves_in_no_byte(gateway: Redacting
     assert holder.resource.attributes[0] == attribute("service.name", "shop")
 
 
+# What a log may say.
+BODIES: tuple[AttributeValue, ...] = (
+    f"I am {MAIL}",
+    {"text": MAIL, MAIL: 1, "deep": [{"password": "hunter-two-2"}]},
+    [TOKEN, [CARD]],
+    MAIL.encode(),
+    4111111111111111,
+    4111111111111111.0,
+    json.dumps({"inner": json.dumps([MAIL])}),
+)
+
+
 def test_22_log_records_leave_without_canaries(gateway: Redacting) -> None:
-    """The same for log bodies, attributes, event names and severity texts."""
+    """The same for log bodies of every type, attributes, event names, severity texts, resource and scope, of records
+    that are GenAI events and of others."""
     request = ExportLogsServiceRequest()
-    group = request.resource_logs.add().scope_logs.add()
-    record = group.log_records.add(
-        severity_text=f"INFO {MAIL}", body=value({"text": MAIL}), event_name=f"a.{MAIL}", trace_id=b"t" * 16
-    )
-    record.attributes.extend([attribute("gen_ai.input.messages", MESSAGES), attribute("code.text", STACK)])
+    holder = request.resource_logs.add(schema_url=f"https://x.example/{MAIL}")
+    holder.resource.attributes.append(attribute("owner", MAIL))
+    group = holder.scope_logs.add(schema_url=f"https://x.example/{MAIL}")
+    group.scope.name, group.scope.version = f"app {MAIL}", MAIL
+    group.scope.attributes.append(attribute("by", MAIL))
+    for body in BODIES:
+        record = group.log_records.add(
+            severity_text=f"INFO {MAIL}", body=value(body), event_name=f"a.{MAIL}", trace_id=b"t" * 16
+        )
+        record.attributes.extend([attribute("gen_ai.input.messages", MESSAGES), attribute("code.text", STACK)])
+        record.MergeFromString(UNKNOWN)
+    for event in ("gen_ai.client.inference.operation.details", "gen_ai.user.message", "gen_ai.evaluation.result"):
+        record = group.log_records.add(event_name=event, body=value({"content": MAIL}), span_id=b"s" * 8)
+        record.attributes.extend(
+            [attribute("gen_ai.input.messages", MESSAGES), attribute("gen_ai.evaluation.explanation", f"said {MAIL}")]
+        )
     group.log_records.add(body=value(f"plain {CARD} text"))
     body = gateway.send("logs", request.SerializeToString())
     assert_clean(body)
-    first, second = ExportLogsServiceRequest.FromString(body).resource_logs[0].scope_logs[0].log_records
-    assert first.trace_id == b"t" * 16
-    assert second.body.string_value == "plain [CREDIT_CARD] text"
+    assert_clean(str(ExportLogsServiceRequest.FromString(body)).encode())
+    records = ExportLogsServiceRequest.FromString(body).resource_logs[0].scope_logs[0].log_records
+    assert len(records) == len(BODIES) + 4
+    assert records[0].trace_id == b"t" * 16
+    assert records[-1].body.string_value == "plain [CREDIT_CARD] text"
 
 
 def test_22_metrics_leave_without_canaries(gateway: Redacting) -> None:
-    """The same for the attributes of data points and exemplars."""
+    """The same for names, units and descriptions of metrics of every kind, and the attributes of their data points,
+    exemplars and metadata."""
     request = ExportMetricsServiceRequest()
-    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="calls", description=f"of {MAIL}")
-    point = metric.sum.data_points.add(as_int=7, attributes=[attribute("user", MAIL)])
-    point.exemplars.add(as_int=1, filtered_attributes=[attribute("user", MAIL)], trace_id=b"t" * 16)
-    histogram = (
-        request.resource_metrics[0]
-        .scope_metrics[0]
-        .metrics.add(name="seconds")
-        .histogram.data_points.add(
-            count=1, bucket_counts=[1, 0], explicit_bounds=[0.5], attributes=[attribute("user", MAIL)]
+    holder = request.resource_metrics.add(schema_url=f"https://x.example/{MAIL}")
+    holder.resource.attributes.append(attribute("owner", MAIL))
+    group = holder.scope_metrics.add(schema_url=f"https://x.example/{MAIL}")
+    group.scope.name, group.scope.version = f"app {MAIL}", MAIL
+    for kind in ("sum", "gauge", "histogram", "exponential_histogram", "summary"):
+        metric = group.metrics.add(
+            name=kind, description=f"of {MAIL}", unit=f"{{{MAIL}}}", metadata=[attribute(MAIL, MAIL)]
         )
-    )
-    histogram.exemplars.add(filtered_attributes=[attribute("user", MAIL)])
+        metric.MergeFromString(UNKNOWN)
+        point = getattr(metric, kind).data_points.add(
+            attributes=[attribute("user", MAIL), attribute("cards", [4111111111111111]), attribute(MAIL, 1)]
+        )
+        if kind != "summary":
+            point.exemplars.add(
+                as_int=1, filtered_attributes=[attribute("user", MAIL), attribute(MAIL, TOKEN)], trace_id=b"t" * 16
+            )
+    group.metrics.add(name=f"of {MAIL}").gauge.data_points.add(as_int=1)
+    first = group.metrics[0].sum.data_points[0]
+    first.as_int = 7
+    histogram = group.metrics[2].histogram.data_points[0]
+    histogram.bucket_counts.extend([1, 0])
+    histogram.explicit_bounds.append(0.5)
     body = gateway.send("metrics", request.SerializeToString())
     assert_clean(body)
+    assert_clean(str(ExportMetricsServiceRequest.FromString(body)).encode())
     left = ExportMetricsServiceRequest.FromString(body).resource_metrics[0].scope_metrics[0].metrics
+    assert [one.name for one in left] == [
+        *("sum", "gauge", "histogram", "exponential_histogram", "summary"),
+        "of [EMAIL_ADDRESS]",
+    ]
     assert left[0].sum.data_points[0].as_int == 7
-    assert list(left[1].histogram.data_points[0].bucket_counts) == [1, 0]
+    assert list(left[2].histogram.data_points[0].bucket_counts) == [1, 0]
+
+
+def test_22_what_comes_as_json_leaves_without_canaries(gateway: Redacting) -> None:
+    """The same for OTLP in JSON, with fields that OTLP does not have."""
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="chat")
+    for place in ("prompt", "map", "bytes", "integer", "event attributes of other types", "trace state of a link"):
+        PLACES[place](request, span)
+    plain = json.loads(to_json("traces", request.SerializeToString()))
+    plain["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["userOfTheApp"] = MAIL
+    before = len(gateway.redacted.accepted)
+    kind = {"content-type": "application/json"}
+    assert post(gateway.port, "/v1/traces", json.dumps(plain).encode(), kind)[0] == 200
+    gateway.redacted.wait_for(lambda: len(gateway.redacted.accepted) > before)
+    body = gateway.redacted.accepted[-1].body
+    assert_clean(body)
+    assert_clean(str(ExportTraceServiceRequest.FromString(body)).encode())
+    assert b"[EMAIL_ADDRESS]" in body
 
 
 def test_22_an_exporter_that_is_raw_gets_what_came(gateway: Redacting) -> None:

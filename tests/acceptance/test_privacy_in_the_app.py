@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry._logs import LogRecord
@@ -22,6 +23,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -55,7 +57,8 @@ class App:
         redaction.send_anchors_to(self.loggers)
         metrics = redaction.metrics(OTLPMetricExporter(endpoint=f"{sink.endpoint}/v1/metrics"))
         reader = PeriodicExportingMetricReader(metrics, export_interval_millis=float("inf"))
-        self.meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+        shape = View(instrument_name="others", aggregation=ExponentialBucketHistogramAggregation())
+        self.meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False, views=[shape])
 
     def bodies(self, signal: str) -> list[bytes]:
         return [one.body for one in self._sink.destination.accepted if one.signal == signal]
@@ -110,6 +113,13 @@ SPANS: dict[str, Callable[[Tracer], None]] = {
     "MCP payload": attributes(mcp__request__params=json.dumps({"arguments": {"query": MAIL}})),
     "array": attributes(app__list=["fine", MAIL]),
     "integer": attributes(app__card=4111111111111111),
+    "double": attributes(app__card=4111111111111111.0),
+    "array of integers": attributes(app__cards=[1, 4111111111111111]),
+    "bytes": attributes(app__bytes=MAIL.encode()),
+    "JSON in JSON": attributes(app__json=json.dumps({"inner": json.dumps([MAIL, {"api_key": "hunter-two-2"}])})),
+    "user's part, path and hash of a URL": attributes(
+        http__url=f"https://jane:hunter-two-2@x.example/users/{MAIL}/cards#{MAIL}", url__query="api_key=hunter-two-2"
+    ),
     "key": lambda tracer: tracer.start_span("a", attributes={f"visits.{MAIL}": 3}).end(),
     "URL query of httpx": attributes(url__full=f"https://api.example.com/?email={MAIL}&key=hunter-two-2"),
     "OpenInference": attributes(
@@ -137,22 +147,33 @@ def test_22_in_an_app_without_a_gateway_a_canary_in_any_place_of_a_span_leaves_i
 
 
 def test_22_in_an_app_resource_scope_log_records_and_metrics_leave_without_canaries() -> None:
-    resource = Resource({"service.name": "shop", "owner": MAIL, "db.password": "hunter-two-2"})
+    schema = f"https://x.example/{MAIL}"
+    resource = Resource({"service.name": "shop", "owner": MAIL, "db.password": "hunter-two-2"}, schema)
+    scope = {"schema_url": schema, "attributes": {"by": MAIL}}
     with app(resource=resource) as made:
-        made.tracers.get_tracer("app", MAIL, attributes={"by": MAIL}).start_span("a").end()
-        logger = made.loggers.get_logger("app", MAIL, attributes={"by": MAIL})
-        for body in (f"I am {MAIL}", {"messages": [{"content": CARD}], MAIL: 1}, [TOKEN], 4111111111111111):
+        made.tracers.get_tracer(f"app {MAIL}", MAIL, **scope).start_span("a").end()
+        logger = made.loggers.get_logger(f"app {MAIL}", MAIL, **scope)
+        bodies: tuple[Any, ...] = (
+            f"I am {MAIL}",
+            {"messages": [{"content": CARD}], MAIL: 1},
+            [TOKEN],
+            4111111111111111,
+        )
+        for body in (*bodies, MAIL.encode(), json.dumps({"inner": json.dumps([MAIL])})):
             record = LogRecord(
                 body=body, event_name=f"sent {MAIL}", severity_text=MAIL, attributes={"a": {"b": [MAIL]}}
             )
             logger.emit(record)
         logger.emit(LogRecord(body="failed", exception=ValueError(STACK)))
-        meter = made.meters.get_meter("app", MAIL, attributes={"by": MAIL})
-        meter.create_counter("count", description=f"of {MAIL}").add(1, {"to": MAIL, MAIL: "a"})
-        meter.create_histogram("sizes").record(2.0, {"to": CARD})
+        meter = made.meters.get_meter(f"app {MAIL}", MAIL, **scope)
+        with made.tracers.get_tracer("app").start_as_current_span("b"):  # exemplars are of measurements in a span
+            meter.create_counter("count", unit=f"{{{MAIL}}}", description=f"of {MAIL}").add(1, {MAIL: "a"})
+            meter.create_histogram("sizes").record(2.0, {"to": CARD})
+            meter.create_histogram("others").record(2.0, {"to": MAIL})
+            meter.create_gauge("level").set(1, {"to": [MAIL], "token": TOKEN})
         made.meters.force_flush()
         traces, logs, metrics = (made.bodies(signal) for signal in ("traces", "logs", "metrics"))
-    assert (len(traces), len(logs), len(metrics)) == (1, 5, 1)
+    assert (len(traces), len(logs), len(metrics)) == (2, 7, 1)
     for body in (*traces, *logs, *metrics):
         assert_clean(body)
     assert_clean(str([ExportLogsServiceRequest.FromString(body) for body in logs]).encode())
@@ -160,7 +181,8 @@ def test_22_in_an_app_resource_scope_log_records_and_metrics_leave_without_canar
     (holder,) = ExportLogsServiceRequest.FromString(logs[0]).resource_logs
     assert holder.scope_logs[0].log_records[0].body.string_value == "I am [EMAIL_ADDRESS]"
     (found,) = ExportMetricsServiceRequest.FromString(metrics[0]).resource_metrics
-    assert {one.name for one in found.scope_metrics[0].metrics} == {"count", "sizes"}
+    assert {one.name for one in found.scope_metrics[0].metrics} == {"count", "sizes", "others", "level"}
+    assert {len(point.exemplars) for point in found.scope_metrics[0].metrics[0].sum.data_points} == {1}
 
 
 def test_22_in_an_app_what_is_not_personal_leaves_as_it_was() -> None:
@@ -265,6 +287,7 @@ def test_22_an_app_that_has_set_up_nothing_redacts_when_its_environment_says_so(
     for body in bodies:
         assert_clean(body)
     assert verify(tmp_path / "audit", KEY.encode()).problems == []
+    assert any(b"otel_llm.audit.anchor" in body for body in bodies)
 
 
 @pytest.mark.parametrize("settings", ["types: [nothing_of_that_name]", "audit: {path: a, key: short}", None])

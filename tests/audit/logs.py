@@ -29,7 +29,7 @@ def record(number: int = 0, time_unix_nano: int = 1_795_003_200_000_000_000) -> 
 
 
 def opened(folder: Path, clock: FakeClock | None = None, **limits: object) -> AuditLog:
-    return AuditLog(folder, KEY, "audit", Limits(**limits), clock or FakeClock())  # type: ignore[arg-type] # of Limits
+    return AuditLog(folder, KEY, Limits(**limits), clock or FakeClock())  # type: ignore[arg-type] # of Limits
 
 
 def written(folder: Path, count: int, **limits: object) -> AuditLog:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_llm.audit import Anchor, AuditLog, read_anchors, verify
+from otel_llm.audit import Anchor, AuditConfig, AuditLog, open_log, open_logs, read_anchors, verify
 from otel_llm.errors import AuditError
 from otel_llm.testing import FakeClock
 from tests.audit.logs import KEY, opened, record, written
@@ -289,6 +289,93 @@ def test_a_forked_process_adds_nothing_to_the_chain_of_its_parent(tmp_path: Path
     log.record(record(4))
     log.close()
     assert verify(tmp_path, KEY).problems == []
+
+
+def in_child(step: Callable[[], object]) -> int:
+    """What became of a step in a forked process: 0 when it was true."""
+    child = os.fork()
+    if child == 0:
+        code = 3
+        try:
+            code = 0 if step() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_forked_processes_each_write_a_chain_of_their_own_where_several_may(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    log = opened(folder, processes=3)
+    log.record(record(1))
+
+    def in_a_grandchild() -> bool:
+        log.record(record(3))
+        log.close()
+        return log.name == "audit/@2"
+
+    def in_a_worker() -> bool:
+        log.record(record(2))
+        is_mine = not log.is_closed and log.name == "audit/@2"
+        log.close()
+        return is_mine and {one.log for one in log.anchors()} == {"audit/@2"}
+
+    log.anchor()
+    assert in_child(in_a_worker) == 0
+    assert in_child(lambda: in_child(in_a_grandchild) == 0 and log.is_closed) == 0
+    log.record(record(4))
+    log.close()
+    first, second = verify(folder, KEY), verify(folder / "@2", KEY)
+    assert (first.problems, first.records) == ([], 3)
+    assert (second.problems, second.records) == ([], 3)
+    assert in_child(in_a_grandchild) != 0  # it was closed before the fork, and stays so
+
+
+def test_settings_give_a_forked_process_the_log_it_has_at_a_place_of_its_own(tmp_path: Path) -> None:
+    config = AuditConfig(path=str(tmp_path / "audit"), key=KEY.decode(), processes=2)
+    log = open_log(config, FakeClock(), "audit")
+
+    def opens_again() -> bool:
+        return open_log(config, FakeClock(), "audit") is log and log.name == "audit/@2" and log in open_logs()
+
+    try:
+        assert in_child(opens_again) == 0
+        assert log.name == "audit"
+    finally:
+        log.close()
+
+
+def test_more_processes_than_may_write_are_refused_and_a_place_is_free_when_its_process_has_ended(
+    tmp_path: Path,
+) -> None:
+    first = opened(tmp_path, processes=2)
+    second = opened(tmp_path, processes=2)
+    with pytest.raises(AuditError, match="2 processes write it already; set processes to more"):
+        opened(tmp_path, processes=2)
+    with pytest.raises(AuditError, match="another process writes it; give each its own folder, or set processes"):
+        opened(tmp_path)
+    first.close()
+    third = opened(tmp_path, processes=2)
+    assert (third.folder, second.folder) == (tmp_path, tmp_path / "@2")
+    second.close()
+    third.close()
+
+
+def test_a_forked_process_does_not_keep_its_parents_place(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    (begun, begins), (ended, ends) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ends)
+        os.write(begins, b"1")
+        os.read(ended, 1)  # until the parent is done
+        os._exit(0)
+    os.read(begun, 1)
+    log.close()
+    opened(tmp_path).close()
+    os.close(ends)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for descriptor in (begun, begins, ended):
+        os.close(descriptor)
 
 
 def test_a_log_closes_when_the_last_of_those_who_hold_it_lets_go(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from otel_llm.audit import verify
 from otel_llm.cli.main import main
 from tests.acceptance.test_privacy import MAIL, PLACES, redacting, trace_request
-from tests.audit.logs import KEY, written
+from tests.audit.logs import KEY, opened, record, written
 
 
 @pytest.fixture
@@ -38,6 +39,30 @@ def test_a_spoilt_log_is_told_with_every_problem(
     out = capsys.readouterr().out
     assert out.startswith("NOT whole: 10 records, 1 to 10")
     assert "audit-000000000001.jsonl:6: record 6 was changed" in out
+
+
+def test_the_logs_of_all_processes_are_checked_and_one_that_is_gone_is_missed(
+    tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "audit"
+    logs = [opened(folder, processes=2) for _ in range(2)]
+    for log in logs:
+        log.record(record(1))
+        log.close()
+    anchors = tmp_path / "anchors"
+    known = [{"log": one.log, "seq": one.seq, "mac": one.mac} for log in logs for one in log.anchors()]
+    anchors.write_text("\n".join(map(json.dumps, known)))
+    verifying = ["audit", "verify", str(folder), "--key-file", str(key_file), "--anchors", str(anchors)]
+    assert main(verifying) == 0
+    whole = "whole: 2 records, 1 to 2, 1 anchors compared\n"
+    assert capsys.readouterr().out == f"audit: {whole}audit/@2: {whole}"
+    (path,) = (folder / "@2").glob("audit-*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b"rule-1", b"rule-2"))
+    assert main(verifying) == 1
+    assert "audit/@2: NOT whole: 2 records" in capsys.readouterr().out
+    shutil.rmtree(folder / "@2")
+    assert main(verifying) == 1
+    assert "NOT whole: audit/@2: there are anchors of it, and its folder is missing" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_is_a_problem_in_words(

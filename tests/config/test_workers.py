@@ -38,6 +38,12 @@ service:
     traces: {{receivers: [otlp, file], processors: [{used}], exporters: [{out}]}}
     {more}
 """
+RULES = """
+apiVersion: otel-llm/v1
+kind: PolicySet
+metadata: {name: some, version: 1, owner: platform}
+spec: {rules: [{id: noted, stage: request, when: "true", verdict: audit}]}
+"""
 DEFAULTS = {
     "port": 4318,
     "auth": "",
@@ -172,3 +178,30 @@ def test_one_worker_is_what_there_was_before(tmp_path: Path) -> None:
     whole = settings(tmp_path, workers=1)
     part = part_of(whole, 1)
     assert msgspec.structs.asdict(part.exporters[0].delivery) == msgspec.structs.asdict(whole.exporters[0].delivery)
+
+
+AUDIT = 'audit: {{path: "{folder}/audit", key: "${{env:KEY}}"{more}}}'
+
+
+@pytest.mark.parametrize("name", ["redact", "policy"])
+def test_where_each_worker_writes_an_audit_log_it_says_for_how_many(tmp_path: Path, name: str) -> None:
+    """The first worker to open it would keep the others out, and they would never become ready."""
+    (tmp_path / "rules.yaml").write_text(RULES)
+    paths = f'paths: ["{tmp_path}/rules.yaml"], ' if name == "policy" else ""
+
+    def changes(more: str) -> dict[str, str]:
+        return {"processors": f"{name}: {{{paths}{AUDIT.format(folder=tmp_path, more=more)}}}", "used": name}
+
+    (one,) = problems(tmp_path, **changes(", processes: 3"))
+    assert one == (
+        f"processors.{name}.audit.processes: expected at least 4, got 3; "
+        "each of the workers (service.workers) writes a chain of records of its own"
+    )
+    assert settings(tmp_path, **changes(", processes: 4"))
+    assert settings(tmp_path, workers=1, **changes(""))
+
+
+def test_a_worker_that_leaves_takes_no_place_in_an_audit_log(tmp_path: Path) -> None:
+    leaving = part_of(settings(tmp_path), 4, leaving=True)
+    assert leaving.processors == ()
+    assert [pipeline.processors for pipeline in leaving.pipelines] == [()]

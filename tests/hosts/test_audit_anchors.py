@@ -1,16 +1,28 @@
-"""Anchors of audit logs leave through the gateway that writes the logs, and through no other."""
+"""Anchors of audit logs leave through the gateway or app that writes the logs, and through no other."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_llm.audit import AuditConfig, open_log, open_logs
 from otel_llm.clock import SystemClock
+from otel_llm.components import Context
+from otel_llm.hosts.sdk import Enriching
+from otel_llm.pipeline import Pipeline
+from otel_llm.processors.policy import Config, create
+from otel_llm.telemetry import Metrics
 from otel_llm.testing import Destination, OtlpHttpSink
 from tests.audit.logs import record
 from tests.hosts.running import SIMPLE, http_port, post, running, settings
+from tests.policy.subjects import rules, write
 from tests.spans import SpanSpec, request
 
 KEY = "a key of 32 bytes, for tests only"
@@ -69,3 +81,26 @@ def test_a_reload_keeps_the_log_open_until_the_gateway_stops(tmp_path: Path) -> 
             assert post(http_port(gateway), "/v1/traces", sent)[0] == 200
         assert {log for log, _ in anchors(sink.destination)} == {"before", "after"}
     assert [one for one in open_logs() if one.folder.parent == tmp_path] == []
+
+
+NOTED = "id: noted, stage: request, when: 'true', verdict: audit"
+
+
+def test_27_in_an_app_the_anchors_of_the_audit_log_of_its_rules_leave_where_spans_do(tmp_path: Path) -> None:
+    audit = AuditConfig(path=str(tmp_path / "audit"), key=KEY)
+    metrics, clock = Metrics(), SystemClock()
+    config = Config(paths=(str(write(tmp_path, rules(NOTED))),), audit=audit)
+    with OtlpHttpSink() as sink:
+        loggers, tracers = LoggerProvider(shutdown_on_exit=False), TracerProvider(shutdown_on_exit=False)
+        records = OTLPLogExporter(endpoint=f"{sink.endpoint}/v1/logs")
+        loggers.add_log_record_processor(SimpleLogRecordProcessor(records))
+        pipeline = Pipeline([create(config, Context("policy", metrics, clock))], metrics, clock)
+        enriching = Enriching(OTLPSpanExporter(endpoint=f"{sink.endpoint}/v1/traces"), pipeline)
+        enriching.send_anchors_to(loggers)
+        tracers.add_span_processor(SimpleSpanProcessor(enriching))
+        tracers.get_tracer("app").start_span("chat", attributes={"gen_ai.operation.name": "chat"}).end()
+        tracers.shutdown()
+        loggers.shutdown()
+        (log,) = [one for one in open_logs() if one.folder == tmp_path / "audit"]
+        log.close()
+        assert anchors(sink.destination) == [("audit", 2)]  # that it was begun, and the verdict

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_llm.clock import SystemClock
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.components import Context, find_type
+from otel_llm.errors import ConfigError
 from otel_llm.hosts.sdk import Enriching, default_pipeline
 from otel_llm.pipeline import Pipeline
 from otel_llm.telemetry import Metrics
@@ -110,3 +111,52 @@ def test_the_first_gateway_counts_what_an_app_has_priced_and_the_next_does_not(s
         body = batch.encode().join()
         assert counted(metrics, "otel_llm.cost.usage") == pytest.approx(cost)
         assert counted(metrics, "gen_ai.client.inference.duration") == times
+
+
+class _Runs(_Fails):
+    """Beside its pipeline it does something, of which it tells."""
+
+    def __init__(self, name: str, told: list[str], problem: str | None = None) -> None:
+        self.name = name
+        self._told = told
+        self._problem = problem
+
+    def process(self, operations):
+        self._told.append(f"{self.name} processes {len(list(operations))}")
+
+    def start(self):
+        if self._problem is not None:
+            raise ConfigError([self._problem])
+        self._told.append(f"{self.name} starts")
+
+    def shutdown(self, deadline_seconds):
+        assert deadline_seconds > 0
+        self._told.append(f"{self.name} ends")
+        raise RuntimeError("a defect")
+
+
+def test_processors_that_do_something_beside_their_pipeline_start_and_end_with_the_exporter():
+    told: list[str] = []
+    _, (chat, _) = exported(Pipeline([_Runs("first", told), _Runs("second", told)], *_tools()))
+    assert chat.name == "chat"
+    assert told == [
+        *("first starts", "second starts"),
+        *("first processes 1", "second processes 1"),
+        *("first ends", "second ends"),
+    ]
+
+
+def test_where_a_processor_cannot_start_those_before_it_end_again():
+    told: list[str] = []
+    broken = Pipeline([_Runs("first", told), _Runs("second", told, "second: no such folder")], *_tools())
+    with pytest.raises(ConfigError, match="second: no such folder"):
+        Enriching(InMemorySpanExporter(), broken)
+    assert told == ["first starts", "first ends"]
+
+
+def test_what_a_processor_of_an_app_has_learnt_is_kept_when_the_app_ends(tmp_path):
+    metrics, clock = _tools()
+    kind = find_type("processor", "drift")
+    config = kind.config(state_file=str(tmp_path / "drift.json"))
+    exported(Pipeline([kind.create(config, Context("drift", metrics, clock))], metrics, clock))
+    assert (tmp_path / "drift.json").stat().st_size > 0

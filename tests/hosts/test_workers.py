@@ -15,6 +15,8 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from otel_llm.audit import verify
+from otel_llm.cli.main import main
 from otel_llm.delivery.status import HostStatus
 from otel_llm.delivery.survey import survey
 from otel_llm.testing import Answer, Destination, OtlpHttpSink, unused_port
@@ -22,6 +24,7 @@ from tests.delivery.requests import numbers, traces
 from tests.hosts.killing import kill_workers, wait_for_workers, wait_until_ready
 from tests.hosts.running import get, post
 from tests.receivers.recording import eventually
+from tests.spans import SpanSpec, request
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +36,7 @@ CONFIG = """
 receivers:
   otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}, grpc: {{endpoint: "127.0.0.1:{grpc}"}}}}}}
   {more}
-processors: {{normalize: , cost: }}
+processors: {{normalize: , cost: {processors}}}
 exporters:
   otlp_http:
     endpoint: {sink}
@@ -44,7 +47,7 @@ service:
   shutdown_timeout_seconds: {timeout}
   admin: {{endpoint: "127.0.0.1:{admin}"}}
   pipelines:
-    traces: {{receivers: [{receivers}], processors: [normalize, cost], exporters: [otlp_http]}}
+    traces: {{receivers: [{receivers}], processors: [normalize, cost{used}], exporters: [otlp_http]}}
     metrics: {{receivers: [otlp], exporters: [otlp_http]}}
 """
 
@@ -55,6 +58,7 @@ class Machine:
     def __init__(self, folder: Path, sink: str) -> None:
         self.folder, self.sink = folder, sink
         self.more: dict[str, str] = {}
+        self.processors: dict[str, str] = {}
         self.port, self.grpc, self.admin = unused_port(), unused_port(), unused_port()
         self.config = folder / "config.yaml"
 
@@ -68,6 +72,8 @@ class Machine:
             folder=self.folder,
             workers=workers,
             timeout=timeout,
+            processors="".join(f", {name}: {settings}" for name, settings in self.processors.items()),
+            used="".join(f", {name}" for name in self.processors),
             receivers=", ".join(("otlp", *self.more)),
             more="\n  ".join(f"{name}: {settings}" for name, settings in self.more.items()),
         )
@@ -126,6 +132,21 @@ def test_both_workers_take_telemetry_and_one_answer_tells_of_both(machine: Machi
         process.terminate()
         assert process.wait(60) == 0
     assert arrived(destination) == sent
+
+
+def test_27_each_worker_writes_a_chain_of_what_it_has_redacted(machine: Machine) -> None:
+    folder, key = machine.folder / "audit", machine.folder / "key"
+    key.write_text("a key of 32 bytes, for tests only")
+    machine.processors["redact"] = f"{{audit: {{path: '{folder}', key_file: '{key}', processes: 2}}}}"
+    body = request([SpanSpec({"gen_ai.prompt": "jane.doe@mail.example.org"}, scope="app")])
+    with machine.running() as process:
+        for _ in range(24):
+            assert post(machine.port, "/v1/traces", body)[0] == 200
+        process.terminate()
+        assert process.wait(60) == 0
+    assert main(["audit", "verify", str(folder), "--key-file", str(key)]) == 0
+    reports = [verify(place, key.read_bytes()) for place in (folder, folder / "@2")]
+    assert sum(report.records - 1 for report in reports) == 24  # beside that each was begun
 
 
 def test_the_status_tells_of_the_receivers_of_every_worker(machine: Machine) -> None:

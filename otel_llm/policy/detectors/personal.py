@@ -53,8 +53,10 @@ class _Around:
         """All matches that do not overlap."""
         last = 0
         for match in self.middle.finditer(text):
-            start = self.left(text, match.start())
-            if last <= start < match.start():
+            start = max(
+                last, self.left(text, match.start())
+            )  # `a@x.org&b@y.org`: the second does not begin in the first
+            if start < match.start():
                 last = match.end()
                 yield _Place(text, start, last)
 

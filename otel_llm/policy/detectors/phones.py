@@ -126,7 +126,8 @@ def phone_at(
     while start and text[start - 1] in "+(":
         start -= 1
     is_called = is_near(calling, start, groups[position][1])
-    if is_inside(text, start) or _DATE.match(text, start) or (text[start - 1 : start] in _BEFORE and not is_called):
+    is_joined = text[start - 1 : start] in _BEFORE and text[start] != "+"  # `?to=+44…` has its own mark
+    if is_inside(text, start) or _DATE.match(text, start) or (is_joined and not is_called):
         return None
     speaking = _SPEAKING.match(text, start)
     if speaking is not None and not goes_on(text, speaking.end()) and _has_its_length(speaking.group()):

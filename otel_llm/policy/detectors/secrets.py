@@ -193,6 +193,19 @@ _QUERY_KEYS: Final = (
     r"|client[_\-]?secret|password|passwd|pwd|code_verifier|x-amz-signature|x-amz-credential|x-amz-security-token"
     r"|x-goog-signature|x-goog-credential|awsaccesskeyid|subscription-key|session[_\-]?id)"
 )
+
+
+class _Query:
+    """The first credential of a query that stands alone, as in `url.query`, with no mark before it."""
+
+    pattern: Final = re.compile(rf"{_QUERY_KEYS}=([^\s&#\"'<>\\;]{{4,4096}})(?=&|\Z)", re.IGNORECASE)
+
+    def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
+        match = self.pattern.match(text)
+        if match is not None:
+            yield match
+
+
 _OTHERS: Final = (
     Rule(PRIVATE_KEY, _Pem(), Cue(("private key",)), confidence=0.99),
     Rule(
@@ -225,14 +238,15 @@ _OTHERS: Final = (
     ),
     Rule(
         URL_CREDENTIALS,
-        re.compile(rf"[?&;]{_QUERY_KEYS}=([^\s&#\"'<>\\;]{{4,4096}})", re.IGNORECASE),
-        Cue(tuple(f"{mark}{key}" for mark in "?&;" for key in (
+        re.compile(rf"[?&;#]{_QUERY_KEYS}=([^\s&#\"'<>\\;]{{4,4096}})", re.IGNORECASE),
+        Cue(tuple(f"{mark}{key}" for mark in "?&;#" for key in (
             "api", "key", "access", "auth", "id_t", "id-t", "idt", "refresh", "token", "sig", "secret", "client", "pass",
             "pwd", "code_v", "x-amz", "x-goog", "aws", "subscription", "session",
         ))),
         1,
         is_valid=_is_value,
     ),
+    Rule(URL_CREDENTIALS, _Query(), group=1, is_valid=lambda text: _is_value(text) and not text.isalpha()),
     Rule(
         AZURE_KEY,
         re.compile(r"(?:AccountKey|SharedAccessKey|SharedAccessSignature)=([A-Za-z0-9+/=%]{30,120})", re.IGNORECASE),

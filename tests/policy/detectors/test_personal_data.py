@@ -122,6 +122,16 @@ def test_at_least_ten_countries_have_their_numbers() -> None:
     assert len({type_.partition("_")[0] for type_ in FOUND if type_[2] == "_"}) >= 20
 
 
+@pytest.mark.parametrize("joined", [*"/&=?#|,;:'\"` *{}<>()", "/cards#", "&to="])
+@pytest.mark.parametrize("second", ["bob@corp.example.net", "+44 20 7946 0958"])
+def test_what_stands_in_one_address_with_an_address_of_mail_is_found_too(joined: str, second: str) -> None:
+    """Most marks are legal in the local part of an address; it does not reach into what stands before."""
+    text = f"/users/ann@mail.example.org{joined}{second}"
+    found = [(one.type, one.end) for one in ALL.find(text) if one.type in {"EMAIL_ADDRESS", "PHONE_NUMBER"}]
+    expected = "EMAIL_ADDRESS" if "@" in second else "PHONE_NUMBER"
+    assert found == [("EMAIL_ADDRESS", 27), (expected, len(text))]
+
+
 def test_two_numbers_side_by_side_are_two() -> None:
     text = "4111 1111 1111 1111 5500 0000 0000 0004"
     found = [text[one.start : one.end] for one in ALL.find(text) if one.type == "CREDIT_CARD"]

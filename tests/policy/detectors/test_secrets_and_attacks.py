@@ -93,6 +93,26 @@ def test_a_credential_may_begin_like_a_placeholder(text: str) -> None:
     assert of(text) & {"PASSWORD", "URL_CREDENTIALS"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api_key=hunter-two-2",
+        "token=hunter-two-2&page=2",
+        "page=2&token=hunter-two-2",
+        "https://x.example/back#access_token=hunter-two-2&state=a",
+    ],
+)
+def test_a_credential_is_found_anywhere_in_a_query(text: str) -> None:
+    """`url.query` has no mark before its first key, and some addresses come back with theirs behind a hash."""
+    (found,) = [one for one in ALL.find(text) if one.type == "URL_CREDENTIALS"]
+    assert text[found.start : found.end] == "hunter-two-2"
+
+
+@pytest.mark.parametrize("text", ["token=abcd is what the page says", "key=value", "token=<token>&page=2"])
+def test_what_only_begins_like_a_query_is_none(text: str) -> None:
+    assert [one for one in ALL.find(text) if one.type == "URL_CREDENTIALS"] == []
+
+
 def test_a_private_key_that_was_cut_off_is_found_to_its_end() -> None:
     text = "-----BEGIN PRIVATE KEY-----\n" + "MIIE" * 100
     ((start, end),) = [(one.start, one.end) for one in ALL.find(text) if one.type == "PRIVATE_KEY"]
