@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
@@ -66,12 +67,26 @@ class Settling(Protocol):
         ...
 
 
+class Accepting(Protocol):
+    """A request that was taken, and is accepted when something has happened that no thread has to wait for."""
+
+    def ask(self, wake: Callable[[], None]) -> ConsumeResult | None:
+        """What became of it. None when nobody knows yet: then `wake` is called once when it is worth asking again.
+
+        That may be on any thread, and before this returns; `wake` must be quick and must not raise.
+
+        Raises:
+            RefusedError: it is not accepted; the sender should retry.
+        """
+        ...
+
+
 class Consumer(Protocol):
     """What a receiver hands requests to.
 
-    One that may wait, as for a disk, says so with a true attribute `may_wait`: it is not called on an event loop. One
-    that does not take all signals has those it takes in an attribute `signals`. One that knows when what it took has
-    arrived has a method `settling(signal)` that returns a Settling.
+    One that may wait, as for a disk, says so with a true attribute `may_wait`; an event loop calls its `begin` instead,
+    see Beginning. One that does not take all signals has those it takes in an attribute `signals`. One that knows when
+    what it took has arrived has a method `settling(signal)` that returns a Settling.
     """
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
@@ -83,4 +98,13 @@ class Consumer(Protocol):
             MalformedError: the bytes are not a request of that signal; the sender must not retry.
             RefusedError: there is no room now; the sender should retry.
         """
+        ...
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """A consumer that can be asked later what became of a request, so that an event loop need not wait for a disk."""
+
+    def begin(self, signal: Signal, body: bytes) -> Accepting:
+        """Take a request like `consume`, and raise the same, but do not wait until it is accepted."""
         ...

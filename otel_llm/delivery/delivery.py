@@ -214,6 +214,14 @@ class Delivery:
         """
         self._queue.secure(payload.signal, ticket)
 
+    def is_secure(self, payload: Payload, ticket: int, wake: Callable[[], None]) -> bool:
+        """Whether `secure` would return at once; if not, `wake` is called once when it would, on any thread.
+
+        Raises:
+            RefusedError: the disk would not have it.
+        """
+        return self._queue.is_secure(payload.signal, ticket, wake)
+
     @property
     def is_durable(self) -> bool:
         """Whether what it accepted survives the process."""

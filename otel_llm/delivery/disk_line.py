@@ -24,6 +24,8 @@ from otel_llm.errors import RefusedError
 from otel_llm.signals import Payload, Signal
 
 _LONG_AGO: Final = float("-inf")
+# How many ranges of records are remembered that the disk would not keep.
+_MOST_VOID: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class DiskLine:
         log: where.
         lock: guards everything here; notified when something becomes visible.
         accept: told the items of what becomes visible.
-        always_sync: whether records become visible only when the disk has them.
+        ask_commit: asks for a call of `commit` on another thread, soon. With it, records become visible only when the
+            disk has them; with None, when they are written.
 
     Attributes:
         limits: when a batch is complete.
@@ -79,15 +82,16 @@ class DiskLine:
         log: SegmentLog,
         lock: threading.Condition,
         accept: Callable[[Signal, int], None],
-        *,
-        always_sync: bool,
+        ask_commit: Callable[[DiskLine], None] | None,
     ) -> None:
         self.limits = BatchConfig()
         self.signal = signal
         self.log = log
         self._lock = lock
         self._accept = accept
-        self._always = always_sync
+        self._ask_commit = ask_commit
+        self._always = ask_commit is not None
+        self._watchers: list[Callable[[], None]] = []
         self._syncing = threading.Lock()
         self.reserved_bytes = 0
         self.cached_bytes = 0
@@ -99,7 +103,8 @@ class DiskLine:
         self._unsynced: deque[_Unsynced] = deque()
         self._last_put = 0
         self._mark: _Mark | None = None
-        self._void: deque[tuple[int, int]] = deque(maxlen=64)
+        self._void: deque[tuple[int, int]] = deque()
+        self._forgotten = 0
         self._is_dirty = False
         self._taken: tuple[int, int] | None = None
         # The batch that was on its way when the log was closed is made again as it was.
@@ -190,11 +195,47 @@ class DiskLine:
         while True:
             with self._syncing:  # whoever waits here finds its record synced with others, most of the time
                 with self._lock:
-                    if any(first <= ticket < end for first, end in self._void):
-                        raise RefusedError(f"the queue on disk for {self.signal} cannot be synced")
-                    if ticket < self._visible:
+                    if self._is_visible(ticket):
                         return
                 self._sync()
+
+    def is_secure(self, ticket: int, wake: Callable[[], None]) -> bool:
+        """Whether the record of this sequence number is safe; without the lock.
+
+        False when nobody knows yet: then it is synced with others soon, and `wake` is called after that, once.
+
+        Raises:
+            RefusedError: the disk would not have it; it is not accepted and will not be delivered.
+        """
+        if self._ask_commit is None:
+            return True
+        with self._lock:
+            if self._is_visible(ticket):
+                return True
+            self._watchers.append(wake)
+            is_first = len(self._watchers) == 1
+        if is_first:
+            self._ask_commit(self)
+        return False
+
+    def _is_visible(self, ticket: int) -> bool:
+        # Who asks so late that it is forgotten whether the disk has it, must send it again.
+        if ticket < self._forgotten or any(first <= ticket < end for first, end in self._void):
+            raise RefusedError(f"the queue on disk for {self.signal} cannot be synced")
+        return ticket < self._visible
+
+    def commit(self) -> None:
+        """Sync for those who watch, and wake them; without the lock."""
+        with self._syncing:
+            with self._lock:
+                watchers, self._watchers = self._watchers, []
+                is_all_visible = self._visible >= self.log.next_sequence
+            try:
+                if not is_all_visible:
+                    self._sync()
+            finally:  # after a defect they ask again
+                for wake in watchers:
+                    wake()
 
     def sync(self) -> None:
         """Sync what is not; without the lock.
@@ -228,6 +269,15 @@ class DiskLine:
         with self._lock:
             self._show(target)
 
+    def close(self) -> None:
+        """Sync and close the log; whoever has put something is told what became of it. Idempotent; without the lock."""
+        self.commit()
+        with self._syncing, self._lock:
+            if self._unsynced:  # put since then: nobody would sync it
+                self._take_back(self.log.active())
+            self.log.close()
+        self.commit()
+
     def _take_back(self, segment: Segment | None) -> None:
         """The disk refuses to promise: what was not shown yet is refused, and none of it is delivered."""
         active = self.log.active()
@@ -236,6 +286,8 @@ class DiskLine:
             return
         first, end = self._visible, self.log.next_sequence
         self._void.append((first, end))
+        if len(self._void) > _MOST_VOID:
+            self._forgotten = self._void.popleft()[1]
         failed = list(self._unsynced)
         self._unsynced.clear()
         while self._cached and self._cached[-1].sequence >= first:

@@ -19,6 +19,7 @@ from typing import Final
 from otel_llm._generated.attributes import OtelLlmDropReasonValues as DropReason
 from otel_llm.clock import Clock
 from otel_llm.delivery.account import Account
+from otel_llm.delivery.committer import Committer
 from otel_llm.delivery.config import DiskConfig, QueueConfig
 from otel_llm.delivery.dead_letters import FOLDER, DeadLetters
 from otel_llm.delivery.disk_line import DiskLine, payload_checksum
@@ -67,6 +68,7 @@ class Shelf:
         self._lock = FolderLock(folder)
         self._log = LogLimiter(_logger, clock.monotonic)
         self.lines: dict[Signal, DiskLine] = {}
+        self._committer = Committer(folder)
         segment_bytes = min(max(config.size_bytes // _SEGMENTS, _SMALLEST_SEGMENT), _LARGEST_SEGMENT)
         try:
             for signal in SIGNALS:
@@ -78,7 +80,9 @@ class Shelf:
                     seals_later=config.sync == "interval",
                 )
                 always = config.sync == "always"
-                self.lines[signal] = DiskLine(signal, log, self.changed, account.accept, always_sync=always)
+                self.lines[signal] = DiskLine(
+                    signal, log, self.changed, account.accept, self._committer.ask if always else None
+                )
             self.dead_letters = DeadLetters(folder / FOLDER, config.dead_letters_size_bytes, clock)
         except OSError:
             self._close_logs()
@@ -124,12 +128,13 @@ class Shelf:
         self._ended.set()
         if self._syncer is not None:
             self._syncer.join()
+        self._committer.close()
         self.dead_letters.close()
         self._close_logs()
 
     def _close_logs(self) -> None:
         for line in self.lines.values():
-            line.log.close()
+            line.close()
         self.lines = {}
         self._lock.release()
 
@@ -152,6 +157,7 @@ class DiskQueue:
         self._memory_bytes = config.size_bytes
         self._capacity = disk.size_bytes
         self._released = released
+        self._lines = shelf.lines  # also when the shelf is closed: who has put something is told what became of it
         self._reservations = 0
         self._closed = False
         self._is_released = False
@@ -248,9 +254,11 @@ class DiskQueue:
 
     def secure(self, signal: Signal, ticket: int) -> None:
         """Return when the disk has it, with `sync: always`; else at once."""
-        line = self.shelf.lines.get(signal)
-        if line is not None:
-            line.secure(ticket)
+        self._lines[signal].secure(ticket)
+
+    def is_secure(self, signal: Signal, ticket: int, wake: Callable[[], None]) -> bool:
+        """Whether `secure` would return at once; if not, `wake` is called once when it would."""
+        return self._lines[signal].is_secure(ticket, wake)
 
     def take(self) -> Payload | None:
         """Wait for a batch; the signal whose first record has waited longest comes first."""

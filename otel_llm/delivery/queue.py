@@ -51,6 +51,14 @@ class Queue(Protocol):
         """
         ...
 
+    def is_secure(self, signal: Signal, ticket: int, wake: Callable[[], None]) -> bool:
+        """Whether `secure` would return at once; if not, `wake` is called once when it would, on any thread.
+
+        Raises:
+            RefusedError: it could not be made safe, and is not accepted.
+        """
+        ...
+
     def take(self) -> Payload | None:
         """Wait for a batch and hand it out; None when the queue is closed and empty. One thread takes."""
         ...
@@ -249,6 +257,10 @@ class MemoryQueue:
 
     def secure(self, signal: Signal, ticket: int) -> None:
         """Nothing is safer than in memory here."""
+
+    def is_secure(self, signal: Signal, ticket: int, wake: Callable[[], None]) -> bool:  # noqa: ARG002 - the Queue's call
+        """It is as safe as it gets."""
+        return True
 
     def take(self) -> Payload | None:
         """Wait for a batch; the signal whose first payload has waited longest comes first."""

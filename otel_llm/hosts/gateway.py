@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import cast
 
 from otel_llm import __version__
 from otel_llm.audit import AuditLog
@@ -47,7 +46,7 @@ from otel_llm.log_records import LogRecords
 from otel_llm.nearest import hint
 from otel_llm.pipeline import Pipeline, Processor, Running, Starting, Successor
 from otel_llm.receivers import Fetching, Receiver
-from otel_llm.signals import SIGNALS, Consumer, ConsumeResult, Payload, Settling, Signal
+from otel_llm.signals import Accepting, ConsumeResult, Payload, Settling, Signal
 from otel_llm.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -58,23 +57,25 @@ class _Switch:
 
     __slots__ = ("target",)
 
-    def __init__(self, target: Consumer) -> None:
+    def __init__(self, target: ReceiverConsumer) -> None:
         self.target = target
 
     @property
     def may_wait(self) -> bool:
-        return bool(getattr(self.target, "may_wait", False))
+        return self.target.may_wait
 
     @property
     def signals(self) -> frozenset[Signal]:
-        return frozenset(getattr(self.target, "signals", SIGNALS))
+        return self.target.signals
 
     def consume(self, signal: Signal, body: bytes) -> ConsumeResult:
         return self.target.consume(signal, body)
 
-    def settling(self, signal: Signal) -> Settling | None:
-        ask = getattr(self.target, "settling", None)
-        return None if ask is None else cast("Settling", ask(signal))
+    def begin(self, signal: Signal, body: bytes) -> Accepting:
+        return self.target.begin(signal, body)
+
+    def settling(self, signal: Signal) -> Settling:
+        return self.target.settling(signal)
 
 
 class _Graph:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -15,7 +16,7 @@ from otel_llm.clock import Clock
 from otel_llm.codecs.triage import keep_important
 from otel_llm.codecs.wire import decode_traces
 from otel_llm.codecs.wire_logs import count_metrics, decode_logs
-from otel_llm.delivery.fan_out import FanOut, offer_all
+from otel_llm.delivery.fan_out import Acceptance, FanOut
 from otel_llm.dialects.log_events import are_understood, details_of
 from otel_llm.errors import MalformedError, RefusedError
 from otel_llm.hosts.outputs import Outputs
@@ -299,6 +300,15 @@ class ReceiverConsumer:
             MalformedError: it is not a request of that signal.
             RefusedError: delivery has no room, or memory is short.
         """
+        return self.begin(signal, body).wait()
+
+    def begin(self, signal: Signal, body: bytes) -> Taken:
+        """The same without waiting for a disk.
+
+        Raises:
+            MalformedError: it is not a request of that signal.
+            RefusedError: delivery has no room, or memory is short.
+        """
         pipelines = self._pipelines.get(signal, ())
         if not pipelines:
             raise MalformedError(
@@ -312,15 +322,65 @@ class ReceiverConsumer:
             results = [(pipeline, pipeline.shed(result)) for pipeline, result in results]
         offers = [offer for pipeline, result in results for offer in self._behind.offers(pipeline, result.payload)]
         received = results[0][1].received
-        rejected = results[0][1].rejected
         self._received.add(received, self._receiver, signal)
+        with self.refusals(signal, received):
+            return Taken(self, signal, results[0][1], Acceptance(offers))
+
+    @contextmanager
+    def refusals(self, signal: Signal, items: int) -> Iterator[None]:
+        """Count items whose delivery is refused within."""
         try:
-            offer_all(offers)
+            yield
         except RefusedError:
-            self._refused.add(received, self._receiver, signal, RefusalReason.QUEUE_FULL)
+            self._refused.add(items, self._receiver, signal, RefusalReason.QUEUE_FULL)
             raise
-        self._accepted.add(received - rejected, self._receiver, signal)
+
+    def accepted(self, signal: Signal, processed: Processed) -> ConsumeResult:
+        """Count a request that is accepted; what the sender is told."""
+        rejected = processed.rejected
+        self._accepted.add(processed.received - rejected, self._receiver, signal)
         if not rejected:
             return ConsumeResult()
         self._refused.add(rejected, self._receiver, signal, RefusalReason.MALFORMED)
         return ConsumeResult(rejected, f"{rejected} GenAI spans cannot be read: their bytes are not OTLP Spans")
+
+
+class Taken:
+    """A request that was processed and offered; an Accepting.
+
+    Args:
+        consumer: which counts.
+        signal: of the request.
+        processed: by its first pipeline.
+        acceptance: of what all of them made.
+    """
+
+    __slots__ = ("_acceptance", "_consumer", "_processed", "_signal")
+
+    def __init__(
+        self, consumer: ReceiverConsumer, signal: Signal, processed: Processed, acceptance: Acceptance
+    ) -> None:
+        self._consumer = consumer
+        self._signal = signal
+        self._processed = processed
+        self._acceptance = acceptance
+
+    def wait(self) -> ConsumeResult:
+        """Return when it is accepted.
+
+        Raises:
+            RefusedError: a disk would not have it.
+        """
+        with self._consumer.refusals(self._signal, self._processed.received):
+            self._acceptance.wait()
+        return self._consumer.accepted(self._signal, self._processed)
+
+    def ask(self, wake: Callable[[], None]) -> ConsumeResult | None:
+        """What became of it, or None; see Accepting.
+
+        Raises:
+            RefusedError: a disk would not have it.
+        """
+        with self._consumer.refusals(self._signal, self._processed.received):
+            is_complete = self._acceptance.is_complete(wake)
+        return self._consumer.accepted(self._signal, self._processed) if is_complete else None

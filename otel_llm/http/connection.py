@@ -5,18 +5,21 @@
 From the end of a request until its answer is written, and while the client does not read its answers, the connection
 is blocked: what arrives is kept (one read at most, then reading is paused) and used when it is unblocked. A handler on
 the event loop runs in a callback of its own, so that a client that pipelines does not keep the others waiting, and a
-defect in a handler costs its request a 500 and nothing else.
+defect in a handler costs its request a 500 and nothing else. What a handler answers later is asked for again, on the
+loop, whenever it wakes us.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from typing import Final, cast
 
 from otel_llm.http.chunked import ChunkedBody
 from otel_llm.http.head import Head, check_beginning, parse_head
-from otel_llm.http.message import HttpError, Reason, Request, Response, Route, find_route
+from otel_llm.http.message import HttpError, Later, Reason, Request, Response, Route, find_route
 from otel_llm.http.shared import Shared
 from otel_llm.http.sized import SizedBody
 
@@ -276,25 +279,38 @@ class Connection(asyncio.BufferedProtocol):
         head = self._head
         request = Request(head.method, head.path, head.query, head.headers, body, self._account)
         if self._route.inline(request):
-            self._shared.loop.call_soon(self._handle, request)
+            self._shared.loop.call_soon(self._settle, partial(self._route.handler, request))
         else:
             work = self._shared.loop.run_in_executor(self._shared.pool, self._route.handler, request)
             work.add_done_callback(self._handled)
 
-    def _handle(self, request: Request) -> None:
-        """Run a cheap handler; when it raises, the loop's exception handler gets to know after the client has."""
-        response = _INTERNAL_ERROR
+    def _settle(self, find: Callable[[], Response | Later]) -> None:
+        """Answer if that is possible; when it raises, the loop's exception handler is told after the client."""
+        response: Response | Later = _INTERNAL_ERROR
         try:
-            response = self._route.handler(request)
+            response = find()
         finally:
-            self._finish(response)
+            if isinstance(response, Response):
+                self._finish(response)
+        if not isinstance(response, Response):
+            # In its turn, when what has arrived from others is handled: so that they can wait for the same thing.
+            self._shared.loop.call_soon(self._ask, response)
 
-    def _handled(self, future: asyncio.Future[Response]) -> None:
+    def _ask(self, later: Later) -> None:
+        """Ask for an answer that was not known; as `_settle` does."""
+        response: Response | None = _INTERNAL_ERROR
+        try:
+            response = later.ask(partial(self._shared.mailbox.put, partial(self._ask, later)))
+        finally:
+            if response is not None:
+                self._finish(response)
+
+    def _handled(self, future: asyncio.Future[Response | Later]) -> None:
         """A worker thread is done."""
-        error = None if future.cancelled() else future.exception()
-        self._finish(_INTERNAL_ERROR if error is not None or future.cancelled() else future.result())
-        if error is not None:
-            raise error
+        if future.cancelled():
+            self._finish(_INTERNAL_ERROR)
+        else:
+            self._settle(future.result)
 
     def _finish(self, response: Response) -> None:
         """Answer, unless the client is gone, and go on."""

@@ -119,7 +119,15 @@ class HttpError(Exception):
         return Response(self.status, f"{self}\n".encode(), "text/plain; charset=utf-8", self.headers)
 
 
-Handler = Callable[[Request], Response]
+class Later(Protocol):
+    """An answer that nobody knows yet, and for which no thread has to wait. Asked on the event loop."""
+
+    def ask(self, wake: Callable[[], None]) -> Response | None:
+        """The answer, or None: then `wake` is called once, on any thread, when it is worth asking again."""
+        ...
+
+
+Handler = Callable[[Request], Response | Later]
 
 
 def admit_anybody(headers: Mapping[str, str]) -> str:  # noqa: ARG001 - the signature of Route.admit

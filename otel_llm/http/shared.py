@@ -1,6 +1,6 @@
 """What all connections of one server share: limits, routes, the read buffer, the accounts, the sweep for deadlines.
 
-Everything here lives on the event loop's thread and is touched from no other.
+Everything here but the mailbox lives on the event loop's thread and is touched from no other.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final, Protocol
 
+from otel_llm.http.mailbox import Mailbox
 from otel_llm.http.message import HttpError, Observer, Routes
 from otel_llm.http.sized import BLOCK_BYTES, BlockPool
 
@@ -88,6 +89,7 @@ class Shared:
     Attributes:
         scratch: reads of all connections go here, unless into the block of a large body; used up before the next read.
         blocks: see `sized.py`.
+        mailbox: where other threads leave work for the loop.
         date: the `date` field line of this second.
         in_flight_bytes: see Limits.
         accounts: the part of each account in them; none that has nothing in flight.
@@ -106,6 +108,7 @@ class Shared:
         "in_flight_bytes",
         "limits",
         "loop",
+        "mailbox",
         "observer",
         "pool",
         "routes",
@@ -127,6 +130,7 @@ class Shared:
         self.limits = limits
         self.observer = observer
         self.blocks = BlockPool()
+        self.mailbox = Mailbox(loop)
         self.scratch = bytearray(BLOCK_BYTES)
         self.scratch_view = memoryview(self.scratch)
         self.in_flight_bytes = 0

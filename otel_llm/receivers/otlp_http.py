@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from otel_llm.errors import MalformedError, RefusedError
-from otel_llm.http.message import HttpError, Reason, Request, Response, Route, Routes
+from otel_llm.http.message import HttpError, Later, Reason, Request, Response, Route, Routes
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
 from otel_llm.receivers import answers
@@ -24,7 +24,7 @@ from otel_llm.receivers.endpoint import Address, TlsConfig, cannot_listen, given
 from otel_llm.receivers.gatekeeper import Gatekeeper, http_admission, refused
 from otel_llm.receivers.inflate import ACCEPTED, CODINGS, InflateLimitError, inflate
 from otel_llm.receivers.tls_renewal import TlsRenewal
-from otel_llm.signals import SIGNALS, Consumer, Signal
+from otel_llm.signals import SIGNALS, Accepting, Beginning, Consumer, ConsumeResult, Signal
 from otel_llm.telemetry import Metrics
 
 _PROTOBUF: Final = "application/x-protobuf"
@@ -34,8 +34,6 @@ _SIGNAL_OF_PATH: Final[dict[str, Signal]] = {f"/v1/{signal}": signal for signal 
 # JSON takes about 100 us per KB to convert, and a compressed body may be a thousand times larger than it looks.
 _INLINE_JSON_BYTES: Final = 16 * 1024
 _INLINE_COMPRESSED_BYTES: Final = 4 * 1024
-# Requests that wait for a disk at the same time share its sync, so there are some more than there are processors.
-_WAITING_THREADS: Final = 16
 _MEBIBYTE: Final = 1024 * 1024
 
 
@@ -78,8 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     write_timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """How long a client may leave answers unread."""
     worker_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
-    """Threads for requests that are large or compressed. With a queue on disk that is synced before the answer, all
-    requests go to them, and there are 16 at least."""
+    """Threads for requests that are large or compressed. None waits for a disk."""
     inline_body_size: Annotated[int, msgspec.Meta(ge=0)] = _MEBIBYTE
     """Bytes up to which an uncompressed protobuf body is processed at once, without a worker thread."""
     reuse_port: bool = False
@@ -97,7 +94,6 @@ class OtlpHttpReceiver:
         self._cors = None if config.cors is None else _Cors(config.cors)
         self._gatekeeper = Gatekeeper(given(config.auth), f"{setting}.auth")
         self._server: HttpServer | None = None
-        self._consumer: Consumer | None = None
         self._stopping = False
 
     @property
@@ -112,7 +108,6 @@ class OtlpHttpReceiver:
         Raises:
             ConfigError: the address cannot be bound, or the TLS files cannot be used.
         """
-        self._consumer = consumer
         config, tls = self._config, given(self._config.tls)
         renewal = None if tls is None else TlsRenewal(tls, f"{self._setting}.tls")
         settings = Settings(
@@ -121,7 +116,7 @@ class OtlpHttpReceiver:
             tls=None if tls is None else server_context(tls, f"{self._setting}.tls"),
             renewed_tls=None if renewal is None else renewal.context,
             reuse_port=config.reuse_port,
-            worker_threads=max(config.worker_threads, _WAITING_THREADS) if self._may_wait() else config.worker_threads,
+            worker_threads=config.worker_threads,
             limits=_limits(config),
             name="otlp-http",
         )
@@ -161,12 +156,7 @@ class OtlpHttpReceiver:
                 routes["OPTIONS", path] = Route(self._cors.preflight)
         return routes
 
-    def _may_wait(self) -> bool:
-        return bool(getattr(self._consumer, "may_wait", False))
-
     def _inline(self, request: Request) -> bool:
-        if self._may_wait():
-            return False
         size_bytes = len(request.body)
         headers = request.headers
         if headers.get("content-encoding"):
@@ -179,7 +169,7 @@ class OtlpHttpReceiver:
 class _Export:
     """Handles the requests of one signal. Called on any thread."""
 
-    __slots__ = ("_accounts", "_config", "_consumer", "_cors", "_gatekeeper", "_signal")
+    __slots__ = ("_accounts", "_begin", "_config", "_consumer", "_cors", "_gatekeeper", "_signal")
 
     def __init__(
         self,
@@ -196,25 +186,43 @@ class _Export:
         self._cors = cors
         self._signal = signal
         self._consumer = consumer
+        self._begin = consumer.begin if isinstance(consumer, Beginning) else None
 
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Response | Later:
         content_type = _media_type(request.headers)
         try:
-            response = self._export(request, content_type)
+            result = self._take(request, content_type)
         except HttpError as error:
-            self._accounts.refused(self._signal, error.reason, str(error))
-            response = _error_response(error, content_type)
-        return response if self._cors is None else self._cors.allow(request, response)
+            return self.refusal(request, content_type, error)
+        if isinstance(result, ConsumeResult):
+            return self.answer(request, content_type, result)
+        return _Answer(self, request, content_type, result)
 
-    def _export(self, request: Request, content_type: str) -> Response:
+    def _take(self, request: Request, content_type: str) -> ConsumeResult | Accepting:
         body = self._decode(request, content_type)
         try:
             body = self._gatekeeper.take(request.account, body, len(request.body))
-            result = self._consumer.consume(self._signal, body)
+            return (
+                self._consumer.consume(self._signal, body) if self._begin is None else self._begin(self._signal, body)
+            )
         except MalformedError as error:
             raise _malformed(error) from error
         except RefusedError as error:
             raise refused(error) from error
+
+    def refusal(self, request: Request, content_type: str, error: HttpError) -> Response:
+        """What the sender is told when its request is not taken."""
+        self._accounts.refused(self._signal, error.reason, str(error))
+        return self._allowed(request, _error_response(error, content_type))
+
+    def answer(self, request: Request, content_type: str, result: ConsumeResult) -> Response:
+        """What the sender is told when its request is accepted."""
+        return self._allowed(request, self._success(content_type, result))
+
+    def _allowed(self, request: Request, response: Response) -> Response:
+        return response if self._cors is None else self._cors.allow(request, response)
+
+    def _success(self, content_type: str, result: ConsumeResult) -> Response:
         if content_type == _JSON:
             return Response(200, answers.success_json(self._signal, result), _JSON)
         body = answers.success(self._signal, result)
@@ -236,6 +244,25 @@ class _Export:
             raise HttpError(413, "too_large", str(error)) from error
         except MalformedError as error:
             raise _malformed(error) from error
+
+
+class _Answer:
+    """The answer to a request that was taken and is not accepted yet; a Later."""
+
+    __slots__ = ("_accepting", "_content_type", "_export", "_request")
+
+    def __init__(self, export: _Export, request: Request, content_type: str, accepting: Accepting) -> None:
+        self._export = export
+        self._request = request
+        self._content_type = content_type
+        self._accepting = accepting
+
+    def ask(self, wake: Callable[[], None]) -> Response | None:
+        try:
+            result = self._accepting.ask(wake)
+        except RefusedError as error:
+            return self._export.refusal(self._request, self._content_type, refused(error))
+        return None if result is None else self._export.answer(self._request, self._content_type, result)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

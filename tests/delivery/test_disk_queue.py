@@ -17,7 +17,7 @@ import pytest
 from otel_llm.clock import SystemClock
 from otel_llm.delivery.config import BatchConfig, Config, DiskConfig, QueueConfig, RetryConfig
 from otel_llm.delivery.delivery import Delivery
-from otel_llm.delivery.fan_out import FanOut
+from otel_llm.delivery.fan_out import Acceptance, FanOut
 from otel_llm.delivery.segment import Segment, segment_files
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
@@ -294,6 +294,125 @@ def test_nothing_is_delivered_before_the_disk_has_it(tmp_path: Path) -> None:
         sender.join(5)
         assert made.force_flush(5)
     assert arrived(destination) == [1]
+
+
+class Held:
+    """Holds up the sync of the queue until it is let go."""
+
+    def __init__(self, made: Delivery) -> None:
+        self._log = made._queue.shelf.lines["traces"].log  # type: ignore[attr-defined]
+        self._sync = self._log.sync
+        self._log.sync = self
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.syncs: list[int] = []
+
+    def __call__(self, segment: Segment) -> None:
+        self.syncs.append(self._log.next_sequence)
+        self.entered.set()
+        assert self.go_on.wait(5)
+        self._sync(segment)
+
+
+def test_who_does_not_wait_is_woken_once_when_the_disk_has_it(tmp_path: Path) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    held = Held(made)
+    woken = threading.Semaphore(0)
+    first = Acceptance([(FanOut([made]), payload(1, 1))])
+    assert not first.is_complete(woken.release)
+    assert held.entered.wait(5)
+    others = [Acceptance([(FanOut([made]), payload(number, 1))]) for number in range(2, 21)]
+    assert not any(one.is_complete(woken.release) for one in others)
+    assert made.balance().accepted == 0
+    assert not woken.acquire(blocking=False)
+    held.go_on.set()
+    assert all(woken.acquire(timeout=5) for _ in range(20))
+    assert all(one.is_complete(woken.release) for one in [first, *others])
+    assert held.syncs == [2, 21]
+    made.shutdown(0)
+    assert not woken.acquire(blocking=False)
+    assert made.balance().accepted == 20
+
+
+def test_who_does_not_wait_is_refused_when_the_disk_will_not_keep_it(tmp_path: Path) -> None:
+    destination = Destination()
+    made, in_memory = delivery(destination, config(tmp_path)), Delivery("m", InMemoryExporter(), Config(), Metrics())
+    FailingSync(made, 1)
+    woken = threading.Event()
+    refused = Acceptance([(FanOut([in_memory, made]), payload(1, 1))])
+    assert not refused.is_complete(woken.set)
+    assert woken.wait(5)
+    with pytest.raises(RefusedError, match="cannot be synced"):
+        refused.is_complete(woken.set)
+    Acceptance([(FanOut([in_memory, made]), payload(2, 1))]).wait()
+    for one in (made, in_memory):
+        one.start()
+        one.shutdown(5)
+        assert one.balance().accepted == one.balance().exported == 1
+    assert arrived(destination) == [2]
+
+
+def test_with_two_disks_nobody_is_told_before_both_have_it(tmp_path: Path) -> None:
+    fast, slow = (delivery(Destination(), config(tmp_path / name)) for name in ("fast", "slow"))
+    held = Held(slow)
+    woken = threading.Event()
+    both = Acceptance([(FanOut([fast, slow]), payload(1, 1))])
+    assert not both.is_complete(woken.set)
+    assert woken.wait(5)
+    woken.clear()
+    assert not both.is_complete(woken.set)  # the first has it, and the second is asked for
+    held.go_on.set()
+    assert woken.wait(5)
+    assert both.is_complete(woken.set)
+    for one in (fast, slow):
+        one.shutdown(0)
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_closing_tells_those_who_do_not_wait(tmp_path: Path, failures: int) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    held = Held(made)
+    woken = threading.Semaphore(0)
+    acceptances = [Acceptance([(FanOut([made]), payload(1, 1))])]
+    assert not acceptances[0].is_complete(woken.release)
+    assert held.entered.wait(5)
+    acceptances.append(Acceptance([(FanOut([made]), payload(2, 1))]))
+    assert not acceptances[1].is_complete(woken.release)
+    closing = threading.Thread(target=made.shutdown, args=(0,))
+    closing.start()
+    FailingSync(made, failures)  # the second sync, that of the second record
+    held.go_on.set()
+    closing.join(5)
+    assert woken.acquire(timeout=5)
+    assert woken.acquire(timeout=5)
+    assert acceptances[0].is_complete(woken.release)
+    if failures:
+        with pytest.raises(RefusedError, match="cannot be synced"):
+            acceptances[1].is_complete(woken.release)
+    else:
+        assert acceptances[1].is_complete(woken.release)
+    with running(Destination(), config(tmp_path)) as after:
+        assert after.balance().accepted == 2 - failures
+
+
+def test_who_asks_too_late_whether_a_failing_disk_has_it_must_send_it_again(tmp_path: Path) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    sync = FailingSync(made, 100)
+    acceptances = []
+    for number in range(1, 101):
+        woken = threading.Event()
+        acceptances.append(Acceptance([(FanOut([made]), payload(number, 1))]))
+        with pytest.raises(RefusedError):
+            made.offer(payload(1000 + number, 1))
+        if number > 90:
+            with pytest.raises(RefusedError):
+                acceptances[-1].is_complete(woken.set)
+    assert not sync.left
+    made.offer(payload(101, 1))
+    for one in acceptances:
+        with pytest.raises(RefusedError):
+            one.is_complete(threading.Event().set)
+    assert made.balance().accepted == 1
+    made.shutdown(0)
 
 
 def test_what_the_destination_refuses_for_good_is_parked_and_the_rest_arrives(tmp_path: Path) -> None:

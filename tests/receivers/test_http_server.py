@@ -6,6 +6,7 @@ import gzip
 import http.client
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -437,6 +438,88 @@ def test_shutdown_leaves_a_stuck_handler_behind(start: Start, caplog: pytest.Log
         worker.join(DEADLINE_SECONDS)
     assert left.is_set()
     assert caplog.text == ""
+
+
+class Slow:
+    """Answers when it is let go; an answer that is known later."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+        self.wakes: list[Callable[[], None]] = []
+        self.answer: Response | None = None
+        self.defect: Exception | None = None
+
+    def __call__(self, _request: Request) -> Slow:
+        return self
+
+    def ask(self, wake: Callable[[], None]) -> Response | None:
+        if self.defect is not None:
+            raise self.defect
+        if self.answer is None:
+            self.wakes.append(wake)
+        self.asked.release()
+        return self.answer
+
+
+@pytest.mark.parametrize("inline", [always_inline, on_a_worker])
+def test_an_answer_that_is_known_later_holds_up_nobody_else(start: Start, inline: Callable[[Request], bool]) -> None:
+    slow = Slow()
+    port = start(routes={**ROUTES, ("POST", "/slow"): Route(slow, inline)}).port
+    with RawClient(port) as waiting, RawClient(port) as other:
+        waiting.send(post(b"1", "/slow") + post(b"2"))
+        assert slow.asked.acquire(timeout=DEADLINE_SECONDS)
+        assert other.send(post(b"3")).answer()[2] == b"3"
+        slow.wakes.pop()()  # too early: it is asked again
+        assert slow.asked.acquire(timeout=DEADLINE_SECONDS)
+        slow.answer = Response(200, b"done")
+        slow.wakes.pop()()
+        assert [waiting.answer()[2], waiting.answer()[2]] == [b"done", b"2"]
+
+
+def test_a_defect_while_an_answer_is_waited_for_is_a_500(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    slow = Slow()
+    port = start(routes={("POST", "/slow"): Route(slow)}).port
+    with RawClient(port) as client, caplog.at_level(logging.WARNING):
+        client.send(post(b"secret", "/slow"))
+        assert slow.asked.acquire(timeout=DEADLINE_SECONDS)
+        slow.defect = KeyError("secret")
+        slow.wakes.pop()()
+        assert client.statuses() == [500]
+    assert "KeyError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_the_room_of_a_client_that_left_before_its_answer_is_given_back(start: Start) -> None:
+    slow = Slow()
+    server = start(routes={("POST", "/slow"): Route(slow)})
+    with RawClient(server.port) as client:
+        client.send(post(b"x" * 1000, "/slow"))
+        assert slow.asked.acquire(timeout=DEADLINE_SECONDS)
+        # Closing resets the connection: one that is only half closed may still wait for its answer.
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    eventually(lambda: server.open_connections == 0)
+    assert server.in_flight_bytes == 1000
+    slow.answer = Response(200)
+    slow.wakes.pop()()
+    eventually(lambda: server.in_flight_bytes == 0)
+
+
+def test_shutdown_waits_for_answers_that_are_known_later_and_not_longer_than_its_deadline(start: Start) -> None:
+    slow, never = Slow(), Slow()
+    server = start(routes={("POST", "/slow"): Route(slow), ("POST", "/never"): Route(never)})
+    with RawClient(server.port) as client, RawClient(server.port) as other:
+        client.send(post(b"1", "/slow"))
+        other.send(post(b"1", "/never"))
+        assert slow.asked.acquire(timeout=DEADLINE_SECONDS)
+        assert never.asked.acquire(timeout=DEADLINE_SECONDS)
+        stopper = threading.Thread(target=server.shutdown, args=(0.2,))
+        stopper.start()
+        slow.answer = Response(200, b"done")
+        slow.wakes.pop()()
+        assert client.answer()[2] == b"done"
+        assert other.closed()
+        stopper.join(DEADLINE_SECONDS)
+    never.wakes.pop()()  # nobody is there any more
 
 
 def test_only_one_empty_line_is_passed_over(start: Start) -> None:

@@ -329,3 +329,64 @@ def test_a_slow_consumer_does_not_keep_small_requests_waiting(start: Start) -> N
     leave.set()
     large.join(DEADLINE_SECONDS)
     assert len(consumer.wait_for(2)) == 2
+
+
+class _Waiting(RecordingConsumer):
+    """Accepts, or refuses, when it is let go; a Beginning, an Accepting, and like a disk never asked in vain."""
+
+    may_wait = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Semaphore(0)
+        self.wakes: list[Callable[[], None]] = []
+        self.outcome: ConsumeResult | Exception | None = None
+
+    def begin(self, signal: Signal, body: bytes) -> _Waiting:
+        self.requests.append((signal, body))
+        return self
+
+    def ask(self, wake: Callable[[], None]) -> ConsumeResult | None:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        if self.outcome is None:
+            self.wakes.append(wake)
+            self.begun.release()
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "said"),
+    [
+        (ConsumeResult(), 200, b""),
+        (ConsumeResult(3, "three of them"), 200, b"three of them"),
+        (RefusedError("the disk says no"), 429, b"the disk says no"),
+    ],
+    ids=["accepted", "in part", "refused"],
+)
+@pytest.mark.parametrize("size", [10, 3_000_000], ids=["on the loop", "on a worker"])
+def test_many_requests_wait_for_a_disk_without_a_thread_for_each(
+    start: Start, metrics: Metrics, outcome: ConsumeResult | Exception, status: int, said: bytes, size: int
+) -> None:
+    consumer = _Waiting()
+    receiver = start(consumer, worker_threads=1, cors=otlp_http.CorsConfig(allowed_origins=("*",)))
+    answers: list[tuple[int, bytes]] = []
+
+    def post() -> None:
+        code, _, body = send(receiver, bytes(size))
+        answers.append((code, body))
+
+    threads = [threading.Thread(target=post) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert all(consumer.begun.acquire(timeout=DEADLINE_SECONDS) for _ in threads)
+    assert answers == []
+    consumer.outcome = outcome
+    for wake in consumer.wakes[:]:
+        wake()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+    assert [code for code, _ in answers] == [status] * 5
+    assert all(said in body for _, body in answers)
+    assert len(consumer.requests) == 5
+    assert refusals(metrics) == ({("traces", "queue_full"): 5} if status == 429 else {})
