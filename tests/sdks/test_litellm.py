@@ -103,14 +103,109 @@ def test_a_stream_has_the_providers_usage_or_an_estimate_that_says_so(
         assert found["otel_llm.usage.source"] == "estimated"
 
 
-def test_a_dropped_stream_is_one_span(hooked, server, asked):
-    """Acceptance 1."""
-    server.answers["/chat/completions"] = events(*(chunk("word ") for _ in range(50)), done=True)
+@pytest.fixture
+def without_gc():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+LONG = events(*(chunk("word ") for _ in range(50)), chunk(finish="stop"), done=True)
+
+
+@pytest.mark.usefixtures("without_gc")
+@pytest.mark.parametrize("read", [0, 1, 10])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_dropped_stream_ends_its_span_at_once_whoever_else_of_litellm_holds_it(
+    hooked, server, run, asked, asynchronous, read
+):
+    """Acceptance 1: LiteLLM's log of a call refers to the stream, and so does its thread pool for a while."""
+    server.answers["/chat/completions"] = LONG
+
+    async def stream():
+        found = await litellm.acompletion(**asked, stream=True)
+        for _ in range(read):
+            await anext(found)
+
+    if asynchronous:
+        run(stream())
+    else:
+        found = litellm.completion(**asked, stream=True)
+        for _ in range(read):
+            next(found)
+        assert hooked.spans == ()
+        del found
+    attributes = hooked.attributes()
+    assert attributes["otel_llm.stream.complete"] is False
+    assert attributes["otel_llm.stream.chunks"] == read
+    assert attributes["otel_llm.usage.source"] == "estimated"
+
+
+def test_a_closed_stream_is_one_span(hooked, server, asked):
+    server.answers["/chat/completions"] = LONG
     stream = litellm.completion(**asked, stream=True)
     next(stream)
     if not hasattr(stream, "close"):
-        pytest.skip("early versions have no close, and keep what was dropped alive")
+        pytest.skip("early versions have no close")
     stream.close()
+    assert hooked.attributes()["otel_llm.stream.complete"] is False
+    assert list(stream) == []
+    assert len(hooked.spans) == 1
+
+
+def test_what_the_app_gets_is_a_stream_like_any_other_of_litellms(recording, server, asked):
+    """Acceptance 3: its class, its attributes and its state, which what LiteLLM holds of it shares."""
+    server.answers["/chat/completions"] = LONG
+    bare = litellm.completion(**asked, stream=True)
+    with recording.hooked("litellm"):
+        seen = litellm.completion(**asked, stream=True)
+        assert type(seen) is type(bare)
+        assert set(dir(seen)) - set(dir(bare)) == {"_otel_llm_followed"}
+        assert iter(seen) is seen
+        next(seen)
+        logged = seen.logging_obj.model_call_details["original_response"]
+        assert logged.chunks is seen.chunks
+        assert len(seen.chunks) == 1
+        first = len(list(seen))
+    assert first == len(list(bare)) - 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_streamed_text_completion_is_one_span_with_the_usage_of_its_end(
+    hooked, server, run, asked, asynchronous, reported
+):
+    last = [chunk(usage=USAGE) | {"choices": []}] if reported else []
+    server.answers["/chat/completions"] = events(chunk("Par"), chunk("is"), chunk(finish="stop"), *last, done=True)
+    named = {key: value for key, value in asked.items() if key != "messages"} | {"prompt": "Hi", "stream": True}
+    named |= {"stream_options": {"include_usage": True}} if reported else {}
+
+    async def stream():
+        found = await litellm.atext_completion(**named)
+        return type(found).__name__, [one async for one in found]
+
+    if asynchronous:
+        kind, chunks = run(stream())
+    else:
+        answer = litellm.text_completion(**named)
+        kind, chunks = type(answer).__name__, list(answer)
+    assert kind == "TextCompletionStreamWrapper"
+    assert "".join(one.choices[0].text or "" for one in chunks if one.choices) == "Paris"
+    assert hooked.span().name == "text_completion gpt-4o"
+    found = hooked.attributes()
+    assert found["otel_llm.stream.complete"] is True
+    assert found["otel_llm.stream.chunks"] == len(chunks)
+    assert found.get("gen_ai.usage.output_tokens") == (7 if reported else None)
+    assert found.get("otel_llm.usage.source") == (None if reported else "estimated")
+
+
+@pytest.mark.usefixtures("without_gc")
+def test_a_text_completion_that_is_left_ends_its_span_at_once(hooked, server, asked):
+    server.answers["/chat/completions"] = LONG
+    named = {key: value for key, value in asked.items() if key != "messages"} | {"prompt": "Hi", "stream": True}
+    stream = litellm.text_completion(**named)
+    next(stream)
     del stream
     assert hooked.attributes()["otel_llm.stream.complete"] is False
 
@@ -274,12 +369,12 @@ def test_a_stream_of_a_response_is_one_span_with_the_usage_of_its_end(hooked, se
     assert found["gen_ai.usage.output_tokens"] == 7
 
 
+@pytest.mark.usefixtures("without_gc")
 def test_a_stream_of_a_response_that_is_left_is_one_span_of_a_part(hooked, server, asked):
     server.answers["/responses"] = events(*RESPONSE_EVENTS)
     stream = litellm.responses(**responding(asked), stream=True)
     next(stream), next(stream)
     del stream
-    gc.collect()
     assert hooked.attributes()["otel_llm.stream.complete"] is False
 
 

@@ -8,9 +8,9 @@ Source: LiteLLM documentation; the library, versions 1.80 to 1.110.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
-import weakref
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
@@ -18,11 +18,8 @@ from typing import Any, Final
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.providers import CANONICAL
 from otel_llm.dialects.providers import provider as provider_of
-from otel_llm.instrumentation.boundary import Boundary
-from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.foreign import wrapped_by
-from otel_llm.instrumentation.guarding import GuardedAsyncIterator, GuardedIterator, Guarding, core_of
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, hook_maker
 from otel_llm.instrumentation.patches import Patches
@@ -30,14 +27,9 @@ from otel_llm.instrumentation.provider import Attributes, Body, Endpoint
 from otel_llm.instrumentation.providers import compatible
 from otel_llm.instrumentation.providers import openai_other as other
 from otel_llm.instrumentation.providers.cohere import RERANK
+from otel_llm.instrumentation.providers.litellm_streams import answered, hook_streams, stream_classes
 from otel_llm.instrumentation.providers.openai_responses import RESPONSES
 from otel_llm.instrumentation.providers.servers import server_of
-from otel_llm.instrumentation.streams import Watch
-
-# Where a stream keeps its watch.
-_WATCH: Final = "_otel_llm_watch"
-# And what looks after it: a Guarding at first, then the iterator of what it passes on.
-_GUARDED: Final = "_otel_llm_guarded"
 
 
 def _answering(extract: Callable[[Any], Attributes]) -> Callable[[Any], Attributes]:
@@ -87,10 +79,24 @@ def _wrapped(endpoint: Endpoint) -> Endpoint:
     )
 
 
+class _TextChunks(compatible.CompatibleChunks):
+    """Chunks of a text completion, in which early versions say 0 where the provider said nothing."""
+
+    __slots__ = ()
+
+    def add(self, chunk: Any) -> None:  # noqa: ANN401 - LiteLLM's model
+        """Take a chunk."""
+        usage, before = getattr(chunk, "usage", None), self._usage
+        super().add(chunk)
+        if usage is not None and not (usage.prompt_tokens or usage.completion_tokens):
+            self._usage = before
+
+
+_TEXT_COMPLETION: Final = dataclasses.replace(compatible.COMPLETION, accumulator=_TextChunks)
 # Functions, each with its asynchronous twin.
 FUNCTIONS: Final = {
     "completion": ("litellm.main", _wrapped(compatible.CHAT)),
-    "text_completion": ("litellm.main", _wrapped(compatible.COMPLETION)),
+    "text_completion": ("litellm.main", _wrapped(_TEXT_COMPLETION)),
     "embedding": ("litellm.main", _wrapped(other.EMBEDDINGS)),
     "image_generation": ("litellm.images.main", _wrapped(other.IMAGES)),
     "transcription": ("litellm.main", _wrapped(other.TRANSCRIPTION)),
@@ -99,12 +105,6 @@ FUNCTIONS: Final = {
     "responses": ("litellm.responses.main", _wrapped(RESPONSES)),
     "rerank": ("litellm.rerank_api.main", _wrapped(RERANK)),
 }
-# Where its classes of streams are, and how their names end.
-_STREAMS: Final = (
-    ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper"),
-    ("litellm.responses.streaming_iterator", "StreamingIterator"),
-    ("litellm.responses.litellm_completion_transformation.streaming_iterator", "StreamingIterator"),
-)
 
 
 def _finder(endpoint: Endpoint) -> Callable[[Any, Arguments], Request | None]:
@@ -134,177 +134,9 @@ def _emits_itself() -> bool:
     return any(one == "otel" or type(one).__name__ == "OpenTelemetry" for one in callbacks)
 
 
-def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN401 - LiteLLM's answer
-    make = call.endpoint.accumulator
-    if not call.is_stream or make is None or not type(answer).__name__.endswith(tuple(end for _, end in _STREAMS)):
-        call.guard(answer)
-        call.succeeded(answer)
-        return answer
-    watch = Watch(call, make(call.is_content_captured), boundary)
-    vars(answer)[_WATCH] = watch
-    if call.guarding is not None:
-        vars(answer)[_GUARDED] = call.guarding
-    weakref.finalize(answer, watch.end, "dropped").atexit = False
-    return answer
-
-
-# Streams are objects of a few classes; what is iterated and closed are their methods.
-
-
-class _Usage:
-    """A chunk that holds nothing but usage: of several that are cumulative, or tell of one side each, the most.
-
-    Args:
-        said: LiteLLM's models of usage.
-    """
-
-    __slots__ = ("completion_tokens", "completion_tokens_details", "prompt_tokens", "prompt_tokens_details")
-
-    choices = ()
-
-    def __init__(self, said: list[Any]) -> None:
-        asked = max(said, key=lambda usage: usage.prompt_tokens or 0)
-        produced = max(said, key=lambda usage: usage.completion_tokens or 0)
-        self.prompt_tokens = asked.prompt_tokens
-        self.prompt_tokens_details = getattr(asked, "prompt_tokens_details", None)
-        self.completion_tokens = produced.completion_tokens
-        self.completion_tokens_details = getattr(produced, "completion_tokens_details", None)
-
-    @property
-    def usage(self) -> _Usage:
-        """Itself."""
-        return self
-
-
-def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) -> None:  # noqa: ANN401 - LiteLLM's stream
-    """The end of a stream.
-
-    Its chunks hold the usage that the provider sent and the app is not shown; counts of LiteLLM's own making, which it
-    hands out when the provider sent none, are not among them.
-    """
-    chunks = getattr(stream, "chunks", ())  # the Responses API says usage in its last event
-    said = [usage for usage in (getattr(chunk, "usage", None) for chunk in chunks) if usage is not None]
-    if said and watch.add is not None:
-        watch.add(_Usage(said))
-    watch.end("exhausted", error)
-
-
-class _Chunks:
-    """A stream's own chunks, in front of the hooks.
-
-    Args:
-        step: the stream's `__next__` or `__anext__` as it is defined.
-        stream: LiteLLM's stream.
-    """
-
-    __slots__ = ("_step", "_stream")
-
-    def __init__(self, step: Callable[[Any], Any], stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
-        self._step = step
-        self._stream = stream
-
-    def __iter__(self) -> _Chunks:
-        return self
-
-    def __next__(self) -> Any:  # noqa: ANN401 - LiteLLM's chunk
-        return self._step(self._stream)
-
-    def __aiter__(self) -> _Chunks:
-        return self
-
-    async def __anext__(self) -> Any:  # noqa: ANN401 - LiteLLM's chunk
-        return await self._step(self._stream)
-
-
-def _passed(
-    kind: type[GuardedIterator | GuardedAsyncIterator],
-    original: Callable[[Any], Any],
-    stream: Any,  # noqa: ANN401 - LiteLLM's stream
-) -> Any:  # noqa: ANN401 - an iterator, or None
-    """What looks after the stream, from its first chunk on; None when nobody does."""
-    found = vars(stream).get(_GUARDED)
-    if isinstance(found, Guarding):
-        found = kind(_Chunks(original, stream), core_of(found.call, found), found)
-        vars(stream)[_GUARDED] = found
-    return found
-
-
-def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-    """The hook for `__next__`."""
-
-    def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def step(stream: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream and chunk
-            watch = vars(stream).pop(_WATCH, None)  # the stream closes itself at its end, which is no early end
-            if watch is None:
-                return original(stream)
-            try:
-                looked_after = _passed(GuardedIterator, original, stream)
-                chunk = original(stream) if looked_after is None else next(looked_after)
-            except BaseException as error:
-                stop = None if isinstance(error, StopIteration) else error
-                boundary.run("litellm.stream", _exhausted, stream, watch, stop)
-                raise
-            vars(stream)[_WATCH] = watch
-            watch.seen(chunk)
-            return chunk
-
-        return step
-
-    return make
-
-
-def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-    """The hook for `__anext__`."""
-
-    def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        async def step(stream: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream and chunk
-            watch = vars(stream).pop(_WATCH, None)  # as above
-            if watch is None:
-                return await original(stream)
-            try:
-                looked_after = _passed(GuardedAsyncIterator, original, stream)
-                chunk = await (original(stream) if looked_after is None else anext(looked_after))
-            except BaseException as error:
-                stop = None if isinstance(error, StopAsyncIteration) else error
-                boundary.run("litellm.stream", _exhausted, stream, watch, stop)
-                raise
-            vars(stream)[_WATCH] = watch
-            watch.seen(chunk)
-            return chunk
-
-        return step
-
-    return make
-
-
-def _closed(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
-    watch = vars(stream).pop(_WATCH, None)
-    if watch is not None:
-        watch.end("closed")
-
-
-def _close(original: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The hook for `close`."""
-
-    def close(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
-        original(stream)
-        _closed(stream)
-
-    return close
-
-
-def _async_close(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The hook for `aclose`."""
-
-    async def close(stream: Any) -> None:  # noqa: ANN401 - LiteLLM's stream
-        await original(stream)
-        _closed(stream)
-
-    return close
-
-
 def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]:
     missing = []
+    classes = stream_classes()
     for sync, (module, endpoint) in FUNCTIONS.items():
         for function in (sync, f"a{sync}"):
             # Later versions have one in front of the other, which may be called by itself.
@@ -312,34 +144,11 @@ def _install(engine: Engine, patches: Patches, library: ModuleType) -> list[str]
             if not both:
                 missing.append(function)
             for original in both:
-                method = Method(module, function, _finder(endpoint), _answered, hides=True)
+                method = Method(module, function, _finder(endpoint), answered(classes), hides=True)
                 hook = hook_maker(method, engine, patches)(original)
                 for holder, name in _holders(original):
                     patches.replace(holder, name, functools.partial(_instead, hook))
-    hooks = (
-        ("__next__", _step(engine.boundary)),
-        ("__anext__", _async_step(engine.boundary)),
-        ("close", _close),
-        ("aclose", _async_close),
-    )
-    for stream in _stream_classes():
-        for name, make in hooks:
-            # A class that inherits a method has the hook of the one that it inherits from.
-            if name in vars(stream):
-                patches.replace(stream, name, make)
-            elif stream.__name__ == "CustomStreamWrapper":
-                missing.append(f"CustomStreamWrapper.{name}")
-    return missing
-
-
-def _stream_classes() -> list[type]:
-    found = [
-        value
-        for module, end in _STREAMS
-        for name, value in vars(sys.modules.get(module, sys)).items()
-        if isinstance(value, type) and name.endswith(end) and value.__module__ == module
-    ]
-    return list(dict.fromkeys(found))
+    return missing + hook_streams(engine, patches, classes)
 
 
 def _instead(hook: Callable[..., Any], _: object) -> Callable[..., Any]:
