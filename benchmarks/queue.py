@@ -4,7 +4,8 @@
 
 One gateway for each kind of queue, the same requests of 512 spans from the same sender over loopback HTTP, in turns,
 on to a sink in another process; a round ends when the queue is empty. Spans per second of wall time and CPU
-microseconds per span of the gateway, median of the rounds, and the ratio to the queue in memory in the same run.
+microseconds per span of the gateway, median of the rounds, and of each the ratio to the queue in memory, median of the
+ratios within a round: what else the machine does then hits both. Every other round goes through them backwards.
 `--folder` says which disk is measured. What must not be concluded: how a disk behaves whose sync takes milliseconds;
 the first line says what it takes here.
 """
@@ -94,20 +95,24 @@ def main() -> None:
             command = [sys.executable, "-m", "otel_llm.cli.main", "run", "--config", str(config)]
             servers[name] = (port, admin, stack.enter_context(process(command, port)))
         print(f"a write of 256 KiB and its sync take {sync_us(folder):.0f} us here")
-        print(f"{'payload':9}{'queue':10}{'spans/s':>11}{'of memory':>11}{'us CPU/span':>13}{'peak MB':>9}")
+        print(
+            f"{'payload':9}{'queue':10}{'spans/s':>11}{'of memory':>11}{'us CPU/span':>13}{'by CPU':>9}{'peak MB':>9}"
+        )
         for kind in options.payloads:
             body = request(kind)
             rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
             for port, admin, pid in servers.values():
                 measure(port, admin, pid, body, 0.5)
-            for _ in range(options.rounds):
-                for name, (port, admin, pid) in servers.items():
-                    rounds[name].append(measure(port, admin, pid, body, options.seconds))
-            base = statistics.median(one[0] for one in rounds["memory"])
+            for number in range(options.rounds):
+                for name in list(servers)[:: -1 if number % 2 else 1]:
+                    rounds[name].append(measure(*servers[name], body, options.seconds))
             for name, (_, _, pid) in servers.items():
                 rate, cpu = (statistics.median(one[i] for one in rounds[name]) for i in (0, 1))
+                pairs = list(zip(rounds["memory"], rounds[name], strict=True))
+                by_wall = statistics.median(disk[0] / memory[0] for memory, disk in pairs)
+                by_cpu = statistics.median(memory[1] / disk[1] for memory, disk in pairs)
                 print(
-                    f"{kind:9}{name:10}{rate:11,.0f}{rate / base:11.2f}{cpu:13.2f}{peak_memory_mb(pid):9.0f}",
+                    f"{kind:9}{name:10}{rate:11,.0f}{by_wall:11.2f}{cpu:13.2f}{by_cpu:9.2f}{peak_memory_mb(pid):9.0f}",
                     flush=True,
                 )
 
