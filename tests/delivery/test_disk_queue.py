@@ -519,6 +519,26 @@ def test_clock_jumps_drop_and_hold_up_nothing(tmp_path: Path) -> None:
     assert arrived(destination) == list(range(1, 51))
 
 
+@pytest.mark.parametrize(("before", "after"), [(10**18, 0), (0, 10**18)], ids=["back", "on"])
+def test_a_clock_that_jumps_between_two_processes_loses_nothing(tmp_path: Path, before: int, after: int) -> None:
+    class Standing(SystemClock):
+        def __init__(self, now: int) -> None:
+            self.now = now
+
+        def unix_nano(self) -> int:
+            return self.now
+
+    dead, destination = Destination(default=Answer.unavailable()), Destination()
+    for to, now, numbered in ((dead, before, range(1, 51)), (destination, after, range(51, 101))):
+        made = Delivery("test", InMemoryExporter(to), config(tmp_path), Metrics(), clock=Standing(now))
+        made.start()
+        for number in numbered:
+            made.offer(payload(number, 1))
+        assert made.force_flush(5 if to is destination else 0.01) is (to is destination)
+        made.shutdown(5 if to is destination else 0)
+    assert arrived(destination) == list(range(1, 101))
+
+
 def test_acceptance_30_the_account_balances_at_every_instant_with_the_queue_on_disk(tmp_path: Path) -> None:
     destination = picky(50, 1033, 2070)
     stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import threading
 from pathlib import Path
 
@@ -131,3 +132,19 @@ def test_status_shows_where_a_queue_is(tmp_path: Path) -> None:
         status, text = get(gateway.admin_port, "/status")
     assert status == 200
     assert '"queue":"disk"' in text
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_a_gzipped_body_that_nothing_changes_arrives_whole_and_gzipped_anew(tmp_path: Path, where: str) -> None:
+    destination = Destination()
+    body = traces(1, 500, size=100).SerializeToString()
+    packed = gzip.compress(body, 9)
+    with OtlpHttpSink(destination) as sink:
+        text = on_disk(sink.endpoint, tmp_path) if where == "disk" else SIMPLE.format(sink=sink.endpoint)
+        with running(text.replace("compression: none", "compression: gzip"), tmp_path) as gateway:
+            assert post(http_port(gateway), "/v1/traces", packed, {"content-encoding": "gzip"})[0] == 200
+            assert gateway.delivery("otlp_http").force_flush(5)
+    received = [one for one in destination.accepted if one.signal == "traces"]
+    assert [one.body for one in received] == [body]
+    assert received[0].headers["content-encoding"] == "gzip"
+    assert int(received[0].headers["content-length"]) != len(packed)  # level 1, not the sender's 9
