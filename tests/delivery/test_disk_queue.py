@@ -394,6 +394,29 @@ def test_closing_tells_those_who_do_not_wait(tmp_path: Path, failures: int) -> N
         assert after.balance().accepted == 2 - failures
 
 
+def test_a_defect_while_syncing_leaves_nobody_without_an_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    log = made._queue.shelf.lines["traces"].log  # type: ignore[attr-defined]
+    real = log.sync
+
+    def defective(_segment: Segment) -> None:
+        log.sync = real
+        raise KeyError("secret")
+
+    log.sync = defective
+    woken = threading.Semaphore(0)
+    acceptance = Acceptance([(FanOut([made]), payload(1, 1))])
+    assert not acceptance.is_complete(woken.release)
+    assert woken.acquire(timeout=5)
+    assert acceptance.is_complete(woken.release) or woken.acquire(timeout=5)
+    made.shutdown(0)
+    assert made.balance().accepted == 1
+    assert "commit failed with KeyError" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_who_asks_too_late_whether_a_failing_disk_has_it_must_send_it_again(tmp_path: Path) -> None:
     made = delivery(Destination(), config(tmp_path))
     sync = FailingSync(made, 100)
