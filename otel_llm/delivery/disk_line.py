@@ -197,7 +197,8 @@ class DiskLine:
                 with self._lock:
                     if self._is_visible(ticket):
                         return
-                self._sync()
+                    segment, target = self.log.active(), self.log.next_sequence
+                self._sync(segment, target)
 
     def is_secure(self, ticket: int, wake: Callable[[], None]) -> bool:
         """Whether the record of this sequence number is safe; without the lock.
@@ -229,10 +230,11 @@ class DiskLine:
         with self._syncing:
             with self._lock:
                 watchers, self._watchers = self._watchers, []
-                is_all_visible = self._visible >= self.log.next_sequence
+                segment, target = self.log.active(), self.log.next_sequence
+                is_all_visible = self._visible >= target
             try:
                 if not is_all_visible:
-                    self._sync()
+                    self._sync(segment, target)
             finally:  # after a defect they ask again
                 for wake in watchers:
                     wake()
@@ -255,10 +257,11 @@ class DiskLine:
                 self._is_dirty = True
                 raise
 
-    def _sync(self) -> None:
-        """Sync what was appended so far and show it, or take it back; without the lock, with `_syncing`."""
-        with self._lock:
-            segment, target = self.log.active(), self.log.next_sequence
+    def _sync(self, segment: Segment | None, target: int) -> None:
+        """Sync what was appended before `target`, in the active segment, and show it, or take it back.
+
+        Without the lock, with `_syncing`.
+        """
         try:
             if segment is not None:
                 self.log.sync(segment)

@@ -202,9 +202,9 @@ class _Export:
         body = self._decode(request, content_type)
         try:
             body = self._gatekeeper.take(request.account, body, len(request.body))
-            return (
-                self._consumer.consume(self._signal, body) if self._begin is None else self._begin(self._signal, body)
-            )
+            if self._begin is None or not getattr(self._consumer, "may_wait", False):
+                return self._consumer.consume(self._signal, body)
+            return self._begin(self._signal, body)
         except MalformedError as error:
             raise _malformed(error) from error
         except RefusedError as error:

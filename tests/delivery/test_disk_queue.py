@@ -394,6 +394,29 @@ def test_closing_tells_those_who_do_not_wait(tmp_path: Path, failures: int) -> N
         assert after.balance().accepted == 2 - failures
 
 
+def test_a_defect_while_syncing_leaves_nobody_without_an_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    log = made._queue.shelf.lines["traces"].log  # type: ignore[attr-defined]
+    real = log.sync
+
+    def defective(_segment: Segment) -> None:
+        log.sync = real
+        raise KeyError("secret")
+
+    log.sync = defective
+    woken = threading.Semaphore(0)
+    acceptance = Acceptance([(FanOut([made]), payload(1, 1))])
+    assert not acceptance.is_complete(woken.release)
+    assert woken.acquire(timeout=5)
+    assert acceptance.is_complete(woken.release) or woken.acquire(timeout=5)
+    made.shutdown(0)
+    assert made.balance().accepted == 1
+    assert "commit failed with KeyError" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_who_asks_too_late_whether_a_failing_disk_has_it_must_send_it_again(tmp_path: Path) -> None:
     made = delivery(Destination(), config(tmp_path))
     sync = FailingSync(made, 100)
@@ -517,6 +540,26 @@ def test_clock_jumps_drop_and_hold_up_nothing(tmp_path: Path) -> None:
     assert made.force_flush(5)
     made.shutdown(5)
     assert arrived(destination) == list(range(1, 51))
+
+
+@pytest.mark.parametrize(("before", "after"), [(10**18, 0), (0, 10**18)], ids=["back", "on"])
+def test_a_clock_that_jumps_between_two_processes_loses_nothing(tmp_path: Path, before: int, after: int) -> None:
+    class Standing(SystemClock):
+        def __init__(self, now: int) -> None:
+            self.now = now
+
+        def unix_nano(self) -> int:
+            return self.now
+
+    dead, destination = Destination(default=Answer.unavailable()), Destination()
+    for to, now, numbered in ((dead, before, range(1, 51)), (destination, after, range(51, 101))):
+        made = Delivery("test", InMemoryExporter(to), config(tmp_path), Metrics(), clock=Standing(now))
+        made.start()
+        for number in numbered:
+            made.offer(payload(number, 1))
+        assert made.force_flush(5 if to is destination else 0.01) is (to is destination)
+        made.shutdown(5 if to is destination else 0)
+    assert arrived(destination) == list(range(1, 101))
 
 
 def test_acceptance_30_the_account_balances_at_every_instant_with_the_queue_on_disk(tmp_path: Path) -> None:
