@@ -12,7 +12,7 @@ from typing import Final
 from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import mod_97
 from otel_llm.policy.detectors.forms import Form, form
-from otel_llm.policy.detectors.gate import Cue, Engine, uses_compiled
+from otel_llm.policy.detectors.gate import Cue, Engine, outline, uses_compiled
 from otel_llm.policy.detectors.patterns import MOST_FINDINGS, PatternDetector, Rule, in_order, is_finding, words
 from otel_llm.policy.findings import Detector, Finding
 
@@ -200,9 +200,9 @@ _IBAN_SIZES: Final = {
     }.items()
     for country in countries.split()
 }  # fmt: skip
-_IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![\w\-][A-Za-z]{2}\d)\d", re.ASCII)
-
-
+_HEAD: Final = b"aa99"
+_JOINS_HEAD: Final = (b"a", b"9", b"_", b"-")
+_IN_ONE_CASE: Final = bytes.maketrans(b"A", b"a")
 _IBAN_CUE: Final = rf"\b(?i:{'|'.join(_IBAN_SIZES)})\d\d(?:[ \-]?[A-Za-z0-9]){{4}}(?:[ \-]?[A-Za-z0-9]{{1,4}}){{2}}"
 
 
@@ -210,11 +210,13 @@ class _Iban:
     """Country, two check digits, and as many letters and digits, in groups or not, as the country has."""
 
     def finditer(self, text: str, /) -> Iterator[_Place]:
-        for match in _IBAN.finditer(text):
-            start = match.start() - 2
-            end = _end_of_account(text, start)
+        shapes = outline(text).translate(_IN_ONE_CASE)
+        start = shapes.find(_HEAD)
+        while start >= 0:
+            end = 0 if shapes[max(0, start - 1) : start] in _JOINS_HEAD else _end_of_account(text, start)
             if end:
                 yield _Place(text, start, end)
+            start = shapes.find(_HEAD, start + 1)
 
 
 def _end_of_account(text: str, start: int, _end: int = 0) -> int:
@@ -239,12 +241,37 @@ _URL: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """A pattern all matches of which begin with one shape, which is searched for faster."""
+
+    shape: bytes
+    pattern: re.Pattern[str]
+
+    def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
+        shapes = outline(text)
+        start = shapes.find(self.shape)
+        while start >= 0:
+            match = self.pattern.match(text, start)
+            if match is not None:
+                yield match
+            start = shapes.find(self.shape, match.end() if match else start + 1)
+
+
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
     for rule in national_ids.LETTERED:
         if rule.type in types:
             check = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
             context = words(*rule.context) if rule.context else None
-            yield Rule(rule.type, re.compile(rule.pattern, re.ASCII), Cue(pattern=rule.cue), 0, check, context)
+            pattern = re.compile(rule.pattern, re.ASCII)
+            yield Rule(
+                rule.type,
+                _Shaped(rule.shapes[0].encode(), pattern) if len(rule.shapes) == 1 else pattern,
+                Cue(pattern=rule.cue, shapes=rule.shapes),
+                0,
+                check,
+                context,
+            )
 
 
 def _without_separators(check: Callable[[str], bool]) -> Callable[[str], bool]:
