@@ -47,7 +47,7 @@ class LetteredRule:
         pattern: how it is written; the finding is the whole match. The look-behind stands after the first character: a
             pattern that begins with a set of characters is searched for faster.
         cue: the same without looking around, for engines that cannot.
-        shapes: one of these is in every match: 9 is any digit, A any letter.
+        shapes: every match begins with one of these: 9 is any digit, A any capital letter.
         is_valid: whether this text, in upper case and without separators, can be one.
         context: words one of which must stand near; empty when its check is enough.
         keeps_separators: its check reads them, too.
@@ -260,7 +260,7 @@ LETTERED: Final = (
         "ES_DNI",
         r"[0-9XYZ](?<![\w\-].)\d{7}-?[A-HJ-NP-TV-Z](?![\w\-])",
         r"[0-9XYZ]\d{7}-?[A-HJ-NP-TV-Z]",
-        ("9999999A", "9999999-A"),
+        ("99999999A", "99999999-A", "A9999999A", "A9999999-A"),
         es_dni,
     ),
     LetteredRule(

@@ -200,8 +200,7 @@ _IBAN_SIZES: Final = {
     }.items()
     for country in countries.split()
 }  # fmt: skip
-_HEAD: Final = b"aa99"
-_JOINS_HEAD: Final = (b"a", b"9", b"_", b"-")
+_HEAD: Final = re.compile(rb"aa99(?<![a9_\-]....)")
 _IN_ONE_CASE: Final = bytes.maketrans(b"A", b"a")
 _IBAN_CUE: Final = rf"\b(?i:{'|'.join(_IBAN_SIZES)})\d\d(?:[ \-]?[A-Za-z0-9]){{4}}(?:[ \-]?[A-Za-z0-9]{{1,4}}){{2}}"
 
@@ -210,13 +209,10 @@ class _Iban:
     """Country, two check digits, and as many letters and digits, in groups or not, as the country has."""
 
     def finditer(self, text: str, /) -> Iterator[_Place]:
-        shapes = outline(text).translate(_IN_ONE_CASE)
-        start = shapes.find(_HEAD)
-        while start >= 0:
-            end = 0 if shapes[max(0, start - 1) : start] in _JOINS_HEAD else _end_of_account(text, start)
+        for match in _HEAD.finditer(outline(text).translate(_IN_ONE_CASE)):
+            end = _end_of_account(text, match.start())
             if end:
-                yield _Place(text, start, end)
-            start = shapes.find(_HEAD, start + 1)
+                yield _Place(text, match.start(), end)
 
 
 def _end_of_account(text: str, start: int, _end: int = 0) -> int:
@@ -243,19 +239,19 @@ _URL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Shaped:
-    """A pattern all matches of which begin with one shape, which is searched for faster."""
+    """A pattern whose matches begin with shapes, which are searched for faster in the outline of a text."""
 
-    shape: bytes
+    shapes: re.Pattern[bytes]
     pattern: re.Pattern[str]
 
     def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
-        shapes = outline(text)
-        start = shapes.find(self.shape)
-        while start >= 0:
-            match = self.pattern.match(text, start)
+        whole = outline(text)
+        shape = self.shapes.search(whole)
+        while shape is not None:
+            match = self.pattern.match(text, shape.start())
             if match is not None:
                 yield match
-            start = shapes.find(self.shape, match.end() if match else start + 1)
+            shape = self.shapes.search(whole, match.end() if match else shape.start() + 1)
 
 
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
@@ -266,7 +262,7 @@ def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
             pattern = re.compile(rule.pattern, re.ASCII)
             yield Rule(
                 rule.type,
-                _Shaped(rule.shapes[0].encode(), pattern) if len(rule.shapes) == 1 else pattern,
+                _Shaped(re.compile(b"|".join(re.escape(shape.encode()) for shape in rule.shapes)), pattern),
                 Cue(pattern=rule.cue, shapes=rule.shapes),
                 0,
                 check,

@@ -69,12 +69,14 @@ def test_no_run_is_left_out_that_holds_something(engine: Engine, text: str) -> N
 
 
 @given(TEXTS)
-def test_forms_are_found_where_their_patterns_match(text: str) -> None:
+def test_forms_and_shapes_are_found_where_their_patterns_match(text: str) -> None:
     rules = national_ids.LETTERED
+    shaped = list(personal._lettered_rules(personal.TYPES))
     found = _compiled.Forms([form(rule.cue) for rule in rules]).find(text)
     for position, rule in enumerate(rules):
         expected = [match.span() for match in re.finditer(rule.pattern, text, re.ASCII)]
         assert [(start, end) for which, start, end in found if which == position] == expected, rule.type
+        assert [match.span(0) for match in shaped[position].pattern.finditer(text)] == expected, rule.type
 
 
 @given(
