@@ -82,11 +82,9 @@ def cue_of_runs(engine: Engine | None) -> Cue:
     return Cue() if uses_compiled(engine) else Cue(pattern=r"\d[ ()./\-]{0,3}" * 6 + r"\d")
 
 
-def shaped_runs(text: str) -> list[tuple[int, int, str, bool]]:
-    """Start, end and shape of every run, and whether there are digits right beyond it."""
-    return [
-        (*match.span(), match.group(), match.lastindex is not None) for match in _RUN.finditer(text.translate(SHAPE))
-    ]
+def shaped_runs(text: str) -> Iterator[re.Match[str]]:
+    """Every run, in a text of shapes; its group when there are digits right beyond it."""
+    return _RUN.finditer(text.translate(SHAPE))
 
 
 class PatternRuns:
@@ -102,10 +100,16 @@ class PatternRuns:
 
     def find(self, text: str, calling: list[int], possible: Sequence[int]) -> Iterator[Run]:  # noqa: ARG002 - words of rules are looked for where a shape agrees
         """The runs in which there may be something, by their shape."""
-        for start, end, shape, is_cut in shaped_runs(text):
+        for run in shaped_runs(text):
+            start, end = run.span()
             near = calling if calling and is_near(calling, start - len(_LEADS), end) else ()
-            goes_beyond = is_cut and may_be_phone(text, start, end + _LONGEST_FORM)
-            if near or goes_beyond or text[start - 1 : start] in _LEADS or self._promises(text, start, end, shape):
+            goes_beyond = run.lastindex is not None and may_be_phone(text, start, end + _LONGEST_FORM)
+            if (
+                near
+                or goes_beyond
+                or self._promises(text, start, end, run.group())
+                or text[start - 1 : start] in _LEADS
+            ):
                 may_call = self._with_phones and (near or goes_beyond or may_be_phone(text, start, end))
                 groups = [match.span() for match in GROUP.finditer(text, start, end)]
                 yield groups, near, _ANYWHERE, _ANYWHERE if may_call else 0

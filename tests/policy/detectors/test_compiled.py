@@ -47,8 +47,8 @@ class EveryRun:
 
     def find(self, text: str, calling: list[int], possible: Sequence[int]) -> Iterator[Run]:
         del possible
-        for start, end, *_ in shaped_runs(text):
-            yield [match.span() for match in GROUP.finditer(text, start, end)], calling, -1, -1
+        for run in shaped_runs(text):
+            yield [match.span() for match in GROUP.finditer(text, *run.span())], calling, -1, -1
 
 
 @settings(max_examples=300)
