@@ -3,7 +3,7 @@
 Searching for literals is ten to a hundred times faster than matching expressions, and most texts hold nothing, so each
 pattern names keywords (or a cheap expression) without which it cannot match. Four engines decide, the fastest that is
 installed: hyperscan, an automaton of our own (compiled with the package where there is a C compiler), google-re2, or a
-search for each keyword in turn. All of them let the same findings through; they differ in speed only
+search by letters with the standard library (grams.py). All of them let the same findings through; they differ in speed only
 (benchmarks/detectors.py). With re2 and re, nothing that was compiled with the package is used.
 """
 
