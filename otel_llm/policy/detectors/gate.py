@@ -3,7 +3,7 @@
 Searching for literals is ten to a hundred times faster than matching expressions, and most texts hold nothing, so each
 pattern names keywords (or a cheap expression) without which it cannot match. Four engines decide, the fastest that is
 installed: hyperscan, an automaton of our own (compiled with the package where there is a C compiler), google-re2, or a
-search for each keyword in turn. All of them let the same findings through; they differ in speed only
+search by letters with the standard library (grams.py). All of them let the same findings through; they differ in speed only
 (benchmarks/detectors.py). With re2 and re, nothing that was compiled with the package is used.
 """
 
@@ -17,6 +17,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Final, Literal, TypeAlias, cast
 
+from otel_llm.policy.detectors.grams import Grams
+
 Engine: TypeAlias = Literal["hyperscan", "compiled", "re2", "re"]
 
 
@@ -28,10 +30,13 @@ class Cue:
         keywords: at least one of these occurs, in whatever case; in lower case, ASCII.
         pattern: or this expression occurs; in the syntax that re, RE2 and hyperscan share. Engines that would gain
             nothing from it let everything through.
+        shapes: with a pattern: what every match of it has one of, where 9 is any digit, and A and a are any letter of
+            that case; for the standard library, which searches for these faster.
     """
 
     keywords: tuple[str, ...] = ()
     pattern: str | None = None
+    shapes: tuple[str, ...] = ()
 
 
 Passing: TypeAlias = Callable[[str], Sequence[int]]
@@ -193,28 +198,35 @@ def _with_re2(cues: Sequence[Cue]) -> Passing:
 _RE2_BYTES: Final = 32 << 20
 
 
-# What most texts have least of. A text without it is told in no time, and with it all keywords that have it.
-_RARE: Final = "|<&?;@#_=[(:/0123456789'.-jqxzkvwbpgyfmcuhdlrsn oitae"
-
-
 def _with_re(cues: Sequence[Cue]) -> Passing:
-    by_rarest: dict[str, list[tuple[str, int]]] = {}
+    owners: dict[str, list[int]] = {}
     for position, cue in enumerate(cues):
         for keyword in cue.keywords:
-            rarest = next((character for character in _RARE if character in keyword), keyword[0])
-            by_rarest.setdefault(rarest, []).append((keyword, position))
-    groups = list(by_rarest.items())
-    always = [position for position, cue in enumerate(cues) if not cue.keywords]
+            owners.setdefault(keyword, []).append(position)
+    grams = Grams(owners)
+    shaped = [(position, shape.encode()) for position, cue in enumerate(cues) for shape in cue.shapes]
+    always = [position for position, cue in enumerate(cues) if not cue.keywords and not cue.shapes]
 
     def look(text: str) -> Sequence[int]:
-        lower = text.lower()
         found = set(always)
-        for character, keywords in groups:
-            if character in lower:
-                found.update(position for keyword, position in keywords if keyword in lower)
+        for keyword in grams.find(text.lower()):
+            found.update(owners[keyword])
+        if shaped:
+            here = outline(text)
+            found.update(position for position, shape in shaped if shape in here)
         return sorted(found)
 
     return look
+
+
+_OUTLINE: Final = bytes.maketrans(
+    b"012345678ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", b"9" * 9 + b"A" * 26 + b"a" * 26
+)
+
+
+def outline(text: str) -> bytes:
+    """The text with 9 for every digit, A and a for every letter, and one byte a character."""
+    return text.encode("ascii", "replace").translate(_OUTLINE)
 
 
 _ENGINES: Final[dict[str, Callable[[Sequence[Cue]], Passing]]] = {

@@ -47,6 +47,7 @@ class LetteredRule:
         pattern: how it is written; the finding is the whole match. The look-behind stands after the first character: a
             pattern that begins with a set of characters is searched for faster.
         cue: the same without looking around, for engines that cannot.
+        shapes: every match begins with one of these: 9 is any digit, A any capital letter.
         is_valid: whether this text, in upper case and without separators, can be one.
         context: words one of which must stand near; empty when its check is enough.
         keeps_separators: its check reads them, too.
@@ -55,6 +56,7 @@ class LetteredRule:
     type: str
     pattern: str
     cue: str
+    shapes: tuple[str, ...]
     is_valid: Callable[[str], bool]
     context: tuple[str, ...] = ()
     keeps_separators: bool = False
@@ -255,33 +257,41 @@ NUMBERS: Final = (
 
 LETTERED: Final = (
     LetteredRule(
-        "ES_DNI", r"[0-9XYZ](?<![\w\-].)\d{7}-?[A-HJ-NP-TV-Z](?![\w\-])", r"[0-9XYZ]\d{7}-?[A-HJ-NP-TV-Z]", es_dni
+        "ES_DNI",
+        r"[0-9XYZ](?<![\w\-].)\d{7}-?[A-HJ-NP-TV-Z](?![\w\-])",
+        r"[0-9XYZ]\d{7}-?[A-HJ-NP-TV-Z]",
+        ("99999999A", "99999999-A", "A9999999A", "A9999999-A"),
+        es_dni,
     ),
     LetteredRule(
         "IT_FISCAL_CODE",
         r"[A-Z](?<![\w\-].)[A-Z]{5}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?![\w\-])",
         r"[A-Z][A-Z]{5}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]",
+        ("AAAAAA99A99A999A",),
         it_fiscal_code,
     ),
     LetteredRule(
         "FI_HETU",
         r"\d(?<![\w\-].)\d{5}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y](?![\w\-])",
         r"\d\d{5}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]",
+        ("999999-999", "999999+999", "999999A999"),
         fi_hetu,
         keeps_separators=True,
     ),
-    LetteredRule("CN_ID", r"\d(?<![\w\-].)\d{16}[0-9Xx](?![\w\-])", r"\d\d{16}[0-9Xx]", cn_id),
+    LetteredRule("CN_ID", r"\d(?<![\w\-].)\d{16}[0-9Xx](?![\w\-])", r"\d\d{16}[0-9Xx]", ("9" * 17,), cn_id),
     LetteredRule(
         "UK_NINO",
         r"[A-CEGHJ-PR-TW-Z](?<![\w\-].)[A-CEGHJ-PR-TW-Z] ?(?:\d\d ?){3}[A-D](?![\w\-])",
         r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-PR-TW-Z] ?(?:\d\d ?){3}[A-D]",
+        ("AA99", "AA 99"),
         uk_nino,
     ),
-    LetteredRule("SG_NRIC", r"[STFG](?<![\w\-].)\d{7}[A-Z](?![\w\-])", r"[STFG]\d{7}[A-Z]", sg_nric),
+    LetteredRule("SG_NRIC", r"[STFG](?<![\w\-].)\d{7}[A-Z](?![\w\-])", r"[STFG]\d{7}[A-Z]", ("A9999999A",), sg_nric),
     LetteredRule(
         "IN_PAN",
         r"[A-Z](?<![\w\-].)[A-Z]{2}[ABCFGHLJPT][A-Z]\d{4}[A-Z](?![\w\-])",
         r"[A-Z][A-Z]{2}[ABCFGHLJPT][A-Z]\d{4}[A-Z]",
+        ("AAAAA9999A",),
         _always,
         context=("pan", "permanent account", "income tax"),
     ),

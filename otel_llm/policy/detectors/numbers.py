@@ -117,36 +117,36 @@ class Numbers:
         position = 0
         unknown = 0  # the first group that is part of nothing yet
         while position < len(groups):
-            found = self._beginning_at(text, groups, position, cues) if numbers >> position & 1 else None
+            found = self._beginning_at(text, groups[position:], cues) if numbers >> position & 1 else None
             if found is None:
                 position += 1
                 continue
             yield from self._phones(text, run, unknown, position)
-            finding, position = found
+            finding, size = found
+            position += size
             yield finding
             unknown = position
         yield from self._phones(text, run, unknown, position)
 
     def _beginning_at(
-        self, text: str, groups: Sequence[tuple[int, int]], position: int, cues: Collection[int]
+        self, text: str, groups: Sequence[tuple[int, int]], cues: Collection[int]
     ) -> tuple[Finding, int] | None:
-        """A number whose first group is this one, and the position after its last group; the longest that is right."""
-        start = groups[position][0]
+        """A number that begins with the first of these groups, and how many of them it has; the longest that is right."""
+        start = groups[0][0]
         if is_inside(text, start):
             return None
-        whole = text[start : min(groups[-1][1], start + self._longest)].translate(SHAPE)
+        whole = text[start : start + self._longest].translate(SHAPE)
         right_shapes = []
-        for after in range(position + 1, len(groups) + 1):
-            end = groups[after - 1][1]
+        for size, (_, end) in enumerate(groups, start=1):
             shape = whole[: end - start]
             if len(shape) < end - start or shape not in self._beginnings:
                 break
             if shape in self._table and not goes_on(text, end):
-                right_shapes.append((after, end, shape))
-        for after, end, shape in reversed(right_shapes):
+                right_shapes.append((size, end, shape))
+        for size, end, shape in reversed(right_shapes):
             rule = self._rule(text, (start, end), shape, cues)
             if rule is not None:
-                return Finding(rule.type, start, end, self.name, 0.95), after
+                return Finding(rule.type, start, end, self.name, 0.95), size
         return None
 
     def _rule(self, text: str, place: tuple[int, int], shape: str, cues: Collection[int]) -> NumberRule | None:

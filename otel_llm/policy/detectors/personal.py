@@ -12,7 +12,7 @@ from typing import Final
 from otel_llm.policy.detectors import national_ids
 from otel_llm.policy.detectors.checksums import mod_97
 from otel_llm.policy.detectors.forms import Form, form
-from otel_llm.policy.detectors.gate import Cue, Engine, uses_compiled
+from otel_llm.policy.detectors.gate import Cue, Engine, outline, uses_compiled
 from otel_llm.policy.detectors.patterns import MOST_FINDINGS, PatternDetector, Rule, in_order, is_finding, words
 from otel_llm.policy.findings import Detector, Finding
 
@@ -202,9 +202,8 @@ _IBAN_SIZES: Final = {
     }.items()
     for country in countries.split()
 }  # fmt: skip
-_IBAN: Final = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![\w\-][A-Za-z]{2}\d)\d", re.ASCII)
-
-
+_HEAD: Final = re.compile(rb"aa99(?<![a9_\-]....)")
+_IN_ONE_CASE: Final = bytes.maketrans(b"A", b"a")
 _IBAN_CUE: Final = rf"\b(?i:{'|'.join(_IBAN_SIZES)})\d\d(?:[ \-]?[A-Za-z0-9]){{4}}(?:[ \-]?[A-Za-z0-9]{{1,4}}){{2}}"
 
 
@@ -212,11 +211,10 @@ class _Iban:
     """Country, two check digits, and as many letters and digits, in groups or not, as the country has."""
 
     def finditer(self, text: str, /) -> Iterator[_Place]:
-        for match in _IBAN.finditer(text):
-            start = match.start() - 2
-            end = _end_of_account(text, start)
+        for match in _HEAD.finditer(outline(text).translate(_IN_ONE_CASE)):
+            end = _end_of_account(text, match.start())
             if end:
-                yield _Place(text, start, end)
+                yield _Place(text, match.start(), end)
 
 
 def _end_of_account(text: str, start: int, _end: int = 0) -> int:
@@ -241,12 +239,37 @@ _URL: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """A pattern whose matches begin with shapes, which are searched for faster in the outline of a text."""
+
+    shapes: re.Pattern[bytes]
+    pattern: re.Pattern[str]
+
+    def finditer(self, text: str, /) -> Iterator[re.Match[str]]:
+        whole = outline(text)
+        shape = self.shapes.search(whole)
+        while shape is not None:
+            match = self.pattern.match(text, shape.start())
+            if match is not None:
+                yield match
+            shape = self.shapes.search(whole, match.end() if match else shape.start() + 1)
+
+
 def _lettered_rules(types: frozenset[str]) -> Iterator[Rule]:
     for rule in national_ids.LETTERED:
         if rule.type in types:
             check = rule.is_valid if rule.keeps_separators else _without_separators(rule.is_valid)
             context = words(*rule.context) if rule.context else None
-            yield Rule(rule.type, re.compile(rule.pattern, re.ASCII), Cue(pattern=rule.cue), 0, check, context)
+            pattern = re.compile(rule.pattern, re.ASCII)
+            yield Rule(
+                rule.type,
+                _Shaped(re.compile(b"|".join(re.escape(shape.encode()) for shape in rule.shapes)), pattern),
+                Cue(pattern=rule.cue, shapes=rule.shapes),
+                0,
+                check,
+                context,
+            )
 
 
 def _without_separators(check: Callable[[str], bool]) -> Callable[[str], bool]:

@@ -20,12 +20,13 @@ from otel_llm.policy.detectors.phones import (
     may_have_phone_shape,
 )
 
-# Seven digits or more, with at most three separators between two of them, and no part of a word, a UUID or a fraction.
-# The look-behind stands after the first digit: a pattern that begins with a set of characters is searched for faster.
-# The group at its end tells that there are digits beyond it: a telephone number may end with those.
+# Seven digits or more, with at most three separators between two of them, and no part of a word, a UUID or a fraction; in
+# a text where every digit is a 9. The look-behind stands after the first digit, because a pattern that begins with one
+# character is searched for faster. The group at its end tells that there are digits beyond it: a telephone number may
+# end with those.
 _RUN: Final = re.compile(
-    r"\d(?<!\w.)(?<!\d[.\-].)(?<![0-9A-Fa-f]{2}-.)(?:[ ()./\-]{0,3}\d){6,40}(?: ?(?:x|ext\.?) ?\d{1,6})?(?!\w|[\-.]\w)"
-    r"(?=([ ()./\-]{1,4}\d)?)",
+    r"9(?<!\w.)(?<!9[.\-].)(?<![9A-Fa-f]{2}-.)(?:[ ()./\-]{0,3}9){6,40}(?: ?(?:x|ext\.?) ?9{1,6})?(?!\w|[\-.]\w)"
+    r"(?=([ ()./\-]{1,4}9)?)",
     re.ASCII,
 )
 GROUP: Final = re.compile(r"\d+", re.ASCII)
@@ -37,6 +38,8 @@ _MOST_SHAPES: Final = 4096
 # Where the groups of digits of a run are; where words stand that speak of calling, if one is near; and, a bit for each
 # group, whether a number of a shape, and whether a telephone number may begin there.
 Run: TypeAlias = tuple[Sequence[tuple[int, int]], Sequence[int], int, int]
+# 1-(555) 555-5555: of the forms of telephone numbers that do not begin with a zero or a plus, the longest.
+_LONGEST_FORM: Final = 16
 _ANYWHERE: Final = -1
 # Of a shape: whether the whole can be a number, whether parts of it can, and whether those only with a zero first.
 _Promises: TypeAlias = tuple[bool, bool, bool]
@@ -79,11 +82,9 @@ def cue_of_runs(engine: Engine | None) -> Cue:
     return Cue() if uses_compiled(engine) else Cue(pattern=r"\d[ ()./\-]{0,3}" * 6 + r"\d")
 
 
-def shaped_runs(text: str) -> list[tuple[int, int, str, bool]]:
-    """Start, end and shape of every run, and whether there are digits right beyond it."""
-    return [
-        (*match.span(), match.group().translate(SHAPE), match.lastindex is not None) for match in _RUN.finditer(text)
-    ]
+def shaped_runs(text: str) -> Iterator[re.Match[str]]:
+    """Every run, in a text of shapes; its group when there are digits right beyond it."""
+    return _RUN.finditer(text.translate(SHAPE))
 
 
 class PatternRuns:
@@ -99,10 +100,17 @@ class PatternRuns:
 
     def find(self, text: str, calling: list[int], possible: Sequence[int]) -> Iterator[Run]:  # noqa: ARG002 - words of rules are looked for where a shape agrees
         """The runs in which there may be something, by their shape."""
-        for start, end, shape, is_cut in shaped_runs(text):
+        for run in shaped_runs(text):
+            start, end = run.span()
             near = calling if calling and is_near(calling, start - len(_LEADS), end) else ()
-            if near or is_cut or text[start - 1 : start] in _LEADS or self._promises(text, start, end, shape):
-                may_call = self._with_phones and (near or is_cut or may_be_phone(text, start, end))
+            goes_beyond = run.lastindex is not None and may_be_phone(text, start, end + _LONGEST_FORM)
+            if (
+                near
+                or goes_beyond
+                or self._promises(text, start, end, run.group())
+                or text[start - 1 : start] in _LEADS
+            ):
+                may_call = self._with_phones and (near or goes_beyond or may_be_phone(text, start, end))
                 groups = [match.span() for match in GROUP.finditer(text, start, end)]
                 yield groups, near, _ANYWHERE, _ANYWHERE if may_call else 0
 

@@ -47,8 +47,8 @@ class EveryRun:
 
     def find(self, text: str, calling: list[int], possible: Sequence[int]) -> Iterator[Run]:
         del possible
-        for start, end, *_ in shaped_runs(text):
-            yield [match.span() for match in GROUP.finditer(text, start, end)], calling, -1, -1
+        for run in shaped_runs(text):
+            yield [match.span() for match in GROUP.finditer(text, *run.span())], calling, -1, -1
 
 
 @settings(max_examples=300)
@@ -69,12 +69,14 @@ def test_no_run_is_left_out_that_holds_something(engine: Engine, text: str) -> N
 
 
 @given(TEXTS)
-def test_forms_are_found_where_their_patterns_match(text: str) -> None:
+def test_forms_and_shapes_are_found_where_their_patterns_match(text: str) -> None:
     rules = national_ids.LETTERED
+    shaped = list(personal._lettered_rules(personal.TYPES))
     found = _compiled.Forms([form(rule.cue) for rule in rules]).find(text)
     for position, rule in enumerate(rules):
         expected = [match.span() for match in re.finditer(rule.pattern, text, re.ASCII)]
         assert [(start, end) for which, start, end in found if which == position] == expected, rule.type
+        assert [match.span(0) for match in shaped[position].pattern.finditer(text)] == expected, rule.type
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ from otel_llm.policy.detectors import (
     gitleaks,
 )
 from otel_llm.policy.detectors.folding import _ENCODED, Folded, _has_codes
-from otel_llm.policy.detectors.gate import Cue, Engine, Gate, SharedGate, passing
+from otel_llm.policy.detectors.gate import Cue, Engine, Gate, SharedGate, outline, passing
+from otel_llm.policy.detectors.grams import Grams
+from otel_llm.policy.detectors.national_ids import LETTERED, LetteredRule
 from otel_llm.policy.findings import Finding
 from tests.policy.detectors.test_personal_data import CASES, CLEAN
 from tests.policy.detectors.test_secrets_and_attacks import SECRETS
@@ -77,6 +80,23 @@ def test_more_keywords_than_an_engine_takes_are_looked_for_by_another(monkeypatc
     monkeypatch.setitem(sys.modules, "re2", None)
     many = tuple(f"{number:06d}" * 9 for number in range(1500))
     assert passing([Cue(many), Cue(("absent",))])("a " + many[-1]) == [0]
+
+
+@given(
+    st.lists(st.text("abc_ -1", min_size=1, max_size=7), max_size=8),
+    st.text("abc_ -1é", max_size=40),
+    st.sampled_from((0, (1 << 16) - 9, (1 << 16) - 3, (1 << 17) - 5)),
+)
+def test_keywords_are_found_by_their_letters_wherever_they_stand(keywords: list[str], text: str, before: int) -> None:
+    text = "z" * before + text
+    assert Grams(keywords).find(text) == {keyword for keyword in keywords if keyword in text}
+
+
+@pytest.mark.parametrize("rule", LETTERED, ids=lambda rule: rule.type)
+@given(data=st.data())
+def test_a_number_with_letters_begins_with_one_of_its_shapes(rule: LetteredRule, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(re.compile(rule.cue, re.ASCII), fullmatch=True))
+    assert any(outline(text).startswith(shape.encode()) for shape in rule.shapes)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
