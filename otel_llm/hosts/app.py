@@ -11,6 +11,7 @@ from opentelemetry import _logs, metrics, trace
 from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
 from otel_llm.hosts.termination import Exits
+from otel_llm.hosts.unsampled import UnsampledCosts
 from otel_llm.instrumentation.admit import ended_of
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS
@@ -33,6 +34,8 @@ class Instrumentation:
         settings = settings_from(os.environ)
         self._outlets = Outlets(self._lender.lend, is_private=settings.private_providers)
         self.engine = Engine(self._outlets, settings)
+        self._unsampled = UnsampledCosts()
+        self.engine.unsampled = self._unsampled.ended
         self.loader = Loader(self.engine, companions=COMPANIONS)
         self._exits = Exits(self.flush)
 
@@ -68,6 +71,7 @@ class Instrumentation:
         """This is a forked child."""
         self._lender.forked()
         self._outlets.forked()
+        self._unsampled.forked()
         self.engine.forked()
 
 
