@@ -11,6 +11,7 @@ from opentelemetry import _logs, metrics, trace
 from otel_llm.admission import Admission
 from otel_llm.hosts.private import Lender
 from otel_llm.hosts.termination import Exits
+from otel_llm.hosts.unsampled import UnsampledCosts
 from otel_llm.instrumentation.admit import ended_of
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.completion_hook import find as find_hook
@@ -37,6 +38,8 @@ class Instrumentation:
         boundary = Boundary()
         hook = boundary.run("completion_hook", find_hook, settings.completion_hook)
         self.engine = Engine(self._outlets, settings, boundary=boundary, hook=hook)
+        self._unsampled = UnsampledCosts()
+        self.engine.unsampled = self._unsampled.ended
         self.loader = Loader(self.engine, companions=COMPANIONS)
         self._exits = Exits(self.flush)
 
@@ -72,6 +75,7 @@ class Instrumentation:
         """This is a forked child."""
         self._lender.forked()
         self._outlets.forked()
+        self._unsampled.forked()
         self.engine.forked()
 
 

@@ -31,6 +31,8 @@ StreamEnd = Literal["exhausted", "closed", "dropped"]
 
 _ERROR: Final = Status(StatusCode.ERROR)
 _CANCELLED: Final = "asyncio.CancelledError"
+CANCELLATIONS: Final = frozenset({_CANCELLED, "GeneratorExit"})
+"""What `error.type` says of calls in which the caller lost interest."""
 _STATUS_CODE: Final = "http.response.status_code"
 ATTEMPT_FAILED: Final = "otel_llm.attempt.failed"
 
@@ -47,6 +49,7 @@ class Call:
         hides_usage_chunk: whether a chunk that brings usage and nothing else came for us, not for the app.
         span: its span; None until it has started, and when it could not be.
         context: the context to run the SDK's method in; None without a span.
+        around: the context it was made in; None without a span.
         started: when it began, by `time.perf_counter`.
         guarding: what looks after its answer, None when nobody does.
     """
@@ -58,6 +61,7 @@ class Call:
         "_is_held",
         "_open",
         "_sites",
+        "around",
         "attributes",
         "body",
         "context",
@@ -87,13 +91,15 @@ class Call:
         self.body = body
         self.hides_usage_chunk = False
         self.context: Context | None = None
+        self.around: Context | None = None
         self.guarding: Guarding | None = None
         self.started = time.perf_counter()
 
-    def start(self, span: Span, context: Context) -> None:
+    def start(self, span: Span, context: Context, around: Context) -> None:
         """The call has a span."""
         self.span = span
         self.context = context
+        self.around = around
 
     @property
     def is_content_captured(self) -> bool:

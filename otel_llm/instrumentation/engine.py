@@ -70,6 +70,7 @@ class Engine:
         calibration: what estimates are worth.
         pending: calls whose answer is made in the background.
         ended: told the attributes of every call that ended, sampled or not; for the in-app host.
+        unsampled: told every call that ended whose span is not sampled; likewise.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Engine:
         self.ambient: Callable[[Context], Mapping[str, AttributeValue]] = ambient.attributes
         self.dimensions: frozenset[str] = ambient.DIMENSIONS
         self.ended: Callable[[Mapping[str, AttributeValue]], None] | None = None
+        self.unsampled: Callable[[Call], None] | None = None
         self.pending = Pending()
         self.calibration = Calibration()
         self._reports_to: Outlet | None = None
@@ -215,7 +217,7 @@ class Engine:
         model = attributes.get(names.GEN_AI_REQUEST_MODEL) if call.endpoint.model_in_span_name else None
         name = f"{call.endpoint.operation} {model}" if model else call.endpoint.operation
         span = call.outlet.tracer.start_span(name, at, SpanKind.CLIENT, attributes)
-        call.start(span, trace.set_span_in_context(span, self._inner(call, at)))
+        call.start(span, trace.set_span_in_context(span, self._inner(call, at)), at)
 
     def _inner(self, call: Call, at: Context) -> Context:
         """The context for the SDK's method, in one copy: contexts are copied whole for each value."""
@@ -243,6 +245,8 @@ class Engine:
             run("ended", self.ended, attributes)
         if call.span is None:
             return
+        if self.unsampled is not None and not call.span.get_span_context().trace_flags.sampled:
+            run("unsampled", self.unsampled, call)
         if call.endpoint.is_captured:
             self._finish_content(call, output)
         if names.ERROR_TYPE in attributes and _HAS_EVENTS:

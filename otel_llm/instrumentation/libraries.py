@@ -77,6 +77,7 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
         "pydantic_ai": Row(_FRAMEWORKS + "pydantic_ai", "pydantic_ai.agent"),
         "openai": Row(_TABLES + "openai", "openai._base_client"),
         "anthropic": Row(_TABLES + "anthropic", "anthropic._base_client"),
+        "aiobotocore": Row(_TABLES + "aiobotocore", "aiobotocore.client"),
         "botocore": Row(_TABLES + "botocore", "botocore.client"),
         "cohere": Row(_TABLES + "cohere", "cohere.core.http_client"),
         "google.genai": Row(_TABLES + "google_genai", "google.genai._api_client"),

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from otel_llm.errors import ConfigError
+from otel_llm.loopback import LoopbackProvider
 from otel_llm.operation import AttributeValue
 from otel_llm.testing import OtlpHttpSink, unused_port
+from tests.hosts import test_app as app
 from tests.hosts.running import get, http_port, post, running, settings
 from tests.receivers.recording import eventually
 from tests.spans import SpanSpec, attributes_of, chat, request, spans_of
@@ -107,6 +109,52 @@ def test_18_what_would_count_only_what_was_kept_is_refused_at_the_start(tmp_path
         "service.pipelines.traces/kept: 'metrics' ",
         "service.pipelines.traces/kept: 'ledger' ",
     ]
+
+
+APP_CONFIG = """
+receivers:
+  otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:0"}}}}}}
+processors: {{normalize: , cost: , metrics: }}
+exporters:
+  otlp_http: {{endpoint: {sink}, compression: none, sending_queue: {{batch: {{flush_timeout_seconds: 0}}}}}}
+service:
+  admin: {{endpoint: "127.0.0.1:0"}}
+  shutdown_timeout_seconds: 5
+  pipelines:
+    traces: {{receivers: [otlp], processors: [normalize, cost, metrics], exporters: [otlp_http]}}
+    metrics: {{receivers: [otlp], exporters: [otlp_http]}}
+"""
+
+
+@pytest.mark.slow
+def test_18_money_is_exact_when_the_app_samples_a_tenth(tmp_path: Path) -> None:
+    """Given an app of 200 calls, once all of them sampled and once a tenth, then what the gateway counts and what comes
+    in the app's own metrics is together the same, and what the provider would bill."""
+    found = {}
+    for name, sampler in (("all", "always_on"), ("tenth", "parentbased_traceidratio")):
+        with LoopbackProvider() as provider, OtlpHttpSink() as sink:
+            with running(APP_CONFIG.format(sink=sink.endpoint), tmp_path) as gateway:
+                variables = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0.1"}
+                endpoint = f"http://127.0.0.1:{http_port(gateway)}"
+                done = app.run(app.EXEC, provider, "asks_often", endpoint, **variables)
+                assert (done.returncode, done.stderr) == (0, "")
+                of_gateway = metric(gateway.admin_port, "otel_llm_cost_usage_total")
+                assert gateway.delivery("otlp_http").force_flush(10.0)
+            of_app = app.summed(sink.destination, "otel_llm.cost.usage")
+            billed = sum(
+                one.usage.input_tokens * rate * 2.5e-6 + one.usage.output_tokens * rate * 10e-6
+                for one in provider.served()
+                for rate in [0.06 if "mini" in one.request_model else 1]
+            )
+            found[name] = of_gateway, of_app, billed, len(app.spans(sink.destination))
+    of_gateway, of_app, billed, count = found["all"]
+    assert (of_app, count) == (0, 200)
+    assert of_gateway == pytest.approx(billed, rel=1e-9)
+    of_gateway, of_app, billed_again, count = found["tenth"]
+    assert billed_again == billed
+    assert 0 < count < 60
+    assert 0 < of_gateway < of_app
+    assert of_gateway + of_app == pytest.approx(billed, rel=1e-9)
 
 
 @contextmanager

@@ -28,6 +28,13 @@ def plain() -> None:
     sys.stdout.write(ask())
 
 
+def asks_often() -> None:
+    with openai.OpenAI(base_url=URL, api_key="any") as client:
+        for number in range(200):
+            messages = [{"role": "user", "content": "What is the capital of France?" * (number % 5 + 1)}]
+            client.chat.completions.create(model=("gpt-4o", "gpt-4o-mini")[number % 2], messages=messages)
+
+
 def waits_for_an_answer() -> None:
     ask(model="gpt-4o#delay_ms=30000")
 

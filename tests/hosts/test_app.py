@@ -106,22 +106,31 @@ def test_nothing_is_lost_however_the_app_ends_and_it_ends_as_before(provider, si
     assert len(spans(sink.destination)) == 1
 
 
-def tokens(destination: Destination) -> int:
-    """The sum over all last values of the input token counter."""
-    last: dict[tuple[str, ...], int] = {}
+def summed(destination: Destination, name: str) -> float:
+    """The sum over all last values of a counter of the hooks."""
+    last: dict[tuple[str, ...], float] = {}
     for request in destination.accepted:
         if request.signal != "metrics":
             continue
         for resource in ExportMetricsServiceRequest.FromString(request.body).resource_metrics:
-            instance = next(
-                a.value.string_value for a in resource.resource.attributes if a.key == "service.instance.id"
-            )
+            ids = [a.value.string_value for a in resource.resource.attributes if a.key == "service.instance.id"]
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    if metric.name == "gen_ai.client.inference.usage.input_tokens":
+                    if metric.name == name and scope.scope.name == "otel_llm.instrumentation":
                         for point in metric.sum.data_points:
-                            last[instance, str(sorted(map(str, point.attributes)))] = point.as_int
+                            value = point.as_int or point.as_double
+                            last[str(ids), str(sorted(map(str, point.attributes)))] = value
     return sum(last.values())
+
+
+def tokens(destination: Destination) -> float:
+    return summed(destination, "gen_ai.client.inference.usage.input_tokens")
+
+
+def priced(provider: LoopbackProvider) -> float:
+    """What all calls of gpt-4o cost, in USD."""
+    usages = [served.usage for served in provider.served()]
+    return sum(usage.input_tokens * 2.5e-6 + usage.output_tokens * 10e-6 for usage in usages)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
@@ -132,6 +141,15 @@ def test_forked_children_report_their_own_calls_and_no_others(provider, sink):
     assert len(spans(sink.destination)) == 4
     assert len({span.span_id for _, span in spans(sink.destination)}) == 4
     assert tokens(sink.destination) == sum(served.usage.input_tokens for served in provider.served())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+def test_forked_children_count_the_money_of_their_own_unsampled_calls(provider, sink):
+    done = run(EXEC, provider, "forks", sink.endpoint, OTEL_TRACES_SAMPLER="always_off")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert spans(sink.destination) == []
+    assert len(provider.served()) == 4
+    assert summed(sink.destination, "otel_llm.cost.usage") == pytest.approx(priced(provider), rel=1e-9)
 
 
 @pytest.mark.slow
@@ -225,6 +243,8 @@ def test_each_signal_is_switched_off_by_its_own_variable(provider, sink, off, wa
     assert {one.signal for one in sink.destination.received} == {*SIGNALS} - {*off}
     if "metrics" not in off:
         assert tokens(sink.destination) == sum(served.usage.input_tokens for served in provider.served())
+        money = priced(provider) if "traces" in off else 0  # of a span that is sent, whoever gets it counts the money
+        assert summed(sink.destination, "otel_llm.cost.usage") == pytest.approx(money, rel=1e-9)
     if "traces" not in off:
         assert len(spans(sink.destination)) == 1
 

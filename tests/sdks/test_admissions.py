@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 from collections.abc import Callable, Mapping
@@ -61,6 +62,26 @@ def converse(url: str) -> Any:
     return bedrock(url).converse(modelId="m", messages=[{"role": "user", "content": [{"text": SECRET}]}])
 
 
+def aio_bedrock(url: str, operation: str, **asked: Any) -> Any:
+    async def run() -> Any:
+        session = importlib.import_module("aiobotocore.session").get_session()
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+        async with session.create_client(
+            "bedrock-runtime", region_name="us-east-1", endpoint_url=url, **keys
+        ) as client:
+            return await getattr(client, operation)(modelId="m", **asked)
+
+    return asyncio.run(run())
+
+
+def aio_converse(url: str) -> Any:
+    return aio_bedrock(url, "converse", messages=[{"role": "user", "content": [{"text": SECRET}]}])
+
+
+def aio_invoke(url: str) -> Any:
+    return aio_bedrock(url, "invoke_model", body=json.dumps({"prompt": SECRET, "max_gen_len": 3}))
+
+
 def invoke(url: str) -> Any:
     return bedrock(url).invoke_model(modelId="m", body=json.dumps({"prompt": SECRET, "max_gen_len": 3}))
 
@@ -103,6 +124,8 @@ def litellm(url: str) -> Any:
 
 CALLS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "google": ("google.genai", google),
+    "aio_converse": ("aiobotocore", aio_converse),
+    "aio_invoke": ("aiobotocore", aio_invoke),
     "converse": ("botocore", converse),
     "invoke": ("botocore", invoke),
     "mistral": ("mistralai", mistral),
@@ -126,7 +149,8 @@ def test_a_changed_text_is_changed_on_the_wire(recording, server, monkeypatch, n
     """Acceptance 22: what a redaction took out does not leave the app."""
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     library = CALLS[name][0]
-    pytest.importorskip(library, reason=f"{library} is not installed; see tests/sdks/README.md")
+    package = {"botocore": "boto3"}.get(library, library)
+    pytest.importorskip(package, reason=f"{package} is not installed; see tests/sdks/README.md")
     with recording.hooked(library, admissions=[Redacting()]), pytest.raises(Exception):  # noqa: B017, PT011 - each SDK's own
         called(name, server)
     assert server.asked
@@ -140,7 +164,8 @@ def test_a_changed_text_is_changed_on_the_wire(recording, server, monkeypatch, n
 def test_a_denied_call_is_not_made(recording, server, monkeypatch, name, admission):
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     library = CALLS[name][0]
-    pytest.importorskip(library, reason=f"{library} is not installed; see tests/sdks/README.md")
+    package = {"botocore": "boto3"}.get(library, library)
+    pytest.importorskip(package, reason=f"{package} is not installed; see tests/sdks/README.md")
     with recording.hooked(library, admissions=[admission]), pytest.raises(DeniedError):
         called(name, server)
     assert server.asked == []

@@ -309,6 +309,15 @@ def test_streams_of_invoke_model_are_read_in_the_words_of_each_family(recording,
     assert said["parts"][0]["content"] == "Paris"
 
 
+def test_a_stream_that_the_app_iterates_and_does_not_keep_is_complete(hooked, client, server):
+    chunks = [chunk(outputs=[{"text": "Par", "stop_reason": None}])]
+    server.answers["/invoke-with-response-stream"] = Answer(chunks=chunks, kind=KIND)
+    model, body, *_ = FAMILIES["mistral"]
+    for _ in client.invoke_model_with_response_stream(modelId=model, body=json.dumps(body))["body"]:
+        gc.collect()
+    assert hooked.attributes()["otel_llm.stream.complete"] is True
+
+
 @pytest.mark.parametrize("way", ["pieces", "close", "drop"])
 def test_a_body_is_seen_however_the_app_takes_it(hooked, client, server, way):
     model, body, answer, _ = FAMILIES["mistral"]

@@ -138,15 +138,16 @@ def bedrock(server):
     return boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=server.url, **keys)
 
 
-def converse(server, stream, is_async):  # noqa: ARG001 - boto3 has no other
-    asked = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
-    if not stream:
-        said = {"role": "assistant", "content": [{"text": TEXT}]}
-        usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-        server.answers["/converse"] = Answer(
-            {"output": {"message": said}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
-        )
-        return bedrock(server).converse(**asked)["output"]["message"]["content"][0]["text"]
+CONVERSED = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
+INVOKED = {"modelId": "meta.llama3", "body": json.dumps({"prompt": "Hi", "max_gen_len": 3})}
+
+
+def converses(server):
+    said = {"role": "assistant", "content": [{"text": TEXT}]}
+    usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+    server.answers["/converse"] = Answer(
+        {"output": {"message": said}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
+    )
     deltas = [message("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": one}}) for one in pieces()]
     last = [
         message("contentBlockStop", {"contentBlockIndex": 0}),
@@ -154,26 +155,74 @@ def converse(server, stream, is_async):  # noqa: ARG001 - boto3 has no other
     ]
     chunks = [message("messageStart", {"role": "assistant"}), *deltas, *last]
     server.answers["/converse-stream"] = Answer(chunks=chunks, kind=KIND)
-    got = list(bedrock(server).converse_stream(**asked)["stream"])
+
+
+def conversed(got):
+    if isinstance(got, dict):
+        return got["output"]["message"]["content"][0]["text"]
     assert "messageStop" in got[-1]
     return "".join(one["contentBlockDelta"]["delta"]["text"] for one in got if "contentBlockDelta" in one)
 
 
-def invoke(server, stream, is_async):  # noqa: ARG001 - boto3 has no other
-    asked = {"modelId": "meta.llama3", "body": json.dumps({"prompt": "Hi", "max_gen_len": 3})}
-    if not stream:
-        server.answers["/invoke"] = Answer({"generation": TEXT, "stop_reason": "stop", "prompt_token_count": 1})
-        body = bedrock(server).invoke_model(**asked)["body"]
-        return json.loads(body.read())["generation"]
+def converse(server, stream, is_async):  # noqa: ARG001 - boto3 has no other
+    converses(server)
+    client = bedrock(server)
+    return conversed(list(client.converse_stream(**CONVERSED)["stream"]) if stream else client.converse(**CONVERSED))
 
+
+def answers_invocations(server):
     def chunk(text, **more):
         data = json.dumps({"generation": text, "stop_reason": None, **more}).encode()
         return message("chunk", {"bytes": base64.b64encode(data).decode()})
 
+    server.answers["/invoke"] = Answer({"generation": TEXT, "stop_reason": "stop", "prompt_token_count": 1})
     chunks = [*map(chunk, pieces()), chunk("", stop_reason="stop")]
     server.answers["/invoke-with-response-stream"] = Answer(chunks=chunks, kind=KIND)
-    got = bedrock(server).invoke_model_with_response_stream(**asked)["body"]
+
+
+def invoked(got):
+    if isinstance(got, bytes):
+        return json.loads(got)["generation"]
     return "".join(json.loads(one["chunk"]["bytes"])["generation"] for one in got)
+
+
+def invoke(server, stream, is_async):  # noqa: ARG001 - boto3 has no other
+    answers_invocations(server)
+    client = bedrock(server)
+    if not stream:
+        return invoked(client.invoke_model(**INVOKED)["body"].read())
+    return invoked(list(client.invoke_model_with_response_stream(**INVOKED)["body"]))
+
+
+def aio_bedrock(server):
+    session = importlib.import_module("aiobotocore.session").get_session()
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    return session.create_client("bedrock-runtime", region_name="us-east-1", endpoint_url=server.url, **keys)
+
+
+def aio_converse(server, stream, is_async):  # noqa: ARG001 - it has no other
+    async def run():
+        async with aio_bedrock(server) as client:
+            if not stream:
+                return await client.converse(**CONVERSED)
+            return [one async for one in (await client.converse_stream(**CONVERSED))["stream"]]
+
+    converses(server)
+    return conversed(asyncio.run(run()))
+
+
+def aio_invoke(server, stream, is_async):
+    async def run():
+        async with aio_bedrock(server) as client:
+            if stream:
+                return [one async for one in (await client.invoke_model_with_response_stream(**INVOKED))["body"]]
+            body = (await client.invoke_model(**INVOKED))["body"]
+            if is_async:  # in pieces
+                return b"".join([piece async for piece in body.iter_chunks(7)])
+            return await body.read()
+
+    answers_invocations(server)
+    return invoked(asyncio.run(run()))
 
 
 def mistral(server, stream, is_async):
@@ -261,6 +310,8 @@ CALLS = {
     "groq": ("groq", compatible("groq", "Groq", "AsyncGroq")),
     "together": ("together", compatible("together", "Together", "AsyncTogether")),
     "cohere": ("cohere", cohere),
+    "aio_converse": ("aiobotocore", aio_converse),
+    "aio_invoke": ("aiobotocore", aio_invoke),
     "converse": ("botocore", converse),
     "invoke": ("botocore", invoke),
     "mistral": ("mistralai", mistral),
@@ -289,7 +340,8 @@ def admitted(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", CALLS)
 def test_26_a_secret_in_an_answer_is_stopped_or_masked(recording, server, admitted, name, stream, is_async, act):
     library, call = CALLS[name]
-    pytest.importorskip(library, reason=f"{library} is not installed; see tests/sdks/README.md")
+    package = {"botocore": "boto3"}.get(library, library)
+    pytest.importorskip(package, reason=f"{package} is not installed; see tests/sdks/README.md")
     with recording.hooked(library, admissions=[admitted(act)]):
         if act == "deny":
             with pytest.raises(DeniedError) as denied:

@@ -34,9 +34,9 @@ _SERVICE: Final = "bedrock-runtime"
 # More than any answer that holds usage.
 _LIMIT_BYTES: Final = 16 * 1024 * 1024
 # Where a stream keeps its watch.
-_WATCH: Final = "_otel_llm_watch"
+WATCH: Final = "_otel_llm_watch"
 # And what looks after it.
-_GUARDING: Final = "_otel_llm_guarding"
+GUARDING: Final = "_otel_llm_guarding"
 
 OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], bool]]] = {
     "Converse": (lambda _: bedrock_converse.CONVERSE, False),
@@ -56,7 +56,8 @@ WAIVED: Final = (
 )
 
 
-def _find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - botocore's client
+def find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - botocore's client
+    """What a call of `_make_api_call` asks for; None for other services and operations."""
     meta = client.meta
     if meta.service_model.service_name != _SERVICE:
         return None
@@ -70,7 +71,8 @@ def _find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 
     return Request(find(body), server_of("aws.bedrock", meta.endpoint_url or ""), body, is_stream)
 
 
-def _with_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments of `_make_api_call` for another body."""
     return {"api_params": bedrock_invoke.closed(body) if bedrock_invoke.OPENED in body else dict(body)}
 
 
@@ -78,11 +80,7 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
     stream = answer.get("stream") or answer.get("body") if isinstance(answer, dict) else None
     make = call.endpoint.accumulator
     if call.is_stream and stream is not None and make is not None:
-        watch = Watch(call, make(call.is_content_captured), boundary)
-        setattr(stream, _WATCH, watch)
-        if call.guarding is not None:
-            setattr(stream, _GUARDING, call.guarding)
-        weakref.finalize(stream, watch.end, "dropped").atexit = False
+        watch_events(call, stream, Watch(call, make(call.is_content_captured), boundary))
     elif hasattr(stream, "_raw_stream"):
         _watch_body(call, answer, stream, boundary)
     else:
@@ -94,24 +92,35 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
 # Streams of events: iterating and closing are methods of their class.
 
 
+def watch_events(call: Call, stream: Any, watch: Watch) -> None:  # noqa: ANN401 - an EventStream
+    """Let a stream of events keep who watches it, for the hooks of its class."""
+    setattr(stream, WATCH, watch)
+    if call.guarding is not None:
+        setattr(stream, GUARDING, call.guarding)
+    weakref.finalize(stream, watch.end, "dropped").atexit = False
+
+
 def _iterated(original: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
     """The hook for `EventStream.__iter__`."""
 
     def iterate(stream: Any) -> Iterator[Any]:  # noqa: ANN401 - botocore's stream
-        watch = vars(stream).get(_WATCH)
+        watch = vars(stream).get(WATCH)
         if watch is None:
             return original(stream)
-        guarding = vars(stream).get(_GUARDING)
-        events = original(stream)
+        guarding = vars(stream).get(GUARDING)
+        events: Any = _Events(original(stream), stream)
         if guarding is not None:
-            events = guarded_opened(guarding, _Events(events, stream), _opened)
+            events = guarded_opened(guarding, events, opened_event)
         return relayed(events, watch, None)
 
     return iterate
 
 
 class _Events:
-    """The events of a stream; closed early, the connection ends, while the stream's own `close` is the app's."""
+    """The events of a stream; closed early, the connection ends, while the stream's own `close` is the app's.
+
+    The stream is kept: one that nobody else holds would be taken for dropped at its last event.
+    """
 
     __slots__ = ("_events", "_stream")
 
@@ -130,7 +139,7 @@ class _Events:
         self._stream._raw_stream.close()  # noqa: SLF001 - it has no other place
 
 
-def _opened(event: Any) -> Opened | None:  # noqa: ANN401 - botocore's event
+def opened_event(event: Any) -> Opened | None:  # noqa: ANN401 - botocore's event
     """The JSON in an event of InvokeModelWithResponseStream; those of ConverseStream are open."""
     chunk = event.get("chunk")
     data = json_object(chunk.get("bytes") or b"") if isinstance(chunk, dict) else None
@@ -142,12 +151,12 @@ def _put(event: Any, data: bytes) -> Any:  # noqa: ANN401 - botocore's event
     return event
 
 
-def _closed(original: Callable[[Any], None]) -> Callable[[Any], None]:
+def closed(original: Callable[[Any], None]) -> Callable[[Any], None]:
     """The hook for `EventStream.close`."""
 
     def close(stream: Any) -> None:  # noqa: ANN401 - botocore's stream
         original(stream)
-        watch = vars(stream).get(_WATCH)
+        watch = vars(stream).get(WATCH)
         if watch is not None:
             watch.end("closed")
 
@@ -165,8 +174,19 @@ def _watch_body(call: Call, answer: Mapping[str, Any], body: Any, boundary: Boun
     if call.guarding is not None:
         raw = _Guarded(raw, call.guarding, headers, body, size)
         size = None
-    seen = _Tee(raw, call, headers, size, boundary)
-    body._raw_stream = seen  # noqa: SLF001 - as above
+    body._raw_stream = _Tee(raw, Taken(call, headers, size, boundary))  # noqa: SLF001 - as above
+
+
+def looked_at(guarding: Guarding, data: bytes, headers: Mapping[str, str]) -> bytes:
+    """A whole body, as the guards leave it.
+
+    Raises:
+        DeniedError: the app must not get it; the call has ended.
+    """
+    said = json_object(data)
+    opened = None if said is None else Opened(data, said, lambda _, changed: changed)
+    guarding.answer(bedrock_invoke.Answer(data, headers), data if opened is None else opened)
+    return data if opened is None else bytes(opened.closed())
 
 
 class _Guarded:
@@ -198,17 +218,11 @@ class _Guarded:
     def _passed(self) -> io.BytesIO:
         if self._left is None:
             data: bytes = self._raw.read()
-            passed = self._looked_at(data)
+            passed = looked_at(self._guarding, data, self._headers)
             if self._length is None or len(data) == self._length:  # else the SDK shall say what is missing
                 self._body._content_length = len(passed)  # noqa: SLF001 - it has no other place
             self._left = io.BytesIO(passed)
         return self._left
-
-    def _looked_at(self, data: bytes) -> bytes:
-        said = json_object(data)
-        opened = None if said is None else Opened(data, said, lambda _, changed: changed)
-        self._guarding.answer(bedrock_invoke.Answer(data, self._headers), data if opened is None else opened)
-        return data if opened is None else bytes(opened.closed())
 
     def read(self, amount: int | None = None, *_: Any, **__: Any) -> bytes:  # noqa: ANN401 - urllib3's
         """The stream's `read`."""
@@ -226,26 +240,17 @@ class _Guarded:
         return getattr(self._raw, name)
 
 
-class _Tee:
-    """A body's raw stream: what the app reads is kept to be read at the end.
+class Taken:
+    """What the app has read of a body so far; the call ends where the body does, or where it is dropped.
 
     Args:
-        raw: the stream.
         call: the call it answers.
         headers: of the answer; they have token counts of their own.
         length: how many bytes are to come, None when nobody says.
         boundary: what catches failures of ours.
     """
 
-    def __init__(
-        self,
-        raw: Any,  # noqa: ANN401 - urllib3's
-        call: Call,
-        headers: Mapping[str, str],
-        length: int | None,
-        boundary: Boundary,
-    ) -> None:
-        self._raw = raw
+    def __init__(self, call: Call, headers: Mapping[str, str], length: int | None, boundary: Boundary) -> None:
         self._call = call
         self._headers = headers
         self._length = length
@@ -253,53 +258,75 @@ class _Tee:
         self._pieces: list[bytes] = []
         self._boundary = boundary
 
-    def read(self, amount: int | None = None, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - urllib3's
-        """The stream's `read`."""
-        try:
-            data: bytes = self._raw.read(amount, *args, **kwargs)
-        except BaseException as error:
-            self._call.failed(error)
-            raise
+    def take(self, data: bytes, amount: int | None) -> None:
+        """The app has read this, and had asked for so much."""
         self._boundary.run("botocore.body", self._took, data, amount)
-        return data
 
     def _took(self, data: bytes, amount: int | None) -> None:
         self._size += len(data)
         if self._size <= _LIMIT_BYTES:
             self._pieces.append(data)
         if amount is None or (not data and amount) or self._size == self._length:
-            self._end()
+            self.end()
+
+    def failed(self, error: BaseException) -> None:
+        """Reading failed."""
+        self._call.failed(error)
+
+    def end(self) -> None:
+        """Nothing more is read."""
+        whole = b"".join(self._pieces) if self._size <= _LIMIT_BYTES else b""
+        self._call.succeeded(bedrock_invoke.Answer(whole, self._headers))
+
+    def __del__(self) -> None:
+        self._boundary.run("botocore.body", self.end)
+
+
+class _Tee:
+    """A body's raw stream: what the app reads is kept to be read at the end.
+
+    Args:
+        raw: the stream.
+        taken: what the app has read of it.
+    """
+
+    def __init__(self, raw: Any, taken: Taken) -> None:  # noqa: ANN401 - urllib3's
+        self._raw = raw
+        self._taken = taken
+
+    def read(self, amount: int | None = None, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - urllib3's
+        """The stream's `read`."""
+        try:
+            data: bytes = self._raw.read(amount, *args, **kwargs)
+        except BaseException as error:
+            self._taken.failed(error)
+            raise
+        self._taken.take(data, amount)
+        return data
 
     def readinto(self, target: Any) -> int:  # noqa: ANN401 - a buffer
         """The stream's `readinto`."""
         count: int = self._raw.readinto(target)
-        self._boundary.run("botocore.body", self._took, bytes(memoryview(target)[:count]), len(target))
+        self._taken.take(bytes(memoryview(target)[:count]), len(target))
         return count
 
     def close(self) -> None:
         """The stream's `close`."""
         self._raw.close()
-        self._end()
-
-    def _end(self) -> None:
-        whole = b"".join(self._pieces) if self._size <= _LIMIT_BYTES else b""
-        self._call.succeeded(bedrock_invoke.Answer(whole, self._headers))
+        self._taken.end()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
         return getattr(self._raw, name)
 
-    def __del__(self) -> None:
-        self._boundary.run("botocore.body", self._end)
 
-
-_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", _find, _answered, _with_body)
+_METHOD: Final = Method("botocore.client", "BaseClient._make_api_call", find, _answered, with_body)
 
 
 def _install(engine: Engine, patches: Patches, module: ModuleType) -> list[str]:
     missing = install_methods([_METHOD])(engine, patches, module)
     streams = importlib.import_module("botocore.eventstream").EventStream
     patches.replace(streams, "__iter__", _iterated)
-    patches.replace(streams, "close", _closed)
+    patches.replace(streams, "close", closed)
     return missing
 
 
