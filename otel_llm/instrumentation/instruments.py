@@ -163,7 +163,7 @@ class Instruments:
         if not self._recording.acquire(timeout=wait_seconds):
             return
         try:
-            while held:
+            for _ in range(len(held)):  # not what other threads add meanwhile: one of them would record for all
                 self._record(held.popleft())
         finally:
             self._recording.release()
@@ -176,12 +176,12 @@ class Instruments:
         timed = series.dimensions if error is None else {**series.dimensions, names.ERROR_TYPE: error}
         if operation in INFERENCE:
             self._inference.record(ended.seconds, timed, at)
+            self._count(span, series, at)
         elif operation == "embeddings":
             self._embeddings.record(ended.seconds, timed, at)
+            self._count(span, series, at)
         else:
             self._other.record(ended.seconds, timed, at)
-            return
-        self._count(span, series, at)
         if ended.pace is not None:
             first_chunk, per_chunk = ended.pace
             self._first_chunk.record(first_chunk, series.dimensions, at)

@@ -96,7 +96,7 @@ class _EndsAnother:
 
     def record(self, amount: float, _attributes: object, _at: Context) -> None:
         self.recorded.append(amount)
-        if self.instruments is not None and len(self.recorded) < 100:
+        if self.instruments is not None:
             for _ in range(8):
                 self.instruments.record(CALL, 0.5, {})
 
@@ -110,4 +110,4 @@ def test_a_call_that_ends_within_a_record_waits_for_nobody(meter: Meter) -> None
         instruments.record(CALL, 0.5, {})
     histogram.instruments = None
     instruments.settle()
-    assert len(histogram.recorded) == 8 + 99 * 8
+    assert len(histogram.recorded) == 8 + 8 * 8
