@@ -11,9 +11,13 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any, Final
+
+from opentelemetry import context
+from opentelemetry.context import Context
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.providers import CANONICAL
@@ -36,6 +40,8 @@ from otel_llm.instrumentation.streams import Watch
 
 # Where a stream keeps its watch.
 _WATCH: Final = "_otel_llm_watch"
+# And the context of its call, until its first chunk.
+_CONTEXT: Final = "_otel_llm_context"
 # And what looks after it: a Guarding at first, then the iterator of what it passes on.
 _GUARDED: Final = "_otel_llm_guarded"
 
@@ -102,6 +108,7 @@ FUNCTIONS: Final = {
 # Where its classes of streams are, and how their names end.
 _STREAMS: Final = (
     ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper"),
+    ("litellm.text_completions.streaming_iterator", "TextCompletionStreamWrapper"),
     ("litellm.responses.streaming_iterator", "StreamingIterator"),
     ("litellm.responses.litellm_completion_transformation.streaming_iterator", "StreamingIterator"),
 )
@@ -142,6 +149,7 @@ def _answered(call: Call, answer: Any, boundary: Boundary) -> Any:  # noqa: ANN4
         return answer
     watch = Watch(call, make(call.is_content_captured), boundary)
     vars(answer)[_WATCH] = watch
+    vars(answer)[_CONTEXT] = call.context
     if call.guarding is not None:
         vars(answer)[_GUARDED] = call.guarding
     weakref.finalize(answer, watch.end, "dropped").atexit = False
@@ -182,7 +190,9 @@ def _exhausted(stream: Any, watch: Watch, error: BaseException | None = None) ->
     Its chunks hold the usage that the provider sent and the app is not shown; counts of LiteLLM's own making, which it
     hands out when the provider sent none, are not among them.
     """
-    chunks = getattr(stream, "chunks", ())  # the Responses API says usage in its last event
+    chat = getattr(stream, "completion_stream", None)  # of a text completion, which is a chat's in another form
+    # The Responses API has no such chunks, and says usage in its last event.
+    chunks: Any = getattr(stream, "chunks", None) or getattr(chat, "chunks", ())
     said = [usage for usage in (getattr(chunk, "usage", None) for chunk in chunks) if usage is not None]
     if said and watch.add is not None:
         watch.add(_Usage(said))
@@ -229,6 +239,24 @@ def _passed(
     return found
 
 
+_NOTHING: Final = nullcontext()
+
+
+def _begun(stream: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - LiteLLM's stream
+    """For the first chunk the context of the call: some streams make their request then, which is a part of it."""
+    made_in: Context | None = vars(stream).pop(_CONTEXT, None)
+    return _NOTHING if made_in is None else _within(made_in)
+
+
+@contextmanager
+def _within(one: Context) -> Iterator[None]:
+    token = context.attach(one)
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
 def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """The hook for `__next__`."""
 
@@ -238,8 +266,9 @@ def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any]
             if watch is None:
                 return original(stream)
             try:
-                looked_after = _passed(GuardedIterator, original, stream)
-                chunk = original(stream) if looked_after is None else next(looked_after)
+                with _begun(stream):
+                    looked_after = _passed(GuardedIterator, original, stream)
+                    chunk = original(stream) if looked_after is None else next(looked_after)
             except BaseException as error:
                 stop = None if isinstance(error, StopIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, watch, stop)
@@ -262,8 +291,9 @@ def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable
             if watch is None:
                 return await original(stream)
             try:
-                looked_after = _passed(GuardedAsyncIterator, original, stream)
-                chunk = await (original(stream) if looked_after is None else anext(looked_after))
+                with _begun(stream):
+                    looked_after = _passed(GuardedAsyncIterator, original, stream)
+                    chunk = await (original(stream) if looked_after is None else anext(looked_after))
             except BaseException as error:
                 stop = None if isinstance(error, StopAsyncIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, watch, stop)
