@@ -103,6 +103,27 @@ def test_a_stream_has_the_providers_usage_or_an_estimate_that_says_so(
         assert found["otel_llm.usage.source"] == "estimated"
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_stream_of_a_text_completion_is_one_span_with_its_usage(hooked, server, run, asynchronous):
+    def piece(text="", finish=None, **more):
+        choices = [{"index": 0, "text": text, "finish_reason": finish}]
+        return {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": choices, **more}
+
+    last = piece(usage=USAGE) | {"choices": []}
+    server.answers["/completions"] = events(piece("Par"), piece("is"), piece(finish="stop"), last, done=True)
+    asked = {"model": "text-completion-openai/m", "prompt": "Capital?", "api_base": server.url, "api_key": "any"}
+    asked = {**asked, "stream": True, "stream_options": {"include_usage": True}}
+
+    async def stream():
+        return [one async for one in await litellm.atext_completion(**asked)]
+
+    run(stream()) if asynchronous else list(litellm.text_completion(**asked))
+    found = hooked.attributes()
+    assert found["gen_ai.operation.name"] == "text_completion"
+    assert found["otel_llm.stream.complete"] is True
+    assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.output_tokens"]) == (20, 7)
+
+
 @pytest.fixture
 def without_gc():
     gc.collect()

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
+
+from opentelemetry import context
+from opentelemetry.context import Context
 
 from otel_llm.instrumentation.boundary import Boundary
 from otel_llm.instrumentation.call import Call, StreamEnd
@@ -32,6 +36,7 @@ _CLASSES: Final = (
     ("litellm.responses.litellm_completion_transformation.streaming_iterator", "StreamingIterator"),
 )
 _STEPS: Final = ("__next__", "__anext__")
+_NOTHING: Final = nullcontext()
 
 
 def stream_classes() -> tuple[type, ...]:
@@ -70,6 +75,7 @@ class _Followed:
     Args:
         watch: what is known of it.
         guarding: what looks after it, if anything does.
+        made_in: the context of its call.
 
     Attributes:
         watch: as above.
@@ -77,9 +83,10 @@ class _Followed:
         drop: ends the call when the app has dropped its stream; keeps LiteLLM's own object till then.
     """
 
-    __slots__ = ("drop", "looked_after", "watch")
+    __slots__ = ("_made_in", "drop", "looked_after", "watch")
 
-    def __init__(self, watch: Watch, guarding: Guarding | None) -> None:
+    def __init__(self, watch: Watch, guarding: Guarding | None, made_in: Context | None) -> None:
+        self._made_in = made_in
         self.watch = watch
         self.looked_after: Any = guarding
         self.drop: Any = None
@@ -94,6 +101,11 @@ class _Followed:
         given.__dict__ = vars(own)
         return given
 
+    def begun(self) -> AbstractContextManager[None]:
+        """For the first chunk the context of the call: some streams make their request then, which is a part of it."""
+        made_in, self._made_in = self._made_in, None
+        return _NOTHING if made_in is None else _within(made_in)
+
     def own(self, given: Any) -> Any:  # noqa: ANN401 - LiteLLM's stream
         """LiteLLM's own object for what the app has."""
         found = self.drop.peek()
@@ -103,6 +115,15 @@ class _Followed:
         """The stream is over, dropped or not: an error that LiteLLM keeps may refer to what the app has."""
         self.drop.detach()
         self.watch.end(how, error)
+
+
+@contextmanager
+def _within(one: Context) -> Iterator[None]:
+    token = context.attach(one)
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def _is_all_in_dict(kind: type) -> bool:
@@ -123,7 +144,7 @@ def answered(classes: tuple[type, ...]) -> Answered:
             call.succeeded(answer)
             return answer
         watch = Watch(call, make(call.is_content_captured), boundary)
-        return _Followed(watch, call.guarding).stand_in(answer)
+        return _Followed(watch, call.guarding, call.context).stand_in(answer)
 
     return see
 
@@ -228,8 +249,9 @@ def _step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable[[Any]
                 return original(stream)
             own = followed.own(stream)
             try:
-                looked_after = _passed(GuardedIterator, original, own, followed)
-                chunk = original(own) if looked_after is None else next(looked_after)
+                with followed.begun():
+                    looked_after = _passed(GuardedIterator, original, own, followed)
+                    chunk = original(own) if looked_after is None else next(looked_after)
             except BaseException as error:
                 stop = None if isinstance(error, StopIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, followed, stop)
@@ -253,8 +275,9 @@ def _async_step(boundary: Boundary) -> Callable[[Callable[[Any], Any]], Callable
                 return await original(stream)
             own = followed.own(stream)
             try:
-                looked_after = _passed(GuardedAsyncIterator, original, own, followed)
-                chunk = await (original(own) if looked_after is None else anext(looked_after))
+                with followed.begun():
+                    looked_after = _passed(GuardedAsyncIterator, original, own, followed)
+                    chunk = await (original(own) if looked_after is None else anext(looked_after))
             except BaseException as error:
                 stop = None if isinstance(error, StopAsyncIteration) else error
                 boundary.run("litellm.stream", _exhausted, stream, followed, stop)
