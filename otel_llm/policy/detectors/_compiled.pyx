@@ -367,7 +367,10 @@ cdef bint may_be_phone(Text data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t s
         return False
     if calling is not None and is_near(calling, start, end):
         return True
-    return not (start and is_one_of(data, start - 1, size, b"/=#&_$%")) and may_speak(data, start, size)
+    # As in phones.phone_at: what begins with a plus may be joined to what is before it.
+    if start and data[start] != c"+" and is_one_of(data, start - 1, size, b"/=#&_$%"):
+        return False
+    return may_speak(data, start, size)
 
 
 cdef struct Step:
