@@ -163,8 +163,6 @@ class _Usage:
         said: LiteLLM's models of usage.
     """
 
-    __slots__ = ("completion_tokens", "completion_tokens_details", "prompt_tokens", "prompt_tokens_details")
-
     choices = ()
 
     def __init__(self, said: list[Any]) -> None:
