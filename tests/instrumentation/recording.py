@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,11 +18,13 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otel_llm.admission import Admission
 from otel_llm.instrumentation.completion_hook import find
+from otel_llm.instrumentation.call import Call
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS, LIBRARIES
 from otel_llm.instrumentation.loader import Loader
 from otel_llm.instrumentation.outlet import FixedOutlet, Outlet
 from otel_llm.instrumentation.settings import settings_from
+from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator, WatchedIterator
 
 try:
     from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
@@ -29,6 +32,12 @@ except ImportError:  # before 1.35 or so
     from opentelemetry.sdk._logs.export import InMemoryLogExporter as InMemoryLogRecordExporter
 
 CONTENT = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"}
+
+
+def left_of_calls() -> list[str]:
+    """Objects of ours that calls have left behind."""
+    kinds = (Call, Watch, WatchedAsyncIterator, WatchedIterator)
+    return [type(one).__name__ for one in gc.get_objects() if type(one) in kinds]
 
 
 class Recording:

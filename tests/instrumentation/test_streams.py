@@ -9,15 +9,13 @@ import logging
 import time
 import weakref
 
+import anthropic
 import openai
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
-from otel_llm.instrumentation.call import Call
-from otel_llm.instrumentation.providers.openai_chat import ChatChunks
-from otel_llm.instrumentation.streams import Watch, WatchedAsyncIterator
-from tests.instrumentation.recording import CONTENT
+from tests.instrumentation.recording import CONTENT, left_of_calls
 
 QUESTION = [{"role": "user", "content": "Tell me about the capital of France, please, in some detail."}]
 WORDS = " ".join(f"word{number}" for number in range(50))
@@ -283,30 +281,30 @@ def test_no_hook_keeps_a_response_alive_after_its_span(openai_client):
     assert response() is None
 
 
-def ours_alive() -> list[str]:
-    """Objects of ours that are left of calls."""
-    return [
-        type(one).__name__ for one in gc.get_objects() if type(one) in (Call, Watch, WatchedAsyncIterator, ChatChunks)
-    ]
-
-
 @pytest.mark.parametrize(
     "number", [500, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)], id="10,000")]
 )
-def test_left_and_cancelled_streams_are_a_span_each_and_no_memory(recording, provider, caplog, number):
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+def test_left_and_cancelled_streams_are_a_span_each_and_no_memory(recording, provider, caplog, sdk, number):
     """Acceptance 1, 4, 52: nothing is left of them, and no context error is in the log."""
     counted = 0
-    short = {**LONG, "extra_headers": {"x-loopback": "text=one two three"}}
+    short = {**LONG, "extra_headers": {"x-loopback": "text=one two three"}, "max_tokens": 9}
+
+    def client_of():
+        if sdk == "openai":
+            return openai.AsyncOpenAI(base_url=provider.openai_base_url, api_key="any")
+        return anthropic.AsyncAnthropic(base_url=provider.anthropic_base_url, api_key="any", open_telemetry=False)
 
     async def one(client, position):
-        async for _ in await client.chat.completions.create(**short):
+        create = client.chat.completions.create if sdk == "openai" else client.messages.create
+        async for _ in await create(**short):
             if position % 2:
                 return
             raise asyncio.CancelledError
 
     async def app():
         nonlocal counted
-        async with openai.AsyncOpenAI(base_url=provider.openai_base_url, api_key="any") as client:
+        async with client_of() as client:
             for _ in range(number // 50):
                 tasks = [asyncio.create_task(one(client, position)) for position in range(50)]
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -315,9 +313,9 @@ def test_left_and_cancelled_streams_are_a_span_each_and_no_memory(recording, pro
                 counted += len(recording.spans)
                 recording.clear()
 
-    with caplog.at_level(logging.WARNING), recording.hooked("openai"):
+    with caplog.at_level(logging.WARNING), recording.hooked(sdk):
         asyncio.run(app())
     gc.collect()
     assert counted + len(recording.spans) == number
-    assert ours_alive() == []
+    assert left_of_calls() == []
     assert [record for record in caplog.records if record.name.startswith(("opentelemetry", "otel_llm"))] == []

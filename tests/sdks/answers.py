@@ -74,6 +74,7 @@ class Answers(ThreadingHTTPServer):
     """Use it in a `with` block."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}

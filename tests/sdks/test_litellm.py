@@ -417,3 +417,14 @@ def test_reranking_is_one_span(hooked, server):
     litellm.rerank(**asked)
     assert hooked.span().name == "rerank rerank-v3.5"
     assert hooked.attributes()["gen_ai.provider.name"] == "cohere"
+
+
+def test_an_edited_image_is_one_span(hooked, server):
+    details = {"image_tokens": 8, "text_tokens": 3}
+    usage = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18, "input_tokens_details": details}
+    server.answers["/images/edits"] = Answer({"created": 1, "data": [{"b64_json": "aW1n"}], "usage": usage})
+    asked = {"image": b"\x89PNG\r\n\x1a\n", "prompt": "a cat", "api_base": server.url}
+    litellm.image_edit(model="openai/gpt-image-1", api_key="any", **asked)
+    assert hooked.span().name == "image_generation gpt-image-1"
+    assert hooked.attributes()["otel_llm.usage.images"] == 1
+    assert len(server.asked) == 1

@@ -6,6 +6,7 @@ calls below are reported by it and by our hooks; which of the two is billed is d
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -30,17 +31,24 @@ def by_others(*distributions: str) -> Library:
         if getattr(instrumentor, "is_instrumented_by_opentelemetry", False):
             return "other", f"{name} is switched on already"
         outlet = engine.outlet()
-        # Versions it was not tried with are better tried than refused.
-        instrumentor.instrument(
+        switch_on = functools.partial(
+            instrumentor.instrument,
             tracer_provider=outlet.tracers,
             meter_provider=outlet.meters,
             logger_provider=outlet.loggers,
-            skip_dep_check=True,
+            skip_dep_check=True,  # versions it was not tried with are better tried than refused
         )
+        if not engine.boundary.run(f"{name}.instrument", _done, switch_on):
+            return "missing", f"{name} cannot be switched on with this version of the library; see the log"
         patches.undo.append(_undoing(instrumentor))
         return "other", f"{name} is switched on"
 
     return Library(emitter=emitter)
+
+
+def _done(step: Callable[[], object]) -> bool:
+    step()
+    return True
 
 
 def first_installed(distributions: tuple[str, ...]) -> EntryPoint | None:

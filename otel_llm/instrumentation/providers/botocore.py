@@ -47,13 +47,13 @@ OPERATIONS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Endpoint], bo
     "StartAsyncInvoke": (lambda _: bedrock_converse.ASYNC_INVOKE, False),
 }
 # No model is called, or it is: by a guardrail, which is billed by text units, and a bidirectional stream of speech.
-WAIVED: Final = (
-    "ApplyGuardrail",
-    "GetAsyncInvoke",
-    "InvokeGuardrailChecks",
-    "InvokeModelWithBidirectionalStream",
-    "ListAsyncInvokes",
-)
+WAIVED: Final[Mapping[str, str]] = {
+    "ApplyGuardrail": "a check of texts, billed by text units; no model answers",
+    "GetAsyncInvoke": "the state of a job",
+    "InvokeGuardrailChecks": "as ApplyGuardrail",
+    "InvokeModelWithBidirectionalStream": "a session over a socket, which this SDK cannot open",
+    "ListAsyncInvokes": "a list of jobs",
+}
 
 
 def find(client: Any, arguments: Arguments) -> Request | None:  # noqa: ANN401 - botocore's client

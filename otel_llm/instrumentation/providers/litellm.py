@@ -99,6 +99,7 @@ FUNCTIONS: Final = {
     "text_completion": ("litellm.main", _wrapped(_TEXT_COMPLETION)),
     "embedding": ("litellm.main", _wrapped(other.EMBEDDINGS)),
     "image_generation": ("litellm.images.main", _wrapped(other.IMAGES)),
+    "image_edit": ("litellm.images.main", _wrapped(other.IMAGES)),
     "transcription": ("litellm.main", _wrapped(other.TRANSCRIPTION)),
     "speech": ("litellm.main", _wrapped(other.SPEECH)),
     "moderation": ("litellm.main", _wrapped(other.MODERATION)),
