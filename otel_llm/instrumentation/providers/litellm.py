@@ -109,6 +109,7 @@ FUNCTIONS: Final = {
 _STREAMS: Final = (
     ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper"),
     ("litellm.text_completions.streaming_iterator", "TextCompletionStreamWrapper"),
+    ("litellm.utils", "TextCompletionStreamWrapper"),  # in earlier versions
     ("litellm.responses.streaming_iterator", "StreamingIterator"),
     ("litellm.responses.litellm_completion_transformation.streaming_iterator", "StreamingIterator"),
 )
