@@ -82,7 +82,11 @@ LIBRARIES: Final[Mapping[str, Row]] = MappingProxyType(
         "cohere": Row(_TABLES + "cohere", "cohere.core.http_client"),
         "google.genai": Row(_TABLES + "google_genai", "google.genai._api_client"),
         "groq": Row(_TABLES + "groq", "groq._base_client"),
-        "huggingface_hub": Row(_TABLES + "huggingface_hub", "huggingface_hub.inference._client"),
+        "huggingface_hub": Row(
+            _TABLES + "huggingface_hub",
+            "huggingface_hub.inference._client",
+            ("huggingface_hub.inference._generated._async_client",),
+        ),
         "litellm": Row(_TABLES + "litellm", "litellm"),
         "mistralai": Row(
             _TABLES + "mistralai",

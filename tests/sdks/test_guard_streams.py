@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 
@@ -15,6 +16,10 @@ from tests.sdks.test_guards import ASKED, MASKED, SECRET, admitted, openai_strea
 __all__ = ["admitted"]  # a fixture
 
 TOOLS = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def part_of(value, name):
+    return value[name] if isinstance(value, dict) else getattr(value, name)
 
 
 async def listed(stream):
@@ -126,7 +131,8 @@ def mistral(resource, answer, read, **asked):
         except (ImportError, AttributeError):
             kind = importlib.import_module("mistralai").Mistral
         server.answers["/completions"] = answer()
-        client = getattr(kind(api_key="any", server_url=server.url), resource)
+        owner = kind(api_key="any", server_url=server.url)  # kept: it closes its connections when it goes
+        client = getattr(owner, resource)
         if not is_async:
             return read([one.data for one in client.stream(**asked)])
 
@@ -154,8 +160,9 @@ def cohere_tools(server, is_async):
     library = importlib.import_module("cohere")
 
     def read(chunks):
-        found = (one.delta.message.tool_calls.function.arguments for one in chunks if one.type == "tool-call-delta")
-        return "".join(found)
+        steps = ("delta", "message", "tool_calls", "function", "arguments")  # some are mappings in earlier versions
+        found = (one for one in chunks if one.type == "tool-call-delta")
+        return "".join(functools.reduce(part_of, steps, one) for one in found)
 
     asked = {"model": "m", "messages": ASKED}
     if not is_async:
@@ -218,6 +225,8 @@ def ollama(name, path, make, read, **asked):
         shared = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "done": False}
         server.answers[path] = lines(*({**shared, **make(one)} for one in pieces()), {**shared, **make(""), **end})
         library = importlib.import_module("ollama")
+        if "thinking" in make("").get("message", ()) and "thinking" not in library.Message.model_fields:
+            pytest.skip("this version leaves thoughts out")
         if not is_async:
             return read(list(getattr(library.Client(server.url), name)("m", stream=True, **asked)))
 

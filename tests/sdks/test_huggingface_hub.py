@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -138,3 +140,20 @@ def test_every_method_has_tasks_that_are_traced_or_waived_by_name():
             assert tasks, name
             assert set(tasks) <= TASKS.keys() | set(WAIVED), name
     assert TASKS.keys() & set(WAIVED) == set()
+
+
+ONE_CLIENT = """
+import otel_llm.hosts.app, sys
+otel_llm.hosts.app.instrument()
+import huggingface_hub
+client = getattr(huggingface_hub, sys.argv[1])
+print(client._inner_post.__code__.co_filename.replace(chr(92), "/"))
+"""
+
+
+@pytest.mark.parametrize("client", ["InferenceClient", "AsyncInferenceClient"])
+def test_an_app_that_has_one_of_the_clients_only_has_its_hook(client):
+    """The modules of the two do not import each other, and what the last test has imported tells nothing of it."""
+    arguments = [sys.executable, "-c", ONE_CLIENT, client]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip().endswith("otel_llm/instrumentation/methods.py"), found.stderr

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import canonical_finish_reason, text_messages
+from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.foreign import wrapped_by
 from otel_llm.instrumentation.loader import Library
 from otel_llm.instrumentation.methods import Arguments, Method, Request, install_methods
 from otel_llm.instrumentation.opened import Opened, by_opening, json_object
+from otel_llm.instrumentation.patches import Patches
 from otel_llm.instrumentation.provider import (
     Attributes,
     Body,
@@ -299,15 +302,25 @@ def _opened(answer: Any) -> Opened | None:  # noqa: ANN401 - bytes, a line of a 
     return None if data is None else Opened(answer, data, put)
 
 
+# An app that only has the asynchronous client imports nothing of the other.
+_CLIENT: Final = "huggingface_hub.inference._client"
+_METHODS: Final = tuple(
+    Method(module, f"{owner}._inner_post", _find, by_opening(_opened), _with_body)
+    for module, owner in (
+        (_CLIENT, "InferenceClient"),
+        ("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient"),
+    )
+)
+
+
+def _install(engine: Engine, patches: Patches, module: ModuleType) -> list[str]:
+    """Hooks for the client whose module was imported."""
+    return install_methods(one for one in _METHODS if one.module == module.__name__)(engine, patches, module)
+
+
 LIBRARY: Final = Library(
-    install_methods(
-        Method(module, f"{owner}._inner_post", _find, by_opening(_opened), _with_body)
-        for module, owner in (
-            ("huggingface_hub.inference._client", "InferenceClient"),
-            ("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient"),
-        )
-    ),
-    foreign=lambda module: wrapped_by(
-        (module, "InferenceClient._inner_post"), (module, "InferenceClient.chat_completion")
+    _install,
+    foreign=lambda _: wrapped_by(
+        (_CLIENT, "InferenceClient._inner_post"), (_CLIENT, "InferenceClient.chat_completion")
     ),
 )
