@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from otel_llm.admission import Admission
-from otel_llm.instrumentation.completion_hook import find
 from otel_llm.instrumentation.call import Call
+from otel_llm.instrumentation.completion_hook import find
 from otel_llm.instrumentation.engine import Engine
 from otel_llm.instrumentation.libraries import COMPANIONS, LIBRARIES
 from otel_llm.instrumentation.loader import Loader
