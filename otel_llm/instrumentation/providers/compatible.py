@@ -24,6 +24,8 @@ class CompatibleChunks(ChatChunks):
             said = plain(chunk)
             if isinstance(said, dict):
                 chunk = View(said)
+        if self._first is None:
+            self._first = chunk
         if getattr(chunk, "usage", None) is None:
             theirs = getattr(getattr(chunk, "x_groq", None), "usage", None)
             if theirs is not None:
@@ -33,18 +35,14 @@ class CompatibleChunks(ChatChunks):
 
 
 class _WithoutUsage:
-    """A chunk that says nothing about usage."""
+    """The choices of a chunk that says nothing about usage."""
 
-    __slots__ = ("_chunk", "choices")
+    __slots__ = ("choices",)
 
     usage = None
 
     def __init__(self, chunk: Any) -> None:  # noqa: ANN401 - the SDK's model
-        self._chunk = chunk
         self.choices = getattr(chunk, "choices", None)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the chunk has
-        return getattr(self._chunk, name)
 
 
 CHAT: Final = replace(OPENAI_CHAT, constant={}, accumulator=CompatibleChunks)
