@@ -16,7 +16,7 @@ import msgspec
 
 from otel_llm.clock import SystemClock
 from otel_llm.components import Context, find_type
-from otel_llm.delivery.config import Config, QueueConfig
+from otel_llm.delivery.config import Config, QueueConfig, RetryConfig
 from otel_llm.delivery.delivery import Delivery
 from otel_llm.delivery.in_app import AppDelivery
 from otel_llm.errors import ConfigError
@@ -30,6 +30,8 @@ _logger = logging.getLogger(__name__)
 
 # An app's memory is the app's; a gateway has room for more.
 QUEUE_BYTES: Final = 16 * 1024 * 1024
+# An app that ends has two seconds, and a backend that was busy for a moment is asked three times within these.
+_RETRIES: Final = RetryConfig(initial_interval_seconds=0.25)
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _DEFAULT: Final = {"otlp_http": "http://localhost:4318", "otlp_grpc": "http://localhost:4317"}
 _OURS: Final = ("http/protobuf", "grpc")
@@ -59,7 +61,8 @@ def app_delivery(environment: Mapping[str, str]) -> AppDelivery | None:
     def make() -> Delivery:
         made = kind.create(config, Context(_NAME, metrics, SystemClock()))
         queue = QueueConfig(size_bytes=QUEUE_BYTES, on_full="drop")
-        return Delivery(_NAME, cast("Exporter", made), Config(sending_queue=queue), metrics)
+        delivery = Config(sending_queue=queue, retry_on_failure=_RETRIES)
+        return Delivery(_NAME, cast("Exporter", made), delivery, metrics)
 
     return AppDelivery(make, metrics, on_sigterm=False)
 
