@@ -193,7 +193,8 @@ class Emitter:
         texts = [code.text for code in codes]
         if self._loops and any(one.is_linear for one in overloads):
             texts = self._charged(texts, _SLOW_CHARACTERS_BITS if first.is_slow else _CHARACTERS_BITS)
-        is_exact = first.is_total or (len(overloads) == 1 and self._fit(arguments, first))
+        is_known = any(len(one.parameters) == len(arguments) for one in overloads)  # not so where nothing is checked
+        is_exact = (first.is_total and is_known) or (len(overloads) == 1 and self._fit(arguments, first))
         bound = self._bound(first, arguments, node)
         if is_exact and bound is None and first.inline is not None:
             return Code(first.inline.format(*texts), may_fail or first.may_fail)

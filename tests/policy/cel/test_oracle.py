@@ -159,6 +159,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=14).map(" ".join))
 @example("ip( )")
+@example("type( )")
 @settings(max_examples=400, deadline=None)
 def test_whatever_stands_there_is_refused_or_has_a_value_or_a_cel_error(source: str) -> None:
     for environment in (OURS, Environment(NAMES, is_checked=False)):
