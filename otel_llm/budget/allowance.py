@@ -215,8 +215,11 @@ class Allowance:
             pool.leased = 0
         pool.needed = pool.held + pool.wanted
         target = pool.needed + pool.ahead
-        # Whatever it has too much of is given up here before the store is told, so nobody spends it meanwhile.
-        pool.leased = max(pool.held, min(pool.leased - pool.spent, target))
+        # Whatever it has too much of is given up here before the store is told, so nobody spends it meanwhile. A call
+        # that wants it while the answer is on its way has to wait for that: it is not gone.
+        unspent = pool.leased - pool.spent
+        pool.leased = max(pool.held, min(unspent, target))
+        pool.left += unspent - pool.leased
         pool.spent = 0
         return Wish(key, max(target, pool.leased), pool.held, limit, spent)
 

@@ -117,11 +117,8 @@ class Book:
 
     def add(self, entries: Iterable[Entry], now_unix_nano: int) -> int:
         """Count calls; returns how many could not be counted."""
-        dropped = 0
         with self._lock:
-            for entry in entries:
-                dropped += not self._add(entry, now_unix_nano)
-        return dropped
+            return sum(not self._add(entry, now_unix_nano) for entry in entries)
 
     def _add(self, entry: Entry, now_unix_nano: int) -> bool:
         budget, start, cost = entry
@@ -255,13 +252,15 @@ class Book:
         """The store did not answer."""
         self.allowance.unreachable()
 
-    def settle(self, reservation_id: str, cost_nano: int) -> None:
-        """A call that has reserved has ended; its cost must have been added before.
+    def settle(self, reservation_id: str, cost_nano: int, entries: Iterable[Entry], now_unix_nano: int) -> int:
+        """A call that has reserved has ended: count it, and let go of what was held; returns how many were not counted.
 
-        Both together would need one lock for calls and batches. In between, its cost may go to the store while its
-        reservation is still held, which is too careful for a moment, and never too bold.
+        Both at once: a batch in between would tell the store of the cost, and here it would be taken off twice.
         """
-        self.allowance.settle(reservation_id, cost_nano)
+        with self._lock:
+            dropped = sum(not self._add(entry, now_unix_nano) for entry in entries)
+            self.allowance.settle(reservation_id, cost_nano)
+        return dropped
 
     def reached(self, now_unix_nano: int) -> frozenset[str]:
         """The names of budgets whose limit was reached when the store was heard last, and whose period is not over."""

@@ -204,10 +204,9 @@ class BudgetAdmission:
         operation = Operation(EndedCall(attributes, now))
         cost, currency = self._cost(operation)
         entries = [Entry(one, now, cost if one.currency == currency else None) for one in budgets]
-        if cost != 0 or currency is not None:
-            self._counting.add(entries)
         nano = 0 if cost is None else -(-cost // _PICO_IN_NANO)
-        self._counting.book.allowance.settle(reservation_id, nano)
+        is_call = cost != 0 or currency is not None
+        self._counting.settle(reservation_id, nano, entries if is_call else ())
 
     def _cost(self, operation: Operation) -> tuple[int | None, str | None]:
         """The cost in 1e-12 units of a currency; None when nobody can tell; 0 and no currency: there was no call."""

@@ -108,7 +108,14 @@ class Counting:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Count calls."""
-        dropped = self.book.add(entries, self._context.clock.unix_nano())
+        self._measured(entries, self.book.add(entries, self._context.clock.unix_nano()))
+
+    def settle(self, reservation_id: str, cost_nano: int, entries: Sequence[Entry]) -> None:
+        """A call that has reserved has ended: count it, and let go of what was held for it."""
+        now = self._context.clock.unix_nano()
+        self._measured(entries, self.book.settle(reservation_id, cost_nano, entries, now))
+
+    def _measured(self, entries: Sequence[Entry], dropped: int) -> None:
         if dropped:
             self._dropped.add(dropped, self._context.name)
         priced: dict[str, tuple[Budget, int]] = {}

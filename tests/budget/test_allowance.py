@@ -62,8 +62,7 @@ class Process:
         return outcome, request.id
 
     def end(self, call: str, cost: int) -> None:
-        self.book.add([Entry(STRICT, NOON, cost * 1000)], NOON)
-        self.book.settle(call, cost)
+        self.book.settle(call, cost, [Entry(STRICT, NOON, cost * 1000)], NOON)
 
 
 def test_a_lease_serves_calls_while_the_store_is_away_and_ends_before_the_store_gives_it_to_others() -> None:
@@ -149,7 +148,7 @@ def test_whatever_happens_in_whichever_order_what_is_promised_stays_within_the_l
             if outcome == "reserved":
                 calls[call] = amount
             elif outcome == "unknown":  # this budget lets such a call pass, at its own risk: not made here
-                process.book.settle(call, 0)
+                process.book.settle(call, 0, (), NOON)
         elif what == "end" and calls:
             call, reserved = calls.popitem()
             cost = min(amount, reserved)
@@ -180,3 +179,46 @@ def test_a_call_whose_share_another_took_asks_again_and_is_not_told_that_all_is_
     request = Reservation("waits", (POOL,), 10, 0.0)
     outcome, _ = process.book.allowance.reserve(request, [STRICT], wake, 1.0)
     assert (outcome, len(taken)) == ("reserved", 1)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["begin", "end", "take", "answer"]), st.integers(1, 400), st.integers(0, 9)),
+        max_size=60,
+    )
+)
+@settings(max_examples=300)
+def test_a_call_is_refused_only_when_there_is_no_room_whatever_is_on_its_way_to_the_store(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """One process alone; calls end, and begin, while an answer of the store is on its way."""
+    store, clock = Memory(), FakeClock(NOON)
+    process = Process(store, clock)
+    on_their_way: list[Answer] = []
+    running: dict[str, int] = {}
+    spent = 0
+
+    def answer() -> None:
+        while on_their_way:
+            process.book.answered(on_their_way.pop(), clock.monotonic(), NOON)
+
+    def wake() -> None:
+        answer()
+        process.trip()
+
+    for what, amount, which in steps:
+        if what == "begin":
+            has_room = spent + sum(running.values()) + amount <= LIMIT
+            outcome, call = process.begin(amount, wake)
+            assert outcome == ("reserved" if has_room else "exhausted")
+            if has_room:
+                running[call] = amount
+        elif what == "end" and running:
+            call = sorted(running)[which % len(running)]
+            cost = min(amount, running.pop(call))
+            process.end(call, cost)
+            spent += cost
+        elif what == "take" and not on_their_way:
+            on_their_way.append(store.apply(process.book.take(NOON)))
+        elif what == "answer":
+            answer()
