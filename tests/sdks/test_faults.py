@@ -6,10 +6,12 @@ replaced by one that raises: extractors, accumulators' steps, a span processor, 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import importlib
 import itertools
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +96,37 @@ def bedrock(server: Answers) -> Ask:
     return ask
 
 
+def aio_bedrock(server: Answers) -> Ask:
+    """The same through aiobotocore; what it answers with is read here, as the app of a synchronous SDK would."""
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
+    config = importlib.import_module("aiobotocore.config").AioConfig(retries={"total_max_attempts": 1})
+    session = importlib.import_module("aiobotocore.session").get_session()
+    loop = asyncio.new_event_loop()
+    made = session.create_client("bedrock-runtime", endpoint_url=server.url, config=config, **keys)
+    client = loop.run_until_complete(made.__aenter__())
+    asked = {"modelId": "us.amazon.nova-micro-v1:0", "messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
+
+    def ask(stream: bool) -> Any:  # noqa: FBT001 - as all of these
+        found = loop.run_until_complete(client.converse_stream(**asked) if stream else client.converse(**asked))
+        if stream:
+            return read(found["stream"])
+        found.pop("ResponseMetadata")  # when it came
+        return found
+
+    def read(events: Any) -> Iterator[Any]:
+        assert type(events).__name__ == "AioEventStream"
+        each = aiter(events)
+        while (event := loop.run_until_complete(anext(each, None))) is not None:
+            yield event
+
+    def close() -> None:
+        loop.run_until_complete(made.__aexit__(None, None, None))
+        loop.close()
+
+    weakref.finalize(ask, close)
+    return ask
+
+
 CONVERSED = {
     "output": {"message": {"role": "assistant", "content": [{"text": "Paris"}]}},
     "stopReason": "end_turn",
@@ -170,6 +203,12 @@ PROVIDERS = (
         ("/converse", Answer(CONVERSED)),
         ("/converse-stream", Answer(chunks=CONVERSING, kind=KIND)),
         bedrock,
+    ),
+    Provider(
+        "aiobotocore",
+        ("/converse", Answer(CONVERSED)),
+        ("/converse-stream", Answer(chunks=CONVERSING, kind=KIND)),
+        aio_bedrock,
     ),
     Provider("mistralai", CHAT, ("/chat/completions", CHUNKS[1]), mistral),
     Provider(
