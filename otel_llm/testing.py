@@ -34,6 +34,7 @@ from otel_llm.admission import ALLOW, Decision
 from otel_llm.delivery.split import count_items
 from otel_llm.errors import CredentialsError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
+from otel_llm.http.free_ports import bind_free
 from otel_llm.operation import Message, Operation
 from otel_llm.signals import SIGNALS, Payload, Signal
 
@@ -436,8 +437,8 @@ class OtlpGrpcSink:
 
 
 def unused_port() -> int:
-    """A port on loopback where nobody listens: connections are refused."""
+    """A port on loopback where nobody listens: connections are refused, until a server is told to listen there."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        bind_free(probe)
         port: int = probe.getsockname()[1]
     return port

@@ -16,8 +16,8 @@ from otel_llm.config.document import read_document
 from otel_llm.config.resolve import resolve
 from otel_llm.config.values import Value
 from otel_llm.errors import ConfigError
+from otel_llm.http.free_ports import HOST, bind_free
 
-HOST: Final = "127.0.0.1"
 LEDGER: Final = "ledger"
 _OURS: Final = frozenset(
     {"debug", LEDGER}
@@ -160,10 +160,13 @@ def _bind(wanted: int, destinations: Container[int], held: ExitStack) -> socket.
     """A socket on the port that is wanted, or else on another."""
     probe = held.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; else a port just left looks taken
+    if wanted in destinations:
+        bind_free(probe)
+        return probe
     try:
-        probe.bind((HOST, 0 if wanted in destinations else wanted))
+        probe.bind((HOST, wanted))
     except OSError:
-        probe.bind((HOST, 0))
+        bind_free(probe)
     return probe
 
 

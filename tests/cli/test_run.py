@@ -65,9 +65,7 @@ class Gateway:
 @pytest.fixture
 def port() -> int:
     """A port of this machine that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return unused_port()
 
 
 @pytest.fixture
