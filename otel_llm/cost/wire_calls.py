@@ -11,14 +11,14 @@ is remembered of the last calls; then the first one stands.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
 
 from otel_llm.cost.recent import Recent
 
 # A response id this long is unique by itself. Shorter ones come from servers that count, or draw from a few hundred
 # (local OpenAI-compatible ones do), so there the reports must overlap in time as well.
-_UNIQUE_ID_LENGTH = 20
+UNIQUE_ID_LENGTH: Final = 20
 _CLOCK_SKEW_NANO = 1_000_000_000
 
 # What is known of a span. above: it repeats calls below it, and more calls may come below it. below: it repeats a call
@@ -34,7 +34,9 @@ class Report(NamedTuple):
         trace_id, span_id, parent_span_id: as in the span; the parent is empty for a root.
         response_id: the provider's id of its answer, None when it is not known.
         start_unix_nano, end_unix_nano: the span's times.
-        detail: how much it says about the usage; more is better.
+        detail: how much it says about the usage; more is better, and below 0 is nothing: a span that only repeats a call
+            when another reports it, and otherwise stands for itself.
+        clock: whose clock the times are of (what tells one process from another); None when that is not known.
     """
 
     trace_id: bytes
@@ -44,6 +46,7 @@ class Report(NamedTuple):
     start_unix_nano: int
     end_unix_nano: int
     detail: int
+    clock: Hashable = None
 
     @property
     def key(self) -> _SpanKey:
@@ -56,15 +59,15 @@ class Report(NamedTuple):
         return self.trace_id, self.parent_span_id
 
     def overlaps(self, other: Report) -> bool:
-        """Whether both could be of the same moment."""
+        """Whether both could be of the same moment: by one clock they are or are not, between two it may be either."""
+        skew = 0 if self.clock is not None and self.clock == other.clock else _CLOCK_SKEW_NANO
         return (
-            self.start_unix_nano <= other.end_unix_nano + _CLOCK_SKEW_NANO
-            and other.start_unix_nano <= self.end_unix_nano + _CLOCK_SKEW_NANO
-        )
+            self.start_unix_nano < other.end_unix_nano + skew and other.start_unix_nano < self.end_unix_nano + skew
+        ) or self.start_unix_nano == other.start_unix_nano
 
     def same_answer(self, other: Report) -> bool:
         """Whether two reports with the same response id are of one call."""
-        return len(self.response_id or "") >= _UNIQUE_ID_LENGTH or self.overlaps(other)
+        return len(self.response_id or "") >= UNIQUE_ID_LENGTH or self.overlaps(other)
 
 
 class WireCalls:
@@ -83,14 +86,17 @@ class WireCalls:
         self._answers: Recent[str, Report] = Recent(limit)
 
     def settle(self, reports: Sequence[Report]) -> list[bool]:
-        """Whether each of these reports is the billed one of its call. The same spans get the same answer again."""
+        """Whether each of these reports is the billed one of its call. The same spans get the same answer again.
+
+        Of one that says nothing about the usage: whether no other report is of its call.
+        """
         keys: list[_SpanKey] = [report[:2] for report in reports]
         with self._lock:
             young, old = self._spans.young, self._spans.old
             new = {
                 key: report
                 for key, report in zip(keys, reports, strict=True)
-                if key not in young and key not in old and any(key[1])
+                if report.detail >= 0 and key not in young and key not in old and any(key[1])
             }
             if _are_alone(new):
                 for key, report in new.items():
@@ -99,7 +105,12 @@ class WireCalls:
                 for family in _merged_by_answer(self._families(new)):
                     self._settle_family(family)
             # Without an id of its own, nothing can be said about a span but that it reports a call.
-            settled = [(young.get(key) or old.get(key)) == "billed" or not any(key[1]) for key in keys]
+            settled = [
+                (young.get(key) or old.get(key)) == "billed" or not any(key[1])
+                if report.detail >= 0
+                else not (key in young or key in old or self._is_known([report]))
+                for key, report in zip(keys, reports, strict=True)
+            ]
             # Only between requests: within one, all of it counts, however large it is.
             self._spans.age()
             self._answers.age()

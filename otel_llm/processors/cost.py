@@ -22,7 +22,7 @@ from otel_llm.components import Context
 from otel_llm.cost import Catalogue, OverlayError, Quote, Usage, estimate_tokens
 from otel_llm.cost.money import ATTO
 from otel_llm.cost.quote import Basis
-from otel_llm.cost.wire_calls import Report, WireCalls
+from otel_llm.cost.wire_calls import UNIQUE_ID_LENGTH, Report, WireCalls
 from otel_llm.errors import ConfigError
 from otel_llm.operation import AttributeValue, Message, Operation
 
@@ -70,7 +70,7 @@ _COST_KEYS: Final[Mapping[str, str]] = {meter: f"otel_llm.cost.{meter}" for mete
 
 
 # A call with its usage, and whether that is an estimate of ours.
-_Call = tuple[Operation, Usage, bool]
+_Call = tuple[Operation, Usage | None, bool]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,11 +197,13 @@ class Cost:
         settled = self._wire_calls.settle([_report(operation, usage) for operation, usage, _ in calls])
         return list(zip(calls, settled, strict=True))
 
-    def _bill(self, operation: Operation, usage: Usage, *, is_estimated: bool, is_billed: bool) -> None:
-        if is_billed:
-            self._price(operation, usage, is_estimated=is_estimated)
-        else:
+    def _bill(self, operation: Operation, usage: Usage | None, *, is_estimated: bool, is_billed: bool) -> None:
+        if not is_billed:
             _not_billable(operation, "duplicate")
+        elif usage is None:
+            self._unpriced_because(operation, "no_usage")
+        else:
+            self._price(operation, usage, is_estimated=is_estimated)
 
     def _usage_to_bill(self, operation: Operation) -> _Call | None:
         """The operation with its usage and whether that is an estimate; None, marked, when it is not to be billed."""
@@ -219,11 +221,7 @@ class Cost:
         if operation.status_code == _ERROR_STATUS:
             _not_billable(operation, "failed")
             return None
-        estimate = estimate_usage(operation) if self._estimate else None
-        if estimate is None:
-            self._unpriced_because(operation, "no_usage")
-            return None
-        return operation, estimate, True
+        return operation, estimate_usage(operation) if self._estimate else None, True
 
     def _clear(self, operation: Operation) -> bool:
         """Remove an earlier cost, if that is wanted; whether it was."""
@@ -314,14 +312,24 @@ def _not_billable(operation: Operation, reason: str) -> None:
     operation.set(names.OTEL_LLM_COST_REASON, reason)
 
 
-def _report(operation: Operation, usage: Usage) -> Report:
+def _report(operation: Operation, usage: Usage | None) -> Report:
+    response_id = operation.text(names.GEN_AI_RESPONSE_ID)
     return Report(
         *operation.identity,
-        operation.text(names.GEN_AI_RESPONSE_ID),
+        response_id,
         operation.start_unix_nano,
         operation.end_unix_nano,
-        6 - usage.text.count(None) + (usage.other is not None),
+        -1 if usage is None else 6 - usage.text.count(None) + (usage.other is not None),
+        # Only times beside a response id that is not unique are compared.
+        _clock_of(operation) if response_id is not None and len(response_id) < UNIQUE_ID_LENGTH else None,
     )
+
+
+def _clock_of(operation: Operation) -> tuple[AttributeValue, ...] | None:
+    """What tells the process that made the span from others: all reports of one call by one process have it."""
+    get = operation.resource.get
+    process = (get("service.name"), get("service.instance.id"), get("host.name"), get("process.pid"))
+    return None if process.count(None) == len(process) else process
 
 
 def read_usage(operation: Operation) -> Usage | None:

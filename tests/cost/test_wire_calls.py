@@ -155,3 +155,34 @@ def test_a_call_that_stands_alone_is_settled_as_a_family_of_one_is() -> None:
             one = report(rng.randrange(1, 9), parent=rng.randrange(9, 13), answer=answer, start=start, detail=1)
             fresh = [two._replace(trace_id=bytes([50 + rng.randrange(200)])) for two in pair]
             assert short.settle([one]) == long.settle([one, *fresh])[:1]
+
+
+def test_a_short_id_that_one_process_gets_again_at_once_is_another_call() -> None:
+    """Servers that count their answers from 1 are fast: the next call begins when the last one has ended."""
+    first, next_one, other = (
+        one._replace(clock="a")
+        for one in (report(1, answer="1"), report(2, answer="1", start=1), report(2, trace=2, answer="1"))
+    )
+    assert WireCalls().settle([first, next_one]) == [True, True]
+    calls = WireCalls()
+    assert calls.settle([first]) + calls.settle([next_one]) == [True, True]
+    assert WireCalls().settle([first, next_one._replace(clock="b")]) == [False, True]  # clocks may differ
+    assert sum(WireCalls().settle([first, other])) == 1
+
+
+def test_a_span_without_usage_repeats_the_call_that_another_reports() -> None:
+    silent = report(1, detail=-1)
+    for together in ([silent, report(2, parent=1)], [report(2, parent=1), silent]):
+        assert dict(zip(together, WireCalls().settle(together), strict=True))[silent] is False
+    calls = WireCalls()
+    assert calls.settle([report(2, parent=1)]) + calls.settle([silent]) == [True, False]
+    below = report(3, parent=2, detail=-1)
+    assert WireCalls().settle([report(2), below]) == [True, False]
+    same_answer = [report(4, trace=2, answer="chatcmpl-9", detail=-1), report(5, answer="chatcmpl-9")]
+    assert WireCalls().settle(same_answer) == [False, True]
+
+
+def test_a_span_without_usage_stands_for_itself_and_takes_nothing_from_a_later_report() -> None:
+    calls = WireCalls()
+    assert calls.settle([report(1, detail=-1), report(7, detail=-1, trace=3)]) == [True, True]
+    assert calls.settle([report(2, parent=1)]) == [True]

@@ -173,6 +173,15 @@ def test_one_wire_call_reported_by_framework_and_provider_is_billed_once() -> No
     assert costs(outer) == {"status": "not_billable", "reason": "duplicate"}
 
 
+def test_a_frameworks_span_without_usage_repeats_the_call_below_it() -> None:
+    silent = {name: value for name, value in chat().items() if "usage" not in name}
+    batch = operations(SpanSpec(chat(), span=2, parent=1), SpanSpec(silent, span=1), SpanSpec(silent, span=7, trace=3))
+    inner, outer, alone = priced(*batch)
+    assert inner.get(names.OTEL_LLM_COST_STATUS) == "priced"
+    assert costs(outer) == {"status": "not_billable", "reason": "duplicate"}
+    assert costs(alone) == {"status": "unpriced", "reason": "no_usage"}
+
+
 def test_one_answer_in_two_traces_is_billed_once() -> None:
     batch = operations(
         SpanSpec(chat(gen_ai__response__id="chatcmpl-1"), trace=1),
