@@ -34,7 +34,7 @@ class Report(NamedTuple):
         trace_id, span_id, parent_span_id: as in the span; the parent is empty for a root.
         response_id: the provider's id of its answer, None when it is not known.
         start_unix_nano, end_unix_nano: the span's times.
-        detail: how much it says about the usage; more is better, and below 0 is nothing: a span that only repeats a call
+        detail: how much it says about the usage; more is better, and below 0 is nothing: a span that repeats a call
             when another reports it, and otherwise stands for itself.
         clock: whose clock the times are of (what tells one process from another); None when that is not known.
     """
