@@ -15,7 +15,7 @@ from typing import Final, cast
 from otel_llm.policy.detectors.custom import PatternError, compile_re2
 from otel_llm.policy.detectors.gate import Cue, Engine
 from otel_llm.policy.detectors.patterns import Match, Pattern, PatternDetector, Rule
-from otel_llm.policy.detectors.secrets import entropy
+from otel_llm.policy.detectors.values import entropy
 
 _Table = Mapping[str, object]
 _WHOLE: Final = 0

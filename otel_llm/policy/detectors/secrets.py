@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from otel_llm.policy.detectors.gate import Cue, Engine
 from otel_llm.policy.detectors.patterns import PatternDetector, Rule
+from otel_llm.policy.detectors.values import is_placeholder, is_random_value, is_value
 
 # Prefix, what follows it, how much of it; and of whom it is. A token ends where its characters end.
 _WORD: Final = r"[A-Za-z0-9]"
@@ -121,20 +120,6 @@ class _Pem:
             yield _Span(text, match.start(), after)
 
 
-def entropy(text: str) -> float:
-    """Bits for each character, by how often each occurs."""
-    size = len(text)
-    return -sum(count / size * math.log2(count / size) for count in Counter(text).values())
-
-
-# What stands in documentation, in templates, in code that reads a credential, and what redaction has put there.
-_PLACEHOLDERS: Final = re.compile(
-    r"(?i)(?:x+|\*+|\.+|<.*|\$?\{.*|\$\(?[A-Z_]+\)?|%\w+%|\[[A-Z][A-Z0-9_]*(?:[:~][\w*]*)?\]?|your[_\- ].*|changeme|placeholder"
-    r"|redacted|none|null|true|false|undefined|required|optional|string|str|password|secret|token|os\.environ.*|os\.getenv.*"
-    r"|process\.env.*|getenv.*|getpass.*|(?:self|settings|config|args|request)\..*)"
-)
-
-
 def _is_basic(text: str) -> bool:
     """Whether this is `user:password` in base64."""
     try:
@@ -142,15 +127,6 @@ def _is_basic(text: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return b":" in decoded and decoded.isascii()
-
-
-def _is_value(text: str) -> bool:
-    return not _PLACEHOLDERS.fullmatch(text) and len(set(text)) > 3
-
-
-def _is_random_value(text: str) -> bool:
-    """A value that is no word: prose writes `token: the` and `secret=yes` as well."""
-    return _is_value(text) and entropy(text) >= 3.0 and any(character.isdigit() for character in text)
 
 
 def _is_jwt(text: str) -> bool:
@@ -227,14 +203,14 @@ _OTHERS: Final = (
         re.compile(r"\bbearer\s{1,3}([A-Za-z0-9_\-.~+/]{16,4000}=*)", re.IGNORECASE),
         Cue(("bearer ",)),
         1,
-        is_valid=_is_random_value,
+        is_valid=is_random_value,
     ),
     Rule(
         URL_CREDENTIALS,
         re.compile(r"://[^\s/:@\"'<>?#]{0,128}:([^\s/@\"'<>]{1,256})@"),
         Cue(("://",)),
         1,
-        is_valid=lambda text: not _PLACEHOLDERS.fullmatch(text),
+        is_valid=lambda text: not is_placeholder(text),
     ),
     Rule(
         URL_CREDENTIALS,
@@ -244,9 +220,9 @@ _OTHERS: Final = (
             "pwd", "code_v", "x-amz", "x-goog", "aws", "subscription", "session",
         ))),
         1,
-        is_valid=_is_value,
+        is_valid=is_value,
     ),
-    Rule(URL_CREDENTIALS, _Query(), group=1, is_valid=lambda text: _is_value(text) and not text.isalpha()),
+    Rule(URL_CREDENTIALS, _Query(), group=1, is_valid=lambda text: is_value(text) and not text.isalpha()),
     Rule(
         AZURE_KEY,
         re.compile(r"(?:AccountKey|SharedAccessKey|SharedAccessSignature)=([A-Za-z0-9+/=%]{30,120})", re.IGNORECASE),
@@ -261,7 +237,7 @@ _OTHERS: Final = (
         ),
         Cue(("password", "passwd", "passphrase", "pwd")),
         1,
-        is_valid=lambda text: _is_value(text) and (not text.isalpha() or len(text) > 64),
+        is_valid=lambda text: is_value(text) and (not text.isalpha() or len(text) > 64),
         confidence=0.7,
     ),
     Rule(
@@ -278,7 +254,7 @@ _OTHERS: Final = (
             "auth-token", "authtoken", "secret_access_key", "private_token", "private-token",
         )),
         1,
-        is_valid=_is_random_value,
+        is_valid=is_random_value,
         confidence=0.7,
     ),
 )  # fmt: skip

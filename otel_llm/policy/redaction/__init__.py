@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_llm.policy.redaction.names import CREDENTIAL
+from otel_llm.policy.detectors.credential_names import CREDENTIAL
 from otel_llm.policy.redaction.operators import TYPE_NAME, KeyProblem, Operator, OperatorName, operator, reveal
 from otel_llm.policy.redaction.redactor import DROPPED, Dropped, Redactor, Tally
 

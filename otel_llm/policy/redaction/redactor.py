@@ -13,10 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from otel_llm.policy.detectors.credential_names import (
+    CREDENTIAL,
+    as_words,
+    credential_kind,
+    is_credential,
+    is_value_key,
+    paired_name,
+)
 from otel_llm.policy.detectors.detector_set import DetectorError
 from otel_llm.policy.findings import Detector, Finding
 from otel_llm.policy.redaction.json_text import is_json, may_be_json, rewrite_json
-from otel_llm.policy.redaction.names import CREDENTIAL, as_words, is_credential_name
 from otel_llm.policy.redaction.operators import Operator, mask
 
 # What an attribute can hold; the same as AttributeValue of operations, which a pure package does not know.
@@ -136,14 +143,15 @@ class Redactor:
             tally.failed["depth"] += 1
             return DROPPED
         if isinstance(value, Mapping):
-            return self._mapping(value, tally, depth - 1)
+            return self._mapping(value, name, tally, depth - 1)
         items = [self._value(item, name, tally, depth - 1) for item in value]
         return tuple(item for item in items if not isinstance(item, Dropped))
 
-    def _mapping(self, value: Mapping[str, Value], tally: Tally, depth: int) -> Value:
+    def _mapping(self, value: Mapping[str, Value], name: str | None, tally: Tally, depth: int) -> Value:
         result: dict[str, Value] = {}
+        pair = paired_name(value) or (name if name is not None and credential_kind(name) else None)
         for key, item in value.items():
-            new = self._value(item, key, tally, depth)
+            new = self._value(item, pair if pair is not None and is_value_key(key) else key, tally, depth)
             if isinstance(new, Dropped):
                 continue
             new_key = self.key(key, tally)
@@ -158,9 +166,10 @@ class Redactor:
 
     def _number(self, value: float, name: str | None, tally: Tally) -> Value | Dropped:
         """A card or an account may stand as a number; in its place there is a text."""
-        if not _SMALLEST_NUMBER <= abs(value) < 10**20 or value != int(value):
+        is_large = _SMALLEST_NUMBER <= abs(value) < 10**20 and value == int(value)
+        if not is_large and (name is None or not self._credential_names or credential_kind(name) is None):
             return value
-        text = str(int(value))
+        text = str(int(value)) if is_large else str(value)
         new = self.text(text, name, tally)
         return value if new is text else new
 
@@ -174,7 +183,7 @@ class Redactor:
     def _text(self, text: str, name: str | None, tally: Tally, depth: int) -> str:
         if not text:
             return text
-        if self._credential_names and name is not None and is_credential_name(name) and not _REPLACED.fullmatch(text):
+        if self._credential_names and name is not None and is_credential(name, text) and not _REPLACED.fullmatch(text):
             tally.found[CREDENTIAL] += 1
             return self._replaced(CREDENTIAL, text)
         if may_be_json(text) and is_json(text):
