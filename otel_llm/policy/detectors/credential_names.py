@@ -26,11 +26,6 @@ _ENDINGS: Final = frozenset(
     {"password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "authorization", "cookie", "cookies",
      "credential", "credentials"}
 )  # fmt: skip
-# Endings of words that are written as one, as in `PGPASSWORD`, `dbpassword`, `xapikey`.
-_JOINED: Final = (
-    "password", "passwd", "passphrase", "apikey", "secretkey", "accesskey", "privatekey", "clientsecret", "apitoken",
-    "accesstoken", "refreshtoken", "authtoken", "sessiontoken", "bearertoken",
-)  # fmt: skip
 _KEYS: Final = frozenset(
     {"access", "account", "admin", "api", "app", "application", "auth", "decryption", "encryption", "hmac", "master",
      "private", "secret", "service", "session", "shared", "signing", "storage", "subscription", "webhook",
@@ -45,6 +40,10 @@ _TOKENS: Final = frozenset(
 _PAIRS: Final = frozenset(
     {*((one, "key") for one in _KEYS), *((one, "token") for one in _TOKENS), ("connection", "string"),
      ("recovery", "code"), ("security", "code")}
+)  # fmt: skip
+# Endings of words that are written as one, as in `PGPASSWORD`, `dbpassword`, `xapikey`.
+_JOINED: Final = (
+    "password", "passwd", "passphrase", "clientsecret", "setcookie", "proxyauthorization", *map("".join, _PAIRS),
 )  # fmt: skip
 _PAGES: Final = frozenset(
     {"page", "next", "previous", "continuation", "cancellation", "sync", "cursor", "resume", "start", "stop"}

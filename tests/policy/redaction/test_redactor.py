@@ -65,7 +65,9 @@ def test_what_stays_is_the_same_object() -> None:
     "name",
     ["password", "db.password", "llm.request.api_key", "Authorization", "x-api-key", "apiKey", "client secret",
      "client.secret", "passwd", "access_token", "OPENAI_API_KEY", "stripeApiKey", "PGPASSWORD", "passwordConfirm",
-     "password2", "http.request.header.cookie", "http.request.header.authorization.0"],
+     "password2", "http.request.header.cookie", "http.request.header.authorization.0", "setcookie", "idtoken",
+     "hftoken", "githubtoken", "masterkey", "signingkey", "encryptionkey", "connectionstring", "ocpapimsubscriptionkey",
+     "xamzsecuritytoken", "proxyauthorization"],
 )  # fmt: skip
 def test_what_stands_under_the_name_of_a_credential_is_one(name: str) -> None:
     assert redacted("tulip", name) == "[CREDENTIAL]"
