@@ -108,7 +108,7 @@ class WireCalls:
             settled = [
                 (young.get(key) or old.get(key)) == "billed" or not any(key[1])
                 if report.detail >= 0
-                else not (key in young or key in old or self._is_known([report]))
+                else self._stands_for_itself(report)
                 for key, report in zip(keys, reports, strict=True)
             ]
             # Only between requests: within one, all of it counts, however large it is.
@@ -180,6 +180,10 @@ class WireCalls:
             if answer is not None and answer.same_answer(report):
                 return True
         return False
+
+    def _stands_for_itself(self, silent: Report) -> bool:
+        """Whether nothing is known of the call of a report that says nothing about the usage."""
+        return self._state(silent.key) is None and not self._is_known([silent])
 
     def _state(self, key: _SpanKey) -> _State | None:
         return self._spans.young.get(key) or self._spans.old.get(key)

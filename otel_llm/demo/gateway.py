@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Container, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -160,13 +160,11 @@ def _bind(wanted: int, destinations: Container[int], held: ExitStack) -> socket.
     """A socket on the port that is wanted, or else on another."""
     probe = held.enter_context(socket.socket())
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; else a port just left looks taken
-    if wanted in destinations:
-        bind_free(probe)
-        return probe
-    try:
-        probe.bind((HOST, wanted))
-    except OSError:
-        bind_free(probe)
+    if wanted not in destinations:
+        with suppress(OSError):
+            probe.bind((HOST, wanted))
+            return probe
+    bind_free(probe)
     return probe
 
 
