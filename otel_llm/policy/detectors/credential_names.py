@@ -59,6 +59,7 @@ _FEW_DIGITS: Final = re.compile(r"\s*\d{3,12}\s*")
 _NAME_KEYS: Final = frozenset(
     {"attribute", "env", "field", "header", "id", "key", "label", "name", "param", "parameter", "type", "variable"}
 )
+_NAME: Final = re.compile(r"[\w .:/\-]{1,256}")
 _VALUE_KEYS: Final = frozenset(
     {"value", "values", "stringvalue", "intvalue", "doublevalue", "bytesvalue", "arrayvalue", "kvlistvalue"}
 )
@@ -102,12 +103,17 @@ def is_value_key(key: str) -> bool:
     return key.lower() in _VALUE_KEYS
 
 
+def is_paired_name(text: str) -> bool:
+    """Whether a text beside a value is the name of a credential, and no document and no marker of redaction."""
+    return bool(_NAME.fullmatch(text)) and credential_kind(text) is not None
+
+
 def paired_name(mapping: Mapping[str, object]) -> str | None:
     """The credential that an object of a name and a value is about: `{"name": "password", "value": ...}`."""
     if not any(map(is_value_key, mapping)):
         return None
     names = (item for key, item in mapping.items() if is_name_key(key) and isinstance(item, str))
-    return next((name for name in names if credential_kind(name) is not None), None)
+    return next(filter(is_paired_name, names), None)
 
 
 @lru_cache(maxsize=4096)

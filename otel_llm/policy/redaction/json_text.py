@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from otel_llm.policy.detectors.credential_names import credential_kind, is_name_key, is_value_key
+from otel_llm.policy.detectors.credential_names import credential_kind, is_name_key, is_paired_name, is_value_key
 
 # From a text and the key it stands under to what stands in its place; the same object when it stays.
 Rewrite: TypeAlias = Callable[[str, str | None], str]
@@ -121,7 +121,7 @@ def _pairs(text: str) -> dict[int, str]:
             token = match.group()
             literal = token[: token.rindex('"') + 1]
             plain = literal[1:-1] if "\\" not in literal else _unescaped(literal)
-            if match["colon"] is None and starts and key is not None and is_name_key(key) and _is_secret(plain):
+            if match["colon"] is None and starts and key is not None and is_name_key(key) and is_paired_name(plain):
                 found.setdefault(starts[-1], plain)
             key = plain if match["colon"] is not None else None
             continue
