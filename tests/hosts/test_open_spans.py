@@ -114,7 +114,7 @@ def test_without_announcements_there_is_no_thread_and_what_is_open_at_the_end_is
     before = threading.enumerate()
     provider, _, delivery = app(destination, 0.0001, announces=False)
     span = provider.get_tracer("app").start_span("invoke_agent planner")
-    assert threading.enumerate() == before
+    assert set(threading.enumerate()) <= set(before)  # one of another test may just have ended
     delivery.flush_at_exit()
     span.end()
     provider.shutdown()
