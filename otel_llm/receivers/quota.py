@@ -99,8 +99,7 @@ class Room:
             yield
         finally:
             with self._lock:
-                left = self._held[tenant] - size_bytes
+                # Of two empty messages, the first that is done has already removed the tenant.
+                left = self._held.pop(tenant, 0) - size_bytes
                 if left:
                     self._held[tenant] = left
-                else:
-                    del self._held[tenant]
