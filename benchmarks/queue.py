@@ -1,12 +1,13 @@
 """What a queue on disk costs a gateway: sustained throughput beside the queue in memory, from sender to destination.
 
-    python -m benchmarks.queue [--seconds 4] [--rounds 5] [--connections 4 16] [--folder DIRECTORY]
+    python -m benchmarks.queue [--seconds 4] [--rounds 5] [--connections 4 16] [--compression gzip] [--folder DIRECTORY]
 
 One gateway for each kind of queue, the same requests of 512 spans from the same sender over loopback HTTP, in turns,
 on so many connections, each of which waits for its answer before it sends again,
 on to a sink in another process; a round ends when the queue is empty. Spans per second of wall time and CPU
 microseconds per span of the gateway, median of the rounds, and of each the ratio to the queue in memory, median of the
 ratios within a round: what else the machine does then hits both. Every other round goes through them backwards.
+`--compression gzip` is what a configuration gets that says nothing; `none` shows the queue alone.
 `--folder` says which disk is measured. What must not be concluded: how a disk behaves whose sync takes milliseconds;
 the first line says what it takes here.
 """
@@ -35,7 +36,7 @@ processors: {{normalize: , cost: {{existing: replace}}}}
 exporters:
   otlp_http:
     endpoint: "http://127.0.0.1:{sink}"
-    compression: none
+    compression: {compression}
     sending_queue: {queue}
 service:
   admin: {{endpoint: "127.0.0.1:{admin}"}}
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, nargs="*", default=[4])
+    parser.add_argument("--compression", choices=("none", "gzip"), default="none")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--payloads", nargs="*", default=["mix", "genai"])
     options = parser.parse_args()
@@ -130,7 +132,8 @@ def main() -> None:
         for name, queue in queues(folder).items():
             port, admin = free_port(), free_port()
             config = folder / f"{name}.yaml"
-            config.write_text(CONFIG.format(port=port, sink=sink, admin=admin, queue=queue))
+            values = {"port": port, "sink": sink, "admin": admin, "queue": queue}
+            config.write_text(CONFIG.format(compression=options.compression, **values))
             command = [sys.executable, "-m", "otel_llm.cli.main", "run", "--config", str(config)]
             servers[name] = Server(port, admin, stack.enter_context(process(command, port)))
         print(f"a write of 256 KiB and its sync take {sync_us(folder):.0f} us here")
