@@ -41,24 +41,35 @@ class Committer:
         self._thread: threading.Thread | None = None
 
     def ask(self, line: Line) -> None:
-        """Commit soon."""
-        self._asked.put(line)
-        if self._thread is None:
-            self._start()
+        """Commit soon; at once, on this thread, when there can be no other: the system may have reached its limit."""
+        if self._thread is None and not self._start():
+            self._commit(line)
+        else:
+            self._asked.put(line)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otel-llm-commit", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="otel-llm-commit", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return False
+                self._thread = thread
+            return True
 
     def _run(self) -> None:
         while (line := self._asked.get()) is not None:
-            try:
-                line.commit()
-            except Exception as error:  # noqa: BLE001 - a worker loop's top: a defect must not leave senders without answers
-                _logger.warning("%s: commit failed with %s", self._name, type(error).__name__)
+            if not self._commit(line):
                 time.sleep(_PAUSE_AFTER_DEFECT_SECONDS)
+
+    def _commit(self, line: Line) -> bool:
+        try:
+            line.commit()
+        except Exception as error:  # noqa: BLE001 - a worker loop's top: a defect must not leave senders without answers
+            _logger.warning("%s: commit failed with %s", self._name, type(error).__name__)
+            return False
+        return True
 
     def close(self) -> None:
         """Commit what was asked for before, then end. Idempotent."""

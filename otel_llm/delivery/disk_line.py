@@ -65,6 +65,7 @@ class DiskLine:
         log: where.
         lock: guards everything here; notified when something becomes visible.
         accept: told the items of what becomes visible.
+        note_sync: told what became of each sync: None, or why the disk refused; without the lock.
         ask_commit: asks for a call of `commit` on another thread, soon. With it, records become visible only when the
             disk has them; with None, when they are written.
 
@@ -82,6 +83,7 @@ class DiskLine:
         log: SegmentLog,
         lock: threading.Condition,
         accept: Callable[[Signal, int], None],
+        note_sync: Callable[[OSError | None], None],
         ask_commit: Callable[[DiskLine], None] | None,
     ) -> None:
         self.limits = BatchConfig()
@@ -89,6 +91,7 @@ class DiskLine:
         self.log = log
         self._lock = lock
         self._accept = accept
+        self._note_sync = note_sync
         self._ask_commit = ask_commit
         self._always = ask_commit is not None
         self._watchers: list[Callable[[], None]] = []
@@ -253,9 +256,13 @@ class DiskLine:
                 segments = self.log.take_unsynced()
             try:
                 self.log.sync_all(segments)
-            except OSError:
-                self._is_dirty = True
+            except OSError as error:
+                with self._lock:
+                    self._is_dirty = True
+                    self.log.give_back(segments)
+                self._note_sync(error)
                 raise
+            self._note_sync(None)
 
     def _sync(self, segment: Segment | None, target: int) -> None:
         """Sync what was appended before `target`, in the active segment, and show it, or take it back.
@@ -265,10 +272,12 @@ class DiskLine:
         try:
             if segment is not None:
                 self.log.sync(segment)
-        except OSError:
+        except OSError as error:
             with self._lock:
                 self._take_back(segment)
+            self._note_sync(error)
             return
+        self._note_sync(None)
         with self._lock:
             self._show(target)
 

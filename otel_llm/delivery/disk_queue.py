@@ -10,6 +10,7 @@ two deliveries of one name share a shelf for a moment: both may put, and the new
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Shelf:
         users: the queues that use it, newest last.
         dead_letters: what the destination refused for good.
         damaged_segments: how many damaged segments were found at the start.
+        write_problem, sync_problem: what the disk says to what is written and synced; empty while it takes it.
 
     Raises:
         OSError: the folder cannot be made or locked.
@@ -64,7 +66,7 @@ class Shelf:
         self.changed = threading.Condition()
         self.users: list[DiskQueue] = []
         self.taker: DiskQueue | None = None
-        self.problem = ""
+        self.write_problem = self.sync_problem = ""
         self._lock = FolderLock(folder)
         self._log = LogLimiter(_logger, clock.monotonic)
         self.lines: dict[Signal, DiskLine] = {}
@@ -81,7 +83,7 @@ class Shelf:
                 )
                 always = config.sync == "always"
                 self.lines[signal] = DiskLine(
-                    signal, log, self.changed, account.accept, self._committer.ask if always else None
+                    signal, log, self.changed, account.accept, self._note_sync, self._committer.ask if always else None
                 )
             self.dead_letters = DeadLetters(folder / FOLDER, config.dead_letters_size_bytes, clock)
         except OSError:
@@ -104,10 +106,14 @@ class Shelf:
 
     def _sync(self) -> None:
         for line in self.lines.values():
-            try:
+            with contextlib.suppress(OSError):  # it was noted, and is tried again
                 line.sync()
-            except OSError as error:
-                self._log.warning("sync", "%s: cannot be synced: %s", self.folder, error.strerror)
+
+    def _note_sync(self, error: OSError | None) -> None:
+        """What became of a sync; without the lock."""
+        self.sync_problem = "" if error is None else f"cannot be synced: {_said(error)}"
+        if error is not None:
+            self._log.warning("sync", "%s: %s", self.folder, self.sync_problem)
 
     def disk_bytes(self) -> int:
         """What the logs take on disk; with the lock."""
@@ -117,11 +123,10 @@ class Shelf:
         """What is held in memory; with the lock."""
         return sum(line.cached_bytes + line.taken_bytes for line in self.lines.values())
 
-    def complain(self, error: OSError) -> str:
-        """Log that the disk says no; returns what it says."""
-        text = error.strerror or type(error).__name__
-        self._log.warning("write", "%s: %s; senders are told to wait", self.folder, text)
-        return text
+    def note_write_error(self, error: OSError) -> None:
+        """The disk would not take a record."""
+        self.write_problem = _said(error)
+        self._log.warning("write", "%s: %s; senders are told to wait", self.folder, self.write_problem)
 
     def close(self) -> None:
         """Sync and close everything. Idempotent."""
@@ -195,8 +200,8 @@ class DiskQueue:
         return {signal: size for signal, size in sizes.items() if size}
 
     def problem(self) -> str:
-        """What the disk said last, when it said no."""
-        return self.shelf.problem
+        """What the disk says while it says no."""
+        return self.shelf.write_problem or self.shelf.sync_problem
 
     def reserve(self, payload: Payload) -> bool:
         """Keep room free, on the disk itself: what is reserved can be written."""
@@ -208,12 +213,12 @@ class DiskQueue:
             growth = line.log.growth(line.reserved_bytes + size)
             is_empty = all(one.is_empty and not one.reserved_bytes for one in self.shelf.lines.values())
             if growth and not is_empty and self.shelf.disk_bytes() + growth > self._capacity:
-                self.shelf.problem = ""
+                self.shelf.write_problem = ""
                 return False
             try:
                 line.make_room(size)
             except OSError as error:
-                self.shelf.problem = self.shelf.complain(error)
+                self.shelf.note_write_error(error)
                 return False
             self._reservations += 1
         return True
@@ -246,11 +251,14 @@ class DiskQueue:
             line = self.shelf.lines.get(payload.signal)
             if line is None:
                 raise RefusedError("the queue on disk is closed")
+            memory_bytes = self._memory_bytes - self.shelf.cached_bytes()
             try:
-                return line.put(payload, crc, clock.unix_nano(), now, self._memory_bytes - self.shelf.cached_bytes())
+                sequence = line.put(payload, crc, clock.unix_nano(), now, memory_bytes)
             except OSError as error:
-                self.shelf.problem = self.shelf.complain(error)
-                raise RefusedError(f"the queue on disk cannot be written: {self.shelf.problem}") from error
+                self.shelf.note_write_error(error)
+                raise RefusedError(f"the queue on disk cannot be written: {_said(error)}") from error
+            self.shelf.write_problem = ""
+            return sequence
 
     def secure(self, signal: Signal, ticket: int) -> None:
         """Return when the disk has it, with `sync: always`; else at once."""
@@ -337,3 +345,7 @@ class DiskQueue:
             self._changed.notify_all()
         self._released(self.shelf)
         return is_last
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -201,8 +201,10 @@ class Segment:
         """Write a record behind the last one.
 
         Raises:
-            OSError: it could not be written; nothing was appended.
+            OSError: it is sealed, or the record could not be written; nothing was appended.
         """
+        if self.is_sealed:
+            raise OSError(errno.EIO, "the segment is sealed")
         _write(self.file, pieces, self.end)
         self.end += size_bytes
         self.allocated = max(self.allocated, self.end)
@@ -226,14 +228,15 @@ class Segment:
         """Append nothing more: write the summary, give back the room that was not used.
 
         Raises:
-            OSError: it could not be written or synced.
+            OSError: it could not be written or synced. Nothing is appended all the same, for the summary may be there,
+                and a start reads nothing behind the end that it gives. It can be called again.
         """
+        self.is_sealed = True
         self._write_summary()
         os.ftruncate(self.file, self.end)
         if sync:
             sync_data(self.file)
         self.allocated = self.end
-        self.is_sealed = True
 
     def _write_summary(self) -> None:
         summary = _SUMMARY.pack(self.records, self.items, self.end, self.next_sequence, 0)[:-4]

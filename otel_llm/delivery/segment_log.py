@@ -294,11 +294,16 @@ class SegmentLog:
         unsynced, self._sealed = self._sealed, []
         return unsynced if self._active is None else [*unsynced, self._active]
 
+    def give_back(self, segments: list[Segment]) -> None:
+        """What was taken by `take_unsynced` could not be synced: the next call gives it again."""
+        sealed = [segment for segment in segments if segment is not self._active]
+        self._sealed = [*sealed, *(segment for segment in self._sealed if segment not in sealed)]
+
     def sync_all(self, segments: list[Segment]) -> None:
         """Sync them; without the lock. One whose file was given to another segment meanwhile needs it no more.
 
         Raises:
-            OSError: the disk says no.
+            OSError: the disk says no; `give_back` them.
         """
         for segment in segments:
             file = segment.file

@@ -187,9 +187,11 @@ def test_a_full_disk_refuses_loses_nothing_and_is_over_when_there_is_room(
         accepted += more
         assert "cannot be written: File too large" in said
         assert made.balance().accepted == accepted
+        assert made.status().problem == "File too large"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     made.offer(payload(accepted + 1, 1, size=100_000))
+    assert made.status().problem == ""
     made.start()
     made.shutdown(5)
     assert sorted(arrived(destination)) == list(range(1, accepted + 2))
@@ -224,6 +226,17 @@ def test_what_the_disk_will_not_keep_is_refused_and_never_delivered(tmp_path: Pa
     made.start()
     made.shutdown(5)
     assert arrived(destination) == [1, 3]
+
+
+def test_the_status_says_that_the_disk_does_not_sync_until_it_does(tmp_path: Path) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    FailingSync(made, 1)
+    with pytest.raises(RefusedError, match="cannot be synced"):
+        made.offer(payload(1, 1))
+    assert made.status().problem == f"cannot be synced: {os.strerror(errno.EIO)}"
+    made.offer(payload(2, 1))
+    assert made.status().problem == ""
+    made.shutdown(5)
 
 
 def test_a_fan_out_with_a_failing_disk_accepts_nothing_in_memory(tmp_path: Path) -> None:
@@ -349,6 +362,31 @@ def test_who_does_not_wait_is_refused_when_the_disk_will_not_keep_it(tmp_path: P
         one.shutdown(5)
         assert one.balance().accepted == one.balance().exported == 1
     assert arrived(destination) == [2]
+
+
+def test_who_does_not_wait_is_answered_also_when_no_thread_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = delivery(Destination(), config(tmp_path))
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "otel-llm-commit":
+            raise RuntimeError("can't start new thread")  # what Python says at the limit of processes
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    woken = threading.Semaphore(0)
+    for number in (1, 2):
+        acceptance = Acceptance([(FanOut([made]), payload(number, 1))])
+        assert not acceptance.is_complete(woken.release)
+        assert woken.acquire(timeout=5)
+        assert acceptance.is_complete(woken.release)
+    monkeypatch.undo()
+    acceptance = Acceptance([(FanOut([made]), payload(3, 1))])
+    assert acceptance.is_complete(woken.release) or woken.acquire(timeout=5)
+    made.shutdown(5)
+    assert made.balance().accepted == 3
 
 
 def test_with_two_disks_nobody_is_told_before_both_have_it(tmp_path: Path) -> None:

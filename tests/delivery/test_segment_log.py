@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from contextlib import closing
@@ -15,7 +16,7 @@ from otel_llm.delivery.cursor import CursorFile, Place
 from otel_llm.delivery.quarantine import QUARANTINE
 from otel_llm.delivery.records import Spot, checksum, encode_header, find_record, read_record, record_bytes
 from otel_llm.delivery.segment import HEADER_BYTES, segment_files
-from otel_llm.delivery.segment_log import SegmentLog
+from otel_llm.delivery.segment_log import SealError, SegmentLog
 from otel_llm.signals import SIGNALS, Payload
 
 SEGMENT = 4096
@@ -438,6 +439,50 @@ def test_segments_that_are_sealed_later_are_all_synced_by_the_next_sync(tmp_path
         assert len(segments) == 3
         log.sync_all(segments)
         assert log.take_unsynced() == segments[-1:]
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next sync says no, as a disk does; there is no disk that fails on demand."""
+    failures = [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def sync(file: int) -> None:
+        if failures:
+            raise failures.pop()
+        os.fsync(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync, raising=False)
+
+
+def test_after_a_seal_that_failed_nothing_is_appended_where_a_restart_would_not_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(tmp_path)
+    append(log, some(1))
+    fail_once(monkeypatch)
+    with pytest.raises(SealError):
+        append(log, some(2, size=SEGMENT))
+    with pytest.raises(OSError, match="sealed"):  # room in it was promised to somebody before
+        log.append(some(3), checksum(some(3).buffers), 0)
+    append(log, some(4))
+    abandon(log)
+    with closing(opened(tmp_path)) as again:
+        assert numbers(again) == [1, 4]
+        assert not again.recovery.damaged_segments
+
+
+def test_a_sealed_segment_that_could_not_be_synced_is_synced_by_the_next_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(SegmentLog(tmp_path, SEGMENT, sync=True, seals_later=True)) as log:
+        for number in range(70):
+            append(log, some(number))
+        segments = log.take_unsynced()
+        fail_once(monkeypatch)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            log.sync_all(segments)
+        log.give_back(segments)
+        append(log, some(70))
+        assert log.take_unsynced() == segments
 
 
 def test_a_sealed_segment_whose_file_went_to_another_one_needs_no_sync(tmp_path: Path) -> None:
