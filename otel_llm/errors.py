@@ -22,7 +22,7 @@ Start-up fails with these; running code turns them into counts, answers to the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 
 class OtelLlmError(Exception):
@@ -49,6 +49,9 @@ class MalformedError(OtelLlmError):
     """A request cannot be read. The message says what was expected; it never quotes the request."""
 
 
+Shortage: TypeAlias = Literal["queue_full", "disk_failing", "over_quota", "overload", "shutting_down"]
+
+
 class RefusedError(OtelLlmError):
     """A request cannot be taken now.
 
@@ -61,11 +64,11 @@ class RefusedError(OtelLlmError):
         self,
         message: str,
         retry_after_seconds: float = 1.0,
-        reason: Literal["queue_full", "over_quota", "overload"] = "queue_full",
+        reason: Shortage = "queue_full",
     ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        self.reason: Literal["queue_full", "over_quota", "overload"] = reason
+        self.reason: Shortage = reason
 
 
 class AuditError(OtelLlmError):

@@ -769,6 +769,7 @@ ENUM_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         OTEL_LLM_REFUSAL_REASON: frozenset(
             {
                 "queue_full",
+                "disk_failing",
                 "malformed",
                 "unsupported",
                 "too_large",
@@ -1414,6 +1415,7 @@ class OtelLlmQualitySkipReasonValues:
 
 OtelLlmRefusalReason: TypeAlias = Literal[
     "queue_full",
+    "disk_failing",
     "malformed",
     "unsupported",
     "too_large",
@@ -1429,6 +1431,7 @@ class OtelLlmRefusalReasonValues:
     """Listed values of otel_llm.refusal.reason; others may occur."""
 
     QUEUE_FULL: Final = "queue_full"
+    DISK_FAILING: Final = "disk_failing"
     MALFORMED: Final = "malformed"
     UNSUPPORTED: Final = "unsupported"
     TOO_LARGE: Final = "too_large"

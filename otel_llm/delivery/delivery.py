@@ -178,12 +178,13 @@ class Delivery:
         if (not self._drop_when_full or self._is_roomy(payload)) and self._queue.reserve(payload):
             return payload
         if self._queue.is_closed:
-            raise RefusedError(f"exporter {self.name} is shutting down")
+            raise RefusedError(f"exporter {self.name} is shutting down", reason="shutting_down")
         if self._drop_when_full:
             kept = compact(keep_important(payload))
             return kept if kept.items and self._queue.reserve(kept) else None
-        if self._queue.problem():
-            raise RefusedError(f"sending_queue of exporter {self.name} cannot be written: {self._queue.problem()}")
+        if problem := self._queue.problem():
+            text = f"sending_queue of exporter {self.name} cannot be written: {problem}"
+            raise RefusedError(text, reason="disk_failing")
         raise RefusedError(
             f"sending_queue of exporter {self.name} is full: {self._queue.size_bytes()} of "
             f"{self._queue.capacity_bytes} bytes; the destination takes less than is sent"

@@ -225,7 +225,7 @@ class DiskLine:
     def _is_visible(self, ticket: int) -> bool:
         # Who asks so late that it is forgotten whether the disk has it, must send it again.
         if ticket < self._forgotten or any(first <= ticket < end for first, end in self._void):
-            raise RefusedError(f"the queue on disk for {self.signal} cannot be synced")
+            raise RefusedError(f"the queue on disk for {self.signal} cannot be synced", reason="disk_failing")
         return ticket < self._visible
 
     def commit(self) -> None:

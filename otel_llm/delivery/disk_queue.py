@@ -250,13 +250,14 @@ class DiskQueue:
             self._give_back(payload)
             line = self.shelf.lines.get(payload.signal)
             if line is None:
-                raise RefusedError("the queue on disk is closed")
+                raise RefusedError("the queue on disk is closed", reason="shutting_down")
             memory_bytes = self._memory_bytes - self.shelf.cached_bytes()
             try:
                 sequence = line.put(payload, crc, clock.unix_nano(), now, memory_bytes)
             except OSError as error:
                 self.shelf.note_write_error(error)
-                raise RefusedError(f"the queue on disk cannot be written: {_said(error)}") from error
+                text = f"the queue on disk cannot be written: {_said(error)}"
+                raise RefusedError(text, reason="disk_failing") from error
             self.shelf.write_problem = ""
             return sequence
 

@@ -331,8 +331,8 @@ class ReceiverConsumer:
         """Count items whose delivery is refused within."""
         try:
             yield
-        except RefusedError:
-            self._refused.add(items, self._receiver, signal, RefusalReason.QUEUE_FULL)
+        except RefusedError as error:
+            self._refused.add(items, self._receiver, signal, error.reason)
             raise
 
     def accepted(self, signal: Signal, processed: Processed) -> ConsumeResult:

@@ -16,6 +16,7 @@ Reason = Literal[
     "unsupported",
     "too_large",
     "queue_full",
+    "disk_failing",
     "unauthorized",
     "over_quota",
     "overload",

@@ -234,7 +234,8 @@ class Redact:
             self._unrecorded.add(1, self.name)
             self._log.warning("audit", "processor %s: %s", self.name, error)
             if self._audit_required:
-                raise RefusedError(f"processor {self.name}: the audit log cannot take records") from error
+                text = f"processor {self.name}: the audit log cannot take records"
+                raise RefusedError(text, reason="disk_failing") from error
 
     def _content(self) -> _Content:
         return _Content(self._redactor, self._removed, self._prefixes)

@@ -231,8 +231,9 @@ def test_what_the_disk_will_not_keep_is_refused_and_never_delivered(tmp_path: Pa
 def test_the_status_says_that_the_disk_does_not_sync_until_it_does(tmp_path: Path) -> None:
     made = delivery(Destination(), config(tmp_path))
     FailingSync(made, 1)
-    with pytest.raises(RefusedError, match="cannot be synced"):
+    with pytest.raises(RefusedError, match="cannot be synced") as refused:
         made.offer(payload(1, 1))
+    assert refused.value.reason == "disk_failing"
     assert made.status().problem == f"cannot be synced: {os.strerror(errno.EIO)}"
     made.offer(payload(2, 1))
     assert made.status().problem == ""
