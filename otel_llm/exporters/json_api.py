@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from otel_llm import __version__
 from otel_llm.errors import ConfigError, CredentialsError, PermanentError, RetryableError, TooLargeError
 from otel_llm.exporters.http_client import Answer, HttpClient
-from otel_llm.exporters.otlp_answers import one_line
+from otel_llm.exporters.quote import one_line
 from otel_llm.exporters.tls import ClientTls, TlsConfig
 
 _PORTS: Final = {"http": 80, "https": 443}

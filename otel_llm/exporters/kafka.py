@@ -24,7 +24,7 @@ from otel_llm.components import Context
 from otel_llm.errors import ConfigError, MalformedError, PermanentError, RejectedError, RetryableError, TooLargeError
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.kafka.client import TOPICS, ClientConfig, Properties, client_properties
-from otel_llm.kafka.problems import TOO_LARGE, UNRECORDABLE, Where, is_about_access
+from otel_llm.kafka.problems import TOO_LARGE, UNRECORDABLE, Where, is_about_access, one_line
 from otel_llm.signals import SIGNALS, Payload, Signal
 from otel_llm.telemetry import LogLimiter
 
@@ -240,7 +240,7 @@ class KafkaExporter:
                 try:
                     self._producer = self._connect(self._note)
                 except KafkaException as error:
-                    raise RetryableError(f"{self._where.setting}: {error}") from None
+                    raise RetryableError(f"{self._where.setting}: {one_line(str(error))}") from None
             return self._producer
 
     def _note(self, error: KafkaError) -> None:

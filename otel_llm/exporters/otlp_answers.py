@@ -5,6 +5,8 @@ Source: OTLP specification 1.x, sections on responses of OTLP/gRPC and OTLP/HTTP
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # publishes no types
@@ -13,18 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_llm.exporters.exporter import ExportResult
 
-# What a server says may be long and may quote what it was sent; enough of it to understand, on one line. A Collector
-# puts some 200 characters in front of what its backend said.
-_MESSAGE_CHARACTERS = 300
 
-
-def one_line(message: str) -> str:
-    """A message of a server, bounded, without line breaks and control characters."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in message[: 4 * _MESSAGE_CHARACTERS]).split())
-    return text if len(text) <= _MESSAGE_CHARACTERS else text[: _MESSAGE_CHARACTERS - 1] + "…"
-
-
-def read_response(body: bytes) -> ExportResult:
+def read_response(body: bytes, quote: Callable[[str], str]) -> ExportResult:
     """An Export{Trace,Metrics,Logs}ServiceResponse; the three have the same fields. What is none says nothing."""
     if not body:
         return ExportResult()
@@ -32,7 +24,7 @@ def read_response(body: bytes) -> ExportResult:
         partial = ExportTraceServiceResponse.FromString(body).partial_success
     except DecodeError:
         return ExportResult()
-    return ExportResult(max(partial.rejected_spans, 0), one_line(partial.error_message))
+    return ExportResult(max(partial.rejected_spans, 0), quote(partial.error_message))
 
 
 class _PartialSuccess(msgspec.Struct, rename="camel"):
@@ -46,7 +38,7 @@ class _Response(msgspec.Struct, rename="camel"):
     partial_success: _PartialSuccess | None = None
 
 
-def read_json_response(body: bytes) -> ExportResult:
+def read_json_response(body: bytes, quote: Callable[[str], str]) -> ExportResult:
     """The same from a server that answers in JSON although it was asked in protobuf."""
     try:
         partial = msgspec.json.decode(body, type=_Response, strict=False).partial_success
@@ -55,10 +47,10 @@ def read_json_response(body: bytes) -> ExportResult:
     if partial is None:
         return ExportResult()
     rejected = partial.rejected_spans or partial.rejected_data_points or partial.rejected_log_records or 0
-    return ExportResult(max(rejected, 0), one_line(partial.error_message or ""))
+    return ExportResult(max(rejected, 0), quote(partial.error_message or ""))
 
 
-def read_status(body: bytes) -> tuple[str, float | None]:
+def read_status(body: bytes, quote: Callable[[str], str]) -> tuple[str, float | None]:
     """A serialized google.rpc.Status: its message, and after how many seconds to retry if it says so."""
     try:
         status = Status.FromString(body)
@@ -67,5 +59,5 @@ def read_status(body: bytes) -> tuple[str, float | None]:
     for detail in status.details:
         info = RetryInfo()
         if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(info):
-            return one_line(status.message), max(info.retry_delay.seconds + info.retry_delay.nanos / 1e9, 0.0)
-    return one_line(status.message), None
+            return quote(status.message), max(info.retry_delay.seconds + info.retry_delay.nanos / 1e9, 0.0)
+    return quote(status.message), None

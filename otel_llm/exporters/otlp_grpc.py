@@ -27,7 +27,8 @@ from otel_llm.errors import (
 from otel_llm.exporters.auth import AuthConfig, Authorization
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.hints import over_grpc
-from otel_llm.exporters.otlp_answers import one_line, read_response, read_status
+from otel_llm.exporters.otlp_answers import read_response, read_status
+from otel_llm.exporters.quote import Quote
 from otel_llm.exporters.tls import ClientTls, TlsConfig, read_pem
 from otel_llm.signals import SIGNALS, Payload, Signal
 
@@ -49,8 +50,11 @@ _RETRYABLE: Final = frozenset(
 _UNAUTHORIZED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 # No code says that a message is too large: grpc-go, grpc core and grpc-java use RESOURCE_EXHAUSTED, which may be
 # retried with retry information only, and tonic uses OUT_OF_RANGE, which always may: without reading the text, forever.
-_SIZE_CODES: Final = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE})
-_SIZE_WORDS: Final = ("larger than max", "too large", "exceeds maximum size", "exceeds the maximum")
+# UNKNOWN is what becomes of a proxy's own 413.
+_SIZE_CODES: Final = frozenset(
+    {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.UNKNOWN}
+)
+_SIZE_WORDS: Final = ("larger than max", "too large", "exceeds maximum size", "exceeds the maximum", "status: 413")
 # A call that is made again has the id that it had before.
 _BATCH_ID_KEY: Final = "otel-llm-batch-id"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -154,6 +158,7 @@ class OtlpGrpcExporter:
         self._label = label
         self._headers = tuple((key.lower(), value) for key, value in config.headers.items())
         self._authorization = authorization
+        self._quote = Quote(config.headers, authorization)
         self._timeout_seconds = config.timeout_seconds
         self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
 
@@ -178,21 +183,21 @@ class OtlpGrpcExporter:
                 compression=self._compression,
             )
         except grpc.RpcError as error:
-            raise _failure(error, self._label) from None
+            raise _failure(error, self._label, self._quote) from None
         except ValueError as error:  # what grpc raises for a channel that is closed
-            raise RetryableError(f"{self._label}: {one_line(str(error))}") from None
-        return read_response(answer)
+            raise RetryableError(f"{self._label}: {self._quote(str(error))}") from None
+        return read_response(answer, self._quote)
 
     def shutdown(self) -> None:
         """Close the channel; calls that are on end as cancelled."""
         self._channel.close()
 
 
-def _failure(error: grpc.RpcError, label: str) -> ExportError:
+def _failure(error: grpc.RpcError, label: str, quote: Quote) -> ExportError:
     """What a failed call means for the payload."""
     code: grpc.StatusCode = error.code()
-    message, retry_after_seconds = _details(error)
-    text = message or one_line(error.details() or "")
+    message, retry_after_seconds = _details(error, quote)
+    text = message or quote(error.details() or "")
     problem = over_grpc(f"{label} answered {code.name}{f': {text}' if text else ''}")
     if code in _SIZE_CODES and any(words in text.lower() for words in _SIZE_WORDS):
         return TooLargeError(problem)
@@ -203,10 +208,10 @@ def _failure(error: grpc.RpcError, label: str) -> ExportError:
     return RejectedError(problem) if code is grpc.StatusCode.INVALID_ARGUMENT else PermanentError(problem)
 
 
-def _details(error: grpc.RpcError) -> tuple[str, float | None]:
+def _details(error: grpc.RpcError, quote: Quote) -> tuple[str, float | None]:
     for datum in error.trailing_metadata() or ():
         if datum.key == _DETAILS_KEY:
-            return read_status(datum.value)
+            return read_status(datum.value, quote)
     return "", None
 
 

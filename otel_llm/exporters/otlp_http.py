@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -30,7 +30,8 @@ from otel_llm.exporters.compression import gzip_pieces
 from otel_llm.exporters.exporter import ExportResult
 from otel_llm.exporters.hints import over_http
 from otel_llm.exporters.http_client import Answer, HttpClient
-from otel_llm.exporters.otlp_answers import one_line, read_json_response, read_response, read_status
+from otel_llm.exporters.otlp_answers import read_json_response, read_response, read_status
+from otel_llm.exporters.quote import Quote, one_line
 from otel_llm.exporters.tls import ClientTls, TlsConfig
 from otel_llm.signals import SIGNALS, Buffer, Payload, Signal
 
@@ -86,19 +87,26 @@ class _Target:
         client: the connections.
         head: request line and header fields but for those that depend on the body.
         label: the address as it may stand in messages: no query, no credentials.
-        authorization: who we are; None to nobody.
     """
 
     client: HttpClient
     head: bytes
     label: str
-    authorization: Authorization | None
 
 
 class OtlpHttpExporter:
     """The exporter; see `create`."""
 
-    def __init__(self, targets: Mapping[Signal, _Target], config: Config, clock: Clock) -> None:
+    def __init__(
+        self,
+        targets: Mapping[Signal, _Target],
+        config: Config,
+        clock: Clock,
+        authorization: Authorization | None = None,
+    ) -> None:
+        addresses = (config.endpoint, config.traces_endpoint, config.metrics_endpoint, config.logs_endpoint)
+        self._quote = Quote(config.headers, authorization, [address for address in addresses if address is not None])
+        self._authorization = authorization
         self.signals = frozenset(targets)
         self._targets = dict(targets)
         self._is_compressed = config.compression == "gzip"
@@ -122,6 +130,9 @@ class OtlpHttpExporter:
             encoding, size, body = b"content-encoding: gzip\r\n", len(packed), (packed,)
         mark = b"%b%b\r\n" % (_BATCH_ID, payload.batch_id.encode()) if payload.batch_id else b""
         head = b"%b%b%bcontent-length: %d\r\n\r\n" % (target.head, mark, encoding, size)
+        if self._authorization is not None:
+            who = self._authorization.value().encode("latin-1", "replace")
+            head = b"%bauthorization: %b\r\n\r\n" % (head[:-2], who)
         answer = _post(target, head, body, min(timeout_seconds, self._timeout_seconds))
         return self._read(target, answer)
 
@@ -133,8 +144,9 @@ class OtlpHttpExporter:
     def _read(self, target: _Target, answer: Answer) -> ExportResult:
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         if 200 <= answer.status < 300:  # noqa: PLR2004 - success, RFC 9110
-            return read_json_response(answer.body) if is_json else read_response(answer.body)
-        problem = over_http(f"{target.label} answered {answer.status}{_explanation(answer)}")
+            read = read_json_response if is_json else read_response
+            return read(answer.body, self._quote)
+        problem = over_http(f"{target.label} answered {answer.status}{_explanation(answer, self._quote)}")
         if answer.status in _RETRYABLE:
             raise RetryableError(problem, _retry_after(answer.headers.get("retry-after"), self._clock))
         if answer.status == _TOO_LARGE:
@@ -147,8 +159,6 @@ class OtlpHttpExporter:
 
 
 def _post(target: _Target, head: bytes, body: tuple[Buffer, ...], timeout_seconds: float) -> Answer:
-    if target.authorization is not None:
-        head = b"%bauthorization: %b\r\n\r\n" % (head[:-2], target.authorization.value().encode("latin-1", "replace"))
     try:
         return target.client.post(head, body, timeout_seconds)
     except ssl.SSLCertVerificationError as error:
@@ -160,14 +170,14 @@ def _post(target: _Target, head: bytes, body: tuple[Buffer, ...], timeout_second
         raise RetryableError(over_http(f"{target.label}: {error.strerror or one_line(str(error))}")) from error
 
 
-def _explanation(answer: Answer) -> str:
+def _explanation(answer: Answer, quote: Quote) -> str:
     """What the destination said beside the status code, when it is text."""
     kind = answer.headers.get("content-type", "")
     message = ""
     if kind.startswith("application/x-protobuf"):
-        message = read_status(answer.body)[0]
+        message = read_status(answer.body, quote)[0]
     elif kind.startswith(("text/plain", "application/json")):
-        message = one_line(answer.body.decode("utf-8", "replace"))
+        message = quote(answer.body.decode("utf-8", "replace"))
     return f": {message}" if message else ""
 
 
@@ -205,17 +215,14 @@ def create(config: Config, context: Context) -> OtlpHttpExporter:
     clients: dict[tuple[str, str, int], HttpClient] = {}
     for signal in SIGNALS:
         if own[signal] is not None:
-            found = _target(own[signal] or "", f"{setting}.{signal}_endpoint", headers, config.tls, clients)
+            targets[signal] = _target(own[signal] or "", f"{setting}.{signal}_endpoint", headers, config.tls, clients)
         elif config.endpoint is not None:
             _check_endpoint(config.endpoint, f"{setting}.endpoint")  # so that a message shows it as it was written
             whole = _with_path(config.endpoint, signal)
-            found = _target(whole, f"{setting}.endpoint", headers, config.tls, clients)
-        else:
-            continue
-        targets[signal] = replace(found, authorization=authorization)
+            targets[signal] = _target(whole, f"{setting}.endpoint", headers, config.tls, clients)
     if not targets:
         raise ConfigError([f"{setting}.endpoint: expected an address, got none; set it, e.g. http://127.0.0.1:4318"])
-    return OtlpHttpExporter(targets, config, context.clock)
+    return OtlpHttpExporter(targets, config, context.clock, authorization)
 
 
 def _with_path(endpoint: str, signal: Signal) -> str:
@@ -243,7 +250,7 @@ def _target(
         f"POST {target} HTTP/1.1\r\nhost: {address.netloc}\r\nuser-agent: otel-llm/{__version__}\r\n"
         "content-type: application/x-protobuf\r\n"
     )
-    return _Target(clients[place], head.encode() + headers, f"{address.scheme}://{address.netloc}{path}", None)
+    return _Target(clients[place], head.encode() + headers, f"{address.scheme}://{address.netloc}{path}")
 
 
 def _check_endpoint(endpoint: str, setting: str) -> tuple[SplitResult, str, int]:

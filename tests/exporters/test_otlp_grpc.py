@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,56 @@ def test_the_servers_own_limit_of_a_message_is_too_large(context: Context) -> No
         pytest.raises(TooLargeError),
     ):
         exporter.export(payload(1, 100, size=1000), 5)
+
+
+def test_a_destination_that_quotes_our_secrets_is_shown_without_them(context: Context) -> None:
+    config = {"headers": {"x-key": "tenant-key-9"}, "auth": {"token": "sk-live-1234"}, "tls": PLAIN}
+    answer = Answer.bad_request("invalid key sk-live-1234 of tenant-key-9")
+    with (
+        OtlpGrpcSink(Destination(default=answer)) as sink,
+        exporting(context, endpoint=sink.endpoint, **config) as exporter,
+        pytest.raises(PermanentError, match=r"invalid key \[masked\] of \[masked\]$"),
+    ):
+        exporter.export(payload(1, 1), 5)
+
+
+@contextmanager
+def proxy(status: bytes) -> Iterator[str]:
+    """An HTTP/2 proxy that answers the first request with this status, as one does that never asks the server."""
+
+    def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
+        return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection, connection.makefile("rb") as stream:
+            stream.read(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+            connection.sendall(frame(4, 0, 0))  # SETTINGS
+            while len(head := stream.read(9)) == len(bytes(9)):
+                stream.read(int.from_bytes(head[:3], "big"))
+                if head[3] == 4 and not head[4]:
+                    connection.sendall(frame(4, 1, 0))
+                if head[3] == 1:  # HEADERS: `:status`, the eighth of HPACK's table, as a literal; the stream ends
+                    number = int.from_bytes(head[5:], "big")
+                    connection.sendall(frame(1, 5, number, b"\x08" + bytes([len(status)]) + status))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+    thread.join(5)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(b"413", TooLargeError), (b"503", RetryableError)])
+def test_a_proxy_that_answers_for_the_server_is_understood(
+    context: Context, status: bytes, expected: type[ExportError]
+) -> None:
+    with (
+        proxy(status) as endpoint,
+        exporting(context, endpoint=endpoint, tls=PLAIN) as exporter,
+        pytest.raises(expected, match=status.decode()),
+    ):
+        exporter.export(payload(1, 1), 5)
 
 
 def test_a_service_that_is_not_there_is_permanent(context: Context) -> None:

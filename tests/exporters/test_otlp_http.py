@@ -137,6 +137,23 @@ def test_refusals_become_errors_of_their_kind(
     assert getattr(caught.value, "retry_after_seconds", None) == answer.retry_after_seconds
 
 
+@pytest.mark.parametrize("quoted", ["sk-live-1234", "tenant-key-9", "query-key-7", "Bearer sk-live-1234"])
+def test_a_destination_that_quotes_our_secrets_is_shown_without_them(context: Context, quoted: str) -> None:
+    config = {"headers": {"x-key": "tenant-key-9"}, "auth": {"token": "sk-live-1234"}}
+    for answer in (Answer.bad_request(f"invalid key {quoted}!"), Answer.partial(1, f"invalid key {quoted}!")):
+        destination = Destination(default=answer)
+        with OtlpHttpSink(destination) as sink:
+            address = f"{sink.endpoint}/v1/traces?key=query-key-7"
+            with exporting(context, traces_endpoint=address, **config) as exporter:
+                try:
+                    said = exporter.export(payload(1, 1), 5).message
+                except PermanentError as error:
+                    said = str(error)
+        assert "invalid key" in said
+        assert said.endswith("[masked]!")
+        assert destination.received[0].headers["authorization"] == "Bearer sk-live-1234"
+
+
 @pytest.mark.parametrize(
     ("status", "expected"), [(502, RetryableError), (504, RetryableError), (500, PermanentError), (301, PermanentError)]
 )
