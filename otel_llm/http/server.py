@@ -21,6 +21,7 @@ from otel_llm.http.connection import Connection
 from otel_llm.http.defects import describe
 from otel_llm.http.message import Observer, Reason, Routes
 from otel_llm.http.shared import Limits, Shared
+from otel_llm.http.tls_door import TlsDoor
 from otel_llm.telemetry import LogLimiter
 
 _LOGGER = logging.getLogger(__name__)
@@ -150,7 +151,11 @@ class HttpServer:
         loop.set_exception_handler(self._log_defect)
         pool = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix=f"{settings.name}-worker")
         shared = Shared(loop, pool, self._routes, settings.limits, self._observer)
-        server = await self._listen(listening.dup(), shared, settings.tls)
+        door: TlsDoor | asyncio.AbstractServer
+        if settings.tls is None:
+            door = await loop.create_server(lambda: Connection(shared), sock=listening.dup())
+        else:
+            door = TlsDoor(listening, shared, lambda: Connection(shared), settings.tls)
         self._shared = shared
         self._loop = loop
         self._stop = loop.create_future()
@@ -158,26 +163,14 @@ class HttpServer:
         while not self._stop.done():
             await asyncio.wait([self._stop], timeout=None if settings.renewed_tls is None else _RENEWAL_SECONDS)
             context = None if self._stop.done() or settings.renewed_tls is None else settings.renewed_tls()
-            if context is not None:
-                # Both listen on the same socket for a moment, so that no client is turned away.
-                former, server = server, await self._listen(listening.dup(), shared, context)
-                former.close()
+            if context is not None and isinstance(door, TlsDoor):
+                door.context = context
         deadline_seconds = self._stop.result()
-        server.close()
+        door.close()
         listening.close()
         await shared.drain(deadline_seconds)
         # A handler that still runs after the deadline is left behind: its client was cut off.
         pool.shutdown(wait=False, cancel_futures=True)
-
-    async def _listen(
-        self, listening: socket.socket, shared: Shared, tls: ssl.SSLContext | None
-    ) -> asyncio.AbstractServer:
-        return await asyncio.get_running_loop().create_server(
-            lambda: Connection(shared),
-            sock=listening,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else self._settings.limits.head_seconds,
-        )
 
     def _log_defect(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:  # noqa: ARG002 - asyncio's signature
         """Log what the loop caught."""

@@ -6,16 +6,19 @@ import gzip
 import http.client
 import logging
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from otel_llm.http.message import Request, Response, Route, always_inline
 from otel_llm.http.server import HttpServer, Settings
 from otel_llm.http.shared import Limits
+from tests.certificates import make_certificates
 from tests.receivers.recording import DEADLINE_SECONDS, RawClient, RecordingObserver, eventually
 
 Start = Callable[..., HttpServer]
@@ -47,8 +50,10 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
             *,
             routes: Mapping[tuple[str, str], Route] = ROUTES,
             observer: RecordingObserver | None = None,
+            tls: ssl.SSLContext | None = None,
         ) -> HttpServer:
-            server = HttpServer(routes, Settings(limits=limits or Limits(), event_loop=request.param), observer)
+            settings = Settings(limits=limits or Limits(), event_loop=request.param, tls=tls)
+            server = HttpServer(routes, settings, observer)
             server.start()
             stack.callback(server.shutdown, 1.0)
             return server
@@ -558,3 +563,31 @@ def test_all_interfaces_and_ipv6_can_be_listened_on() -> None:
         assert connection.getresponse().read() == b"x"
         connection.close()
         server.shutdown(1.0)
+
+
+def test_clients_that_never_shake_hands_count_as_connections_and_are_let_go(start: Start, tmp_path: Path) -> None:
+    pem = make_certificates(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pem.cert_file, pem.key_file)
+    observer = RecordingObserver()
+    server = start(Limits(connections=5, head_seconds=SHORT_SECONDS), tls=tls, observer=observer)
+    with ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        silent = [stack.enter_context(socket.create_connection(address, DEADLINE_SECONDS)) for _ in range(40)]
+        for client in silent[5:]:
+            assert _is_closed(client)
+        assert observer.refusals.count(("", "queue_full")) == 35
+        for client in silent[:5]:  # when they have had their time
+            assert _is_closed(client)
+        trusting = ssl.create_default_context(cafile=pem.ca_file)
+        connection = http.client.HTTPSConnection(*address, timeout=DEADLINE_SECONDS, context=trusting)
+        connection.request("POST", "/echo", b"x")
+        assert connection.getresponse().read() == b"x"
+        connection.close()
+
+
+def _is_closed(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
