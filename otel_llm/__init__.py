@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otel_llm.admission import Admission
+    from otel_llm.errors import DeniedError as DeniedError
     from otel_llm.hosts.app import Instrumentation
     from otel_llm.instrumentation.by_hand import agent as agent
     from otel_llm.instrumentation.by_hand import carrier as carrier
@@ -59,7 +60,11 @@ def flush(timeout_seconds: float = 5.0) -> bool:
 
 
 def __getattr__(name: str) -> object:
-    """What is instrumented by hand: imported when it is first asked for, as importing otel_llm imports nothing."""
+    """What is instrumented by hand, and DeniedError: imported when first asked for, for importing otel_llm is cheap."""
+    if name == "DeniedError":
+        from otel_llm import errors  # noqa: PLC0415 - as above
+
+        return errors.DeniedError
     if name not in _BY_HAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from otel_llm.instrumentation import by_hand  # noqa: PLC0415 - as above

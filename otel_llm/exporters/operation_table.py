@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -109,11 +110,17 @@ def cost(operation: Operation) -> str:
     if isinstance(total, bool) or not isinstance(total, int | float):
         return "" if status in (None, "not_billable") else printable(str(status))
     currency = operation.get(keys.OTEL_LLM_COST_CURRENCY)
-    amount = f"{_SYMBOLS.get(str(currency), '')}{total:.6f}"
+    amount = f"{_SYMBOLS.get(str(currency), '')}{_amount(total)}"
     # What is known in part is a lower bound; what rests on a guess is about right.
     mark = ">" if status == "partial" else "~" if operation.get(keys.OTEL_LLM_COST_ESTIMATED) is True else ""
     suffix = "" if str(currency) in _SYMBOLS or currency is None else f" {printable(str(currency))}"
     return f"{mark}{amount}{suffix}"
+
+
+def _amount(total: float) -> str:
+    """Six digits behind the point; more for what would look like nothing, which only what is free costs."""
+    digits = 6 if not total or not math.isfinite(total) else max(6, 1 - math.floor(math.log10(abs(total))))
+    return f"{total:.{digits}f}"
 
 
 def note(operation: Operation) -> str:

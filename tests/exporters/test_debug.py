@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import msgspec
 import pytest
@@ -103,6 +104,10 @@ def test_failures_are_red_missing_prices_yellow_and_only_on_a_terminal() -> None
     ("attributes", "expected"),
     [
         ({"total": 0.1, "currency": "USD", "status": "priced"}, "$0.100000"),
+        ({"total": 4.2e-8, "currency": "USD", "status": "priced"}, "$0.000000042"),
+        ({"total": 0.00001234, "currency": "USD", "status": "priced"}, "$0.000012"),
+        ({"total": 0.0, "currency": "USD", "status": "priced"}, "$0.000000"),
+        ({"total": math.inf, "currency": "USD", "status": "priced"}, "$inf"),
         ({"total": 0.1, "currency": "CHF", "status": "priced"}, "0.100000 CHF"),
         ({"total": 0.1, "currency": "USD", "status": "partial"}, ">$0.100000"),
         ({"total": 0.1, "currency": "USD", "status": "priced", "estimated": True}, "~$0.100000"),

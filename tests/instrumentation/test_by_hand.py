@@ -16,6 +16,7 @@ from opentelemetry import baggage, context, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 import otel_llm
+from otel_llm import errors
 from otel_llm.hosts.sdk import Ambient
 from otel_llm.instrumentation import ambient
 from otel_llm.instrumentation.steps import STEPS
@@ -517,3 +518,9 @@ def test_a_failed_evaluator_is_an_error_and_no_score(steps):
     [record] = steps.events()
     assert record.attributes["error.type"] == "timeout"
     assert "gen_ai.evaluation.score.value" not in record.attributes
+
+
+def test_the_error_of_a_denied_call_is_found_where_the_rest_is() -> None:
+    assert otel_llm.DeniedError is errors.DeniedError
+    with pytest.raises(AttributeError, match="no attribute 'Denied'"):
+        _ = otel_llm.Denied  # type: ignore[attr-defined]
