@@ -223,6 +223,7 @@ def load(config: Config, context: Context, path: str, sink: AuditSink | None) ->
             auditor.sink = open_log(audit, context.clock, f"{path}.audit")
         if not reloads.has_started:
             reloads.start(source.bundle)
+            source.watch()
 
     return Loaded(source, detection, key, auditor, open_audit)
 

@@ -6,8 +6,11 @@ cannot be used never replace those that can; nobody who processes spans waits fo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -155,6 +158,20 @@ class BundleSource:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    def watch(self) -> None:
+        """Look after the files also while nobody asks for the bundle, on a thread that ends with this.
+
+        Without it, the first call after an hour without traffic would pass though a kill switch was turned meanwhile. A
+        forked process has no such thread: there, only who asks for the bundle looks.
+        """
+        if not self._interval:
+            return
+        thread = threading.Thread(
+            target=_watch, args=(weakref.ref(self), self._interval), name="otel-llm-policy-watch", daemon=True
+        )
+        with contextlib.suppress(RuntimeError):  # no more threads can be had
+            thread.start()
+
     @property
     def bundle(self) -> Bundle:
         """The bundle in force; looks after the files now and then, and reads changed ones on a thread of its own."""
@@ -215,3 +232,13 @@ class BundleSource:
             except OSError:
                 continue
         return stamps
+
+
+def _watch(source: weakref.ref[BundleSource], interval_seconds: float) -> None:
+    while True:
+        time.sleep(interval_seconds)
+        alive = source()
+        if alive is None:
+            return
+        _ = alive.bundle
+        del alive

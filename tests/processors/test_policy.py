@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from otel_llm.admission import ALLOW
 from otel_llm.audit import AuditConfig
 from otel_llm.audit.config import open_logs
+from otel_llm.clock import SystemClock
 from otel_llm.codecs.sdk import decode_span, encode_span
 from otel_llm.components import Context
 from otel_llm.errors import AuditError, ConfigError, PipelineOrderError
@@ -27,6 +30,7 @@ from otel_llm.telemetry import Metrics
 from otel_llm.testing import FakeClock
 from tests.golden.as_sdk import sdk_spans
 from tests.policy.subjects import asked, call, rules, write
+from tests.receivers.recording import eventually
 from tests.spans import SpanSpec, chat, operations, request
 
 DENY = "id: no-gpt-4o, stage: request, when: 'gen_ai.request.model == \"gpt-4o\"', verdict: deny, severity: high"
@@ -283,6 +287,32 @@ def test_changed_files_come_into_force_and_broken_ones_do_not(
         ("failure", None),
         ("failure", None),
     ]
+
+
+def test_changed_files_come_into_force_also_while_nothing_is_processed(metrics: Metrics, tmp_path: Path) -> None:
+    sink = Sink()
+    config = Config(paths=(str(write(tmp_path, rules(DENY))),), check_interval_seconds=0.01)
+    policy = create(config, Context("policy", metrics, SystemClock()), sink)
+    policy.start()
+    first = next(iter(metric(metrics, "bundle.info")))[1]
+    replace(tmp_path / "rules.yaml", rules(DENY.replace("deny", "warn")))
+    eventually(lambda: next(iter(metric(metrics, "bundle.info")))[1] != first)
+    operation = call()
+    policy.process([operation])
+    assert verdict(operation)["verdict.type"] == "warn"
+    assert [record.kind for record in sink.records] == ["reload", "verdict"]
+
+
+def test_the_thread_that_looks_after_files_ends_with_its_policies(tmp_path: Path) -> None:
+    config = Config(paths=(str(write(tmp_path, rules(DENY))),), check_interval_seconds=0.01)
+    before = set(threading.enumerate())
+    policy = create(config, Context("policy", Metrics(), SystemClock()))
+    policy.start()
+    (watching,) = set(threading.enumerate()) - before
+    del policy
+    gc.collect()
+    watching.join(10)
+    assert not watching.is_alive()
 
 
 def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock, tmp_path: Path) -> None:
