@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=False, kw_only=True):
     """
 
     v: int
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=1)]
     time_unix_nano: int
     kind: str
     rule_id: str | None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -25,7 +25,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         tag: the code of the head itself.
     """
 
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     mac: str
     tag: str
 
@@ -53,7 +53,7 @@ def segments(folder: Path) -> list[Segment]:
     found = []
     for path in folder.iterdir():
         number = path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
-        if path.name == f"{_PREFIX}{number}{_SUFFIX}" and number.isdigit():
+        if path.name == f"{_PREFIX}{number}{_SUFFIX}" and number.isdecimal() and number.isascii() and path.is_file():
             found.append(Segment(path, int(number)))
     return sorted(found, key=lambda one: one.first_seq)
 
@@ -69,7 +69,7 @@ def read_head(folder: Path) -> Head | None:
     """The head; None when there is none, or it is none."""
     try:
         return msgspec.json.decode((folder / HEAD).read_bytes(), type=Head)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
 
 

@@ -7,7 +7,7 @@ removed file (numbers are missing and no retention explains them), a cut tail (t
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -48,11 +48,11 @@ class Report:
 @dataclass(slots=True)
 class _Check:
     key: bytes
-    anchors: Mapping[int, str]
+    anchors: Mapping[int, Collection[str]]
     report: Report
     previous: bytes | None = None
+    first: tuple[str, bytes, Line] | None = None
     explained: dict[int, str] = field(default_factory=dict)
-    first_bound_to: bytes = FIRST
 
     def problem(self, text: str) -> None:
         if len(self.report.problems) < _MOST_PROBLEMS:
@@ -68,44 +68,67 @@ class _Check:
         report = self.report
         if self.previous is None:
             report.first_seq = record.seq
-            self._first(where, raw, record)
+            self.first = where, raw, record
         elif record.seq != report.last_seq + 1:
             self.problem(f"{where}: record {record.seq} follows record {report.last_seq}")
-        if self.previous is not None:
-            expected = mac_of(self.key, self.previous, raw)
-            if expected is None or not hmac.compare_digest(expected.hex(), record.mac):
-                self.problem(f"{where}: record {record.seq} was changed, or what stood before it was")
-        known = self.anchors.get(record.seq)
-        if known is not None and known != record.mac:
+        if self.previous is not None and not self._is_bound(self.previous, raw, record):
+            self.problem(f"{where}: record {record.seq} was changed, or what stood before it was")
+        if any(mac != record.mac for mac in self.anchors.get(record.seq, ())):
             self.problem(f"{where}: record {record.seq} is not the one that an anchor was made of")
         if record.kind == "retention":
-            self.explained[int(record.details.get("removed_to_seq", "0"))] = record.details.get("mac", "")
+            self.explained[_number(record.details.get("removed_to_seq", ""))] = record.details.get("mac", "")
         if record.kind == "recovery":
             self._recovery(where, record)
         report.records += 1
         report.last_seq = record.seq
         self.previous = _bytes(record.mac)
 
+    def _is_bound(self, previous: bytes, raw: bytes, record: Line) -> bool:
+        expected = mac_of(self.key, previous, raw)
+        return expected is not None and _is_same(expected.hex(), record.mac)
+
     def _recovery(self, where: str, record: Line) -> None:
         """A log that was opened again knew how far it had come; no killed process was ahead of its file."""
-        head_seq = record.details.get("head_seq", "none")
-        if not head_seq.isdigit():
+        head_seq = _number(record.details.get("head_seq", ""))
+        if head_seq == _NO_NUMBER:
             self.problem(f"{where}: head.json was missing when the log was opened again")
-        elif int(head_seq) >= record.seq:
+        elif head_seq >= record.seq:
             self.problem(f"{where}: the end was cut off before record {record.seq}: there had been {head_seq}")
 
-    def _first(self, where: str, raw: bytes, record: Line) -> None:
-        """The first record is bound to nothing, or to a record that was removed when its time had come."""
-        if record.seq == 1:
-            expected = mac_of(self.key, FIRST, raw)
-            if expected is None or not hmac.compare_digest(expected.hex(), record.mac):
+    def beginning(self) -> None:
+        """Whether the first record is bound to nothing, or to one that retention has removed and noted the code of."""
+        if self.first is None:
+            return
+        where, raw, record = self.first
+        before = record.seq - 1
+        if before == 0:
+            if not self._is_bound(FIRST, raw, record):
                 self.problem(f"{where}: record 1 was changed, or the key is another")
+        elif before not in self.explained:
+            self.problem(f"records 1 to {before} are missing, and no retention has removed them")
+        elif not self._is_bound(_bytes(self.explained[before]), raw, record):
+            self.problem(f"{where}: record {record.seq} was changed, or does not follow what retention has removed")
 
-    def first_is_explained(self) -> None:
-        """Whether what is missing before the first record was removed by retention."""
-        first = self.report.first_seq
-        if first > 1 and first - 1 not in self.explained:
-            self.problem(f"records 1 to {first - 1} are missing, and no retention has removed them")
+    def contradictions(self) -> None:
+        """Whether anchors know different records of one number: the log was put back, and went on otherwise."""
+        for seq, macs in sorted(self.anchors.items()):
+            if len(macs) > 1:
+                self.problem(f"anchors know {len(macs)} different records {seq}: the log was put back, and went on")
+
+
+# Of what stands where a number should.
+_NO_NUMBER: Final = -1
+_MOST_DIGITS: Final = 18
+
+
+def _number(text: str) -> int:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else _NO_NUMBER
+
+
+def _is_same(code: str, other: str) -> bool:
+    """Compare codes, of which one may be any text."""
+    return hmac.compare_digest(code.encode(), other.encode("utf-8", "surrogatepass"))
 
 
 def _bytes(mac: str) -> bytes:
@@ -126,14 +149,16 @@ def verify(folder: Path, key: bytes, anchors: Iterable[Anchor] = ()) -> Report:
     Raises:
         OSError: the folder cannot be read.
     """
-    known = {anchor.seq: anchor.mac for anchor in anchors}
-    report = Report(anchors=len(known))
+    known: dict[int, set[str]] = {}
+    for anchor in anchors:
+        known.setdefault(anchor.seq, set()).add(anchor.mac)
+    report = Report(anchors=sum(map(len, known.values())))
     check = _Check(key, known, report)
     found = segments(folder)
     for segment in found:
         _segment(check, segment.path, segment.first_seq, is_last=segment is found[-1])
-    check.first_is_explained()
-    _removed_first_record(check, found[0].path if found else None)
+    check.beginning()
+    check.contradictions()
     _tail(check, folder)
     return report
 
@@ -156,24 +181,12 @@ def _segment(check: _Check, path: Path, first_seq: int, *, is_last: bool) -> Non
         check.problem(f"{path.name}: the file is empty")
 
 
-def _removed_first_record(check: _Check, path: Path | None) -> None:
-    """Check the first record that is left against the code that retention noted of the one before."""
-    first = check.report.first_seq
-    mac = check.explained.get(first - 1)
-    if path is None or not mac:
-        return
-    raw = next((line for line, is_whole in lines(path) if is_whole), b"")
-    expected = mac_of(check.key, _bytes(mac), raw)
-    if expected is None or expected.hex() != read(raw).mac:
-        check.problem(f"{path.name}:1: record {first} was changed, or does not follow what retention has removed")
-
-
 def _tail(check: _Check, folder: Path) -> None:
     last = check.report.last_seq
     head = read_head(folder)
     if head is None:
         check.problem("head.json is missing or unreadable: nobody can say whether the end was cut off")
-    elif not hmac.compare_digest(head_mac(check.key, head.seq, _bytes(head.mac)), head.tag):
+    elif not _is_same(head_mac(check.key, head.seq, _bytes(head.mac)), head.tag):
         check.problem("head.json was changed, or the key is another")
     elif head.seq > last:
         check.problem(f"the end was cut off: the last record is {last}, and there were {head.seq}")
@@ -192,18 +205,21 @@ def read_anchors(text: str, log: str | None = None) -> Iterator[Anchor]:
         log: only anchors of this log; all when None.
 
     Raises:
-        ValueError: a line is not JSON.
+        ValueError: a line is not JSON, or has an anchor of no record.
     """
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
             document: object = msgspec.json.decode(line)
+            found = list(_anchors_in(document))
         except msgspec.MsgspecError:
             raise ValueError(f"line {number} is not JSON") from None
-        for anchor in _anchors_in(document):
-            if log is None or anchor.log == log:
-                yield anchor
+        except RecursionError:
+            raise ValueError(f"line {number} is nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+        yield from (anchor for anchor in found if log is None or anchor.log == log)
 
 
 def _anchors_in(document: object) -> Iterator[Anchor]:
@@ -213,12 +229,17 @@ def _anchors_in(document: object) -> Iterator[Anchor]:
     elif isinstance(document, dict):
         fields = _flat(document)
         if {"seq", "mac"} <= fields.keys():
-            yield Anchor(
-                str(fields.get("log", "")), int(str(fields["seq"])), str(fields["mac"]), int(str(fields.get("time", 0)))
-            )
+            yield _anchor(fields)
         else:
             for item in document.values():
                 yield from _anchors_in(item)
+
+
+def _anchor(fields: Mapping[str, object]) -> Anchor:
+    seq, time = (_number(str(fields.get(name, 0))) for name in ("seq", "time"))
+    if seq == _NO_NUMBER:
+        raise ValueError("an anchor without a number of its record; `seq` was expected to be 1 or more")
+    return Anchor(str(fields.get("log", "")), seq, str(fields["mac"]), max(time, 0))
 
 
 _ATTRIBUTES: Final = {"otel_llm.audit.log": "log", "otel_llm.audit.sequence": "seq", "otel_llm.audit.mac": "mac"}

@@ -108,6 +108,70 @@ def test_27_a_folder_put_back_to_an_older_state_is_found_by_an_anchor(tmp_path: 
     ]
 
 
+def test_27_a_folder_that_was_put_back_and_went_on_is_found_by_anchors_that_contradict_each_other(
+    tmp_path: Path,
+) -> None:
+    """Given anchors of one record that differ, then it is found also when the log itself fits the later ones."""
+    written(tmp_path, 10)
+    macs = [json.loads(line)["mac"] for line in _lines(_only_file(tmp_path))]
+    anchors = [Anchor("audit", 5, "ab" * 32, 0), Anchor("audit", 5, macs[4], 0)]
+    report = verify(tmp_path, KEY, anchors)
+    assert "anchors know 2 different records 5: the log was put back, and went on" in report.problems
+    assert report.anchors == 2
+
+
+_ODD = st.sampled_from(["", "²", "-1", "9" * 5000, "é", "none", "\x00", "zz" * 32, "ab" * 32, "1", "5"])
+_ODD_NUMBERS = st.sampled_from([-1, 0, 1, 7, 2**63, 2**64 - 1, 2**64, 10**30])
+
+
+_MADE_UP = {
+    "kind": st.sampled_from(["verdict", "retention", "recovery", "start"]),
+    "seq": _ODD_NUMBERS,
+    "mac": _ODD,
+    "details": st.dictionaries(st.sampled_from(["removed_to_seq", "mac", "head_seq"]), _ODD),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    made_up=st.fixed_dictionaries(_MADE_UP),
+    position=st.integers(0, 6),
+    head=st.fixed_dictionaries({"seq": _ODD_NUMBERS, "mac": _ODD, "tag": _ODD}),
+)
+def test_27_whatever_stands_in_a_log_is_a_problem_and_no_traceback(
+    tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, object], position: int, head: dict[str, object]
+) -> None:
+    """Given a record and a head that somebody made up, then verifying says so."""
+    folder = tmp_path_factory.mktemp("log")
+    written(folder, 5)
+    path = _only_file(folder)
+    lines = _lines(path)
+    lines.insert(position, json.dumps(json.loads(lines[0]) | made_up).encode() + b"\n")
+    path.write_bytes(b"".join(lines))
+    (folder / "head.json").write_text(json.dumps(head))
+    (folder / "audit-²²²²²²²²²²²².jsonl").write_text("not ours")
+    assert not verify(folder, KEY).is_whole
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"seq": "x", "mac": "ab"}', "line 2: an anchor without a number"),
+        ('{"seq": -1, "mac": "ab"}', "line 2: an anchor without a number"),
+        ('{"seq": "' + "9" * 5000 + '", "mac": "ab"}', "line 2: an anchor without a number"),
+        (
+            '{"seq": {}, "mac": "ab"}',
+            "line 2: an anchor without a number",
+        ),
+        ("[" * 100_000, "line 2 is nested too deeply"),
+        ("anything", "line 2 is not JSON"),
+    ],
+)
+def test_anchors_that_are_none_are_named_with_their_line(line: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        list(read_anchors('{"log": "audit", "seq": 3, "mac": "cd"}\n' + line))
+
+
 def test_27_a_tail_that_was_cut_stays_found_when_the_log_goes_on(tmp_path: Path) -> None:
     written(tmp_path, 20)
     path = _only_file(tmp_path)
