@@ -1,7 +1,7 @@
 """How far the records of a log are settled, in a small file beside it.
 
 Two slots are written in turn, each with a counter and a checksum, so that a write that is cut off leaves the one
-before. A cursor that is lost or behind costs duplicates, never records: reading begins further back.
+before. A cursor that is lost, unreadable or behind costs duplicates, never records: reading begins further back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from otel_llm.delivery.records import read_at
 
 _SLOT: Final = struct.Struct("<QQQI")
 _SLOT_BYTES: Final = 64
@@ -53,7 +55,7 @@ class CursorFile:
     def _read_id(self) -> str:
         id_: bytes
         crc: int
-        id_, crc = _ID.unpack(os.pread(self._file, _ID.size, _ID_OFFSET).ljust(_ID.size, b"\0"))
+        id_, crc = _ID.unpack(read_at(self._file, _ID.size, _ID_OFFSET).ljust(_ID.size, b"\0"))
         if crc != zlib.crc32(id_) or not any(id_):
             id_ = os.urandom(8)
             with contextlib.suppress(OSError):  # on a full disk, a log is another one after each start
@@ -96,6 +98,6 @@ def _latest(file: int) -> tuple[int, Place]:
 
 
 def _slot(file: int, slot: int) -> tuple[int, Place]:
-    data = os.pread(file, _SLOT.size, slot * _SLOT_BYTES).ljust(_SLOT.size, b"\0")
+    data = read_at(file, _SLOT.size, slot * _SLOT_BYTES).ljust(_SLOT.size, b"\0")
     count, following, batch_end, crc = _SLOT.unpack(data)
     return (count, Place(following, batch_end)) if crc == zlib.crc32(data[:-4]) else (0, Place())

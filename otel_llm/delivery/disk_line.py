@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_llm.delivery.config import BatchConfig
-from otel_llm.delivery.records import Record, Spot, checksum, read_record, record_bytes
+from otel_llm.delivery.records import checksum, read_record, record_bytes
 from otel_llm.delivery.segment import HEADER_BYTES, Segment
 from otel_llm.delivery.segment_log import SealError, SegmentLog
 from otel_llm.errors import RefusedError
@@ -353,11 +353,11 @@ class DiskLine:
                 return None
             if not self.unread_items:
                 self.is_flushed = False
-            self._taken = (taken[0].sequence, taken[-1].sequence + 1)
             self.taken_bytes = size
-            self.log.mark_batch(*self._taken)
+            first, end = taken[0].sequence, taken[-1].sequence + 1
+            self.log.mark_batch(first, end)
         pieces = tuple(piece for one in taken for piece in one.payload.buffers)
-        batch_id = f"{self.log.id}-{self._taken[0]:x}-{self._taken[1]:x}"
+        batch_id = f"{self.log.id}-{first:x}-{end:x}"
         return Payload(self.signal, pieces, items, size, batch_id)
 
     def _fits(self, head: _Waiting, size: int, items: int) -> bool:
@@ -376,7 +376,7 @@ class DiskLine:
                 spot = self.log.spot()
             if spot is None:
                 return None
-            record = _read(spot)
+            record = read_record(spot)
             with self._lock:
                 now = self.log.spot()
                 if record is None:
@@ -392,6 +392,7 @@ class DiskLine:
             else:
                 self._cached.popleft()
                 self.cached_bytes -= head.payload.size_bytes
+            self._taken = (self._taken[0] if self._taken else head.sequence, head.sequence + 1)
             self.log.skip(head.size_bytes, head.payload.items)
             self.unread_items = max(self.unread_items - head.payload.items, 0)
             self.unread_bytes = max(self.unread_bytes - head.size_bytes, 0)
@@ -409,13 +410,16 @@ class DiskLine:
         self.unread_items = max(self.unread_items - lost, 0)
         return lost
 
-    def settle(self) -> None:
-        """What was taken is exported or given up; without the lock."""
-        with self._lock:
-            if self._taken is None:
-                return
-            done = self.log.settle(self._taken[1])
-            self._taken, self.taken_bytes = None, 0
+    def settle(self) -> list[Segment]:
+        """What was taken is exported or given up; returns what to `discard`. With the lock."""
+        if self._taken is None:
+            return []
+        done = self.log.settle(self._taken[1])
+        self._taken, self.taken_bytes = None, 0
+        return done
+
+    def discard(self, done: list[Segment]) -> None:
+        """Delete what is settled; without the lock."""
         if done:
             with self._syncing:
                 self.log.discard(done)
@@ -433,13 +437,6 @@ class DiskLine:
         items, size = self.log.unread()
         self.unread_items = items - sum(one.items for one in self._unsynced)
         self.unread_bytes = size - sum(one.size_bytes for one in self._unsynced)
-
-
-def _read(spot: Spot) -> Record | None:
-    try:
-        return read_record(spot)
-    except OSError:
-        return None
 
 
 def payload_checksum(payload: Payload) -> int:

@@ -45,12 +45,13 @@ class Shelf:
 
     Args:
         folder: where they are.
-        config: how they are kept; that of the first queue that uses it, but for the quota.
+        config: how they are kept; each queue that uses it has its own quota.
         account: told what is accepted, found again and lost.
         clock: for times.
 
     Attributes:
         users: the queues that use it, newest last.
+        taker, is_popping: the one of them that takes, and whether it is reading a batch, without the lock.
         dead_letters: what the destination refused for good.
         damaged_segments: how many damaged segments were found at the start.
         write_problem, sync_problem: what the disk says to what is written and synced; empty while it takes it.
@@ -61,11 +62,13 @@ class Shelf:
 
     def __init__(self, folder: Path, config: DiskConfig, account: Account, clock: Clock) -> None:
         self.folder = folder
+        self.config = config
         self.account = account
         self.clock = clock
         self.changed = threading.Condition()
         self.users: list[DiskQueue] = []
         self.taker: DiskQueue | None = None
+        self.is_popping = False
         self.write_problem = self.sync_problem = ""
         self._lock = FolderLock(folder)
         self._log = LogLimiter(_logger, clock.monotonic)
@@ -274,9 +277,19 @@ class DiskQueue:
         while True:
             with self._changed:
                 line = self._next_line()
-            if line is None:
-                return None
-            batch = line.pop_batch()
+                if line is None:
+                    return None
+                self.shelf.is_popping = True
+            is_read = False
+            try:
+                batch = line.pop_batch()
+                is_read = True
+            finally:
+                with self._changed:
+                    self.shelf.is_popping = False
+                    if not is_read:
+                        line.leave()
+                    self._changed.notify_all()
             self._count_lost(line)
             if batch is not None:
                 return batch
@@ -309,13 +322,17 @@ class DiskQueue:
         """A batch is exported or given up: it is not sent again after a restart."""
         with self._changed:
             line = self.shelf.lines.get(batch.signal) if self.shelf.taker is self else None
-        if line is not None:
-            line.settle()
-            self._count_lost(line)
+            if line is None:
+                return
+            done = line.settle()
+        line.discard(done)
+        self._count_lost(line)
 
     def leave(self) -> None:
-        """Take no more; what was taken and not settled waits again."""
+        """Take no more; what was taken and not settled waits again. A batch that is being read is read first."""
         with self._changed:
+            while self.shelf.taker is self and self.shelf.is_popping:
+                self._changed.wait()
             if self.shelf.taker is self:
                 self.shelf.taker = None
                 for line in self.shelf.lines.values():

@@ -100,14 +100,10 @@ def encode_header(
 
 
 def read_record(spot: Spot) -> Record | None:
-    """The record at a place; None when there is no whole one.
-
-    Raises:
-        OSError: the file cannot be read there.
-    """
+    """The record at a place; None when there is no whole one, or the disk does not give it."""
     if spot.offset + HEADER_BYTES > spot.end:
         return None
-    head = os.pread(spot.file, HEADER_BYTES, spot.offset)
+    head = read_at(spot.file, HEADER_BYTES, spot.offset)
     if len(head) < HEADER_BYTES or not head.startswith(spot.magic):
         return None
     crc = _FRAME.unpack_from(head)[1]
@@ -115,12 +111,20 @@ def read_record(spot: Spot) -> Record | None:
     size = HEADER_BYTES + note_length + length
     if spot.offset + size > spot.end or signal >= len(SIGNALS):
         return None
-    rest = os.pread(spot.file, note_length + length, spot.offset + HEADER_BYTES)
+    rest = read_at(spot.file, note_length + length, spot.offset + HEADER_BYTES)
     note, body = rest[:note_length], rest[note_length:] if note_length else rest
     if len(body) != length or zlib.crc32(head[_FRAME.size :], checksum((body,), note)) != crc:
         return None
     payload = Payload(_signal(signal), (body,), items, length)
     return Record(sequence, payload, accepted, note.decode("utf-8", "replace"), size)
+
+
+def read_at(file: int, size: int, offset: int) -> bytes:
+    """What is there; zeros in the place of what the disk does not give, so that it counts as damage."""
+    try:
+        return os.pread(file, size, offset)
+    except OSError:
+        return bytes(size)
 
 
 def _signal(number: int) -> Signal:
@@ -131,7 +135,7 @@ def find_record(spot: Spot) -> int | None:
     """Where the next whole record at or after a place begins; None when there is none."""
     offset = spot.offset
     while any(spot.magic) and offset < spot.end:
-        data = os.pread(spot.file, min(_SCAN_BYTES, spot.end - offset), offset)
+        data = read_at(spot.file, min(_SCAN_BYTES, spot.end - offset), offset)
         if not data:
             return None
         index = data.find(spot.magic)

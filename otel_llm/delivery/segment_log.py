@@ -129,17 +129,21 @@ class SegmentLog:
         if segment.damaged_bytes or segment.lost_items:
             quarantine(segment.path, f"{segment.damaged_bytes} bytes of it hold no whole record")
             return True
-        segment.cut()
+        with contextlib.suppress(OSError):  # then it takes more room than it needs
+            segment.cut()
         return False
 
     def _open(self, path: Path) -> Segment | None:
+        segment = None
         try:
             segment = Segment.open(path)
+            if not segment.records and not segment.is_whole and segment.holds_anything():
+                segment.damaged_bytes = segment.allocated
         except (OSError, ValueError) as error:
             quarantine(path, f"it cannot be read ({type(error).__name__})")
+            if segment is not None:
+                segment.close()
             return None
-        if not segment.records and not segment.is_whole and segment.holds_anything():
-            segment.damaged_bytes = segment.allocated
         return segment
 
     def _settled_in(self, segment: Segment, settled: int) -> Iterator[Record]:
@@ -342,11 +346,10 @@ class SegmentLog:
     def read(self) -> Record | None:
         """The next record; None when there is none. Damage is passed over, and what it held counted as lost."""
         while (spot := self.spot()) is not None:
-            with contextlib.suppress(OSError):
-                record = read_record(spot)
-                if record is not None:
-                    self.skip(record.size_bytes, record.payload.items)
-                    return record
+            record = read_record(spot)
+            if record is not None:
+                self.skip(record.size_bytes, record.payload.items)
+                return record
             self.pass_damage()
         return None
 
@@ -371,9 +374,7 @@ class SegmentLog:
         if reader is None:
             return
         segment = reader.segment
-        found = None
-        with contextlib.suppress(OSError):
-            found = find_record(segment.spot(reader.offset + 1))
+        found = find_record(segment.spot(reader.offset + 1))
         quarantine(segment.path, f"no whole record at byte {reader.offset}")
         reader.offset = segment.end if found is None else found
         if found is None:

@@ -37,13 +37,15 @@ class Storage:
         """The queue of an exporter; further ones of the same folder take over when those before them leave.
 
         Raises:
-            ConfigError: the folder cannot be used.
+            ConfigError: the folder cannot be used, or is in use with other settings.
         """
         folder = exporter_folder(disk.directory, exporter)
         with self._lock:
             shelf = self._shelves.get(folder)
             if shelf is None:
                 shelf = self._shelves[folder] = self._open(exporter, folder, disk)
+            elif problems := _changed(f"exporters.{exporter}.sending_queue.disk", shelf.config, disk):
+                raise ConfigError(problems)
             return DiskQueue(shelf, config, disk, self._released)
 
     def _open(self, exporter: str, folder: Path, disk: DiskConfig) -> Shelf:
@@ -67,3 +69,12 @@ class Storage:
             del self._shelves[shelf.folder]
             shelf.account.retire()
             shelf.close()
+
+
+def _changed(setting: str, before: DiskConfig, after: DiskConfig) -> list[str]:
+    """What cannot change while the files are open; one problem each."""
+    return [
+        f"{setting}.{field}: is {was} while the gateway runs and cannot become {becomes} by a reload; restart it"
+        for field in ("sync", "sync_interval_seconds", "dead_letters_size_bytes")
+        if (was := getattr(before, field)) != (becomes := getattr(after, field))
+    ]

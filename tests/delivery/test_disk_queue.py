@@ -21,6 +21,7 @@ from otel_llm.delivery.fan_out import Acceptance, FanOut
 from otel_llm.delivery.segment import Segment, segment_files
 from otel_llm.delivery.storage import Storage
 from otel_llm.errors import ConfigError, RefusedError
+from otel_llm.signals import Payload
 from otel_llm.telemetry import Metrics
 from otel_llm.testing import HANG, Answer, Destination, InMemoryExporter
 from tests.delivery.requests import numbers, payload
@@ -561,6 +562,62 @@ def test_after_a_reload_the_new_delivery_goes_on_where_the_old_one_left(tmp_path
     assert (balance.accepted, balance.exported, balance.queued) == (51, 51, 0)
     new.shutdown(5)
     assert storage._shelves == {}
+
+
+def test_what_cannot_change_while_the_files_are_open_is_refused_by_a_reload(tmp_path: Path) -> None:
+    storage = Storage(Metrics(), SystemClock())
+    settings = config(tmp_path, sync="interval").sending_queue
+    assert settings.disk is not None
+    running = storage.open("x", settings, settings.disk)
+    other = config(tmp_path, sync="always", dead=2 * MIB, disk=32 * MIB).sending_queue
+    assert other.disk is not None
+    with pytest.raises(ConfigError) as refused:
+        storage.open("x", other, other.disk)
+    setting = "exporters.x.sending_queue.disk"
+    assert [problem.replace(setting, "") for problem in refused.value.problems] == [
+        ".sync: is interval while the gateway runs and cannot become always by a reload; restart it",
+        ".dead_letters_size_bytes: is 1048576 while the gateway runs and cannot become 2097152 by a reload; restart it",
+    ]
+    assert running.shelf.users == [running]
+    running.release()
+    storage.open("x", other, other.disk).release()
+
+
+def test_a_queue_that_is_left_in_the_middle_of_a_batch_loses_and_settles_nothing_of_its_successors(
+    tmp_path: Path,
+) -> None:
+    storage, settings = Storage(Metrics(), SystemClock()), config(tmp_path, batch=200).sending_queue
+    assert settings.disk is not None
+    old, new = (storage.open("x", settings, settings.disk) for _ in range(2))
+    taken: list[Payload | None] = []
+    thread = threading.Thread(target=lambda: (old.release(), taken.append(new.take())))
+
+    class Interrupting(BatchConfig):
+        def __getattribute__(self, name: str) -> object:
+            if name == "max_size_bytes" and is_reading and line.unread_items < 10:  # the first is taken
+                is_reading.clear()
+                thread.start()
+                thread.join(0.3)  # it waits for the end of the batch, or takes the rest of it
+            return super().__getattribute__(name)
+
+    is_reading: list[bool] = []
+    line = old.shelf.lines["traces"]
+    line.limits = Interrupting(max_size_bytes=100_000, flush_timeout_seconds=0)
+    for number in range(1, 11):
+        one = payload(number, 1)
+        assert old.reserve(one)
+        line.secure(old.put(one))
+    is_reading.append(True)
+    first = old.take()
+    thread.join()
+    assert first is not None
+    old.settle(first)
+    again = taken[0]
+    assert again is not None
+    assert numbers(again.signal, again.join()) == list(range(1, 11))
+    new.settle(again)
+    assert line.is_empty
+    new.release()
 
 
 def test_clock_jumps_drop_and_hold_up_nothing(tmp_path: Path) -> None:

@@ -105,6 +105,41 @@ def test_the_batch_that_was_on_its_way_is_known_again(tmp_path: Path) -> None:
         assert log.id == id_
 
 
+# Nothing is mapped at its beginning, so that reading there fails as from a bad disk.
+_UNREADABLE = Path("/proc/self/mem")
+
+
+@pytest.mark.skipif(not _UNREADABLE.exists(), reason="no file here whose reading fails with EIO")
+def test_files_that_the_disk_does_not_give_keep_a_log_neither_from_opening_nor_from_going_on(tmp_path: Path) -> None:
+    fill(tmp_path, 100)
+    (tmp_path / "cursor").unlink()
+    (tmp_path / "cursor").symlink_to(_UNREADABLE)
+    bad = segment_files(tmp_path)[0]
+    in_it = segment_files(tmp_path)[1].stem
+    bad.unlink()
+    bad.symlink_to(_UNREADABLE)
+    with closing(opened(tmp_path)) as log:
+        assert log.recovery.damaged_segments == 1
+        append(log, some(100))
+        assert numbers(log) == list(range(int(in_it) - 1, 101))
+        log.discard(log.settle(102))
+
+
+def test_a_disk_that_stops_giving_what_is_read_loses_that_and_nothing_else(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as log:
+        for number in range(100):
+            append(log, some(number))
+        bad = log._segments[1]
+        lost = range(bad.first_sequence - 1, bad.next_sequence - 1)
+        write_only = os.open(bad.path, os.O_WRONLY)
+        os.dup2(write_only, bad.file)
+        os.close(write_only)
+        log.rewind()
+        assert numbers(log) == [number for number in range(100) if number not in lost]
+        assert log.take_lost() == len(lost)
+        log.rewind()
+
+
 @pytest.mark.parametrize("cut", range(1, 140, 7))
 def test_a_torn_end_is_cut_off_and_everything_before_it_read(tmp_path: Path, cut: int) -> None:
     fill(tmp_path, 20)
