@@ -291,20 +291,23 @@ class DiskLine:
         self.commit()
 
     def _take_back(self, segment: Segment | None) -> None:
-        """The disk refuses to promise: what was not shown yet is refused, and none of it is delivered."""
-        active = self.log.active()
-        if active is not None and active is not segment:  # it was sealed meanwhile, and synced with that
-            self._show(active.first_sequence)
-            return
-        first, end = self._visible, self.log.next_sequence
+        """The disk refuses to promise: what was not shown yet is refused, and none of it is delivered.
+
+        When the segment was sealed meanwhile, that is what it holds: the disk says once only that it has failed, so the
+        sync of the seal says nothing.
+        """
+        is_sealed = segment is not None and self.log.active() not in (segment, None)
+        first, end = self._visible, segment.next_sequence if segment and is_sealed else self.log.next_sequence
         self._void.append((first, end))
         if len(self._void) > _MOST_VOID:
             self._forgotten = self._void.popleft()[1]
-        failed = list(self._unsynced)
-        self._unsynced.clear()
-        while self._cached and self._cached[-1].sequence >= first:
-            self.cached_bytes -= self._cached.pop().payload.size_bytes
-        if self._ahead is not None and self._ahead.sequence >= first:
+        failed = [one for one in self._unsynced if one.sequence < end]
+        for _ in failed:
+            self._unsynced.popleft()
+        kept = [one for one in self._cached if not first <= one.sequence < end]
+        self.cached_bytes -= sum(one.payload.size_bytes for one in self._cached if first <= one.sequence < end)
+        self._cached = deque(kept)
+        if self._ahead is not None and first <= self._ahead.sequence < end:
             self._ahead = None
         self._visible = end
         if segment is None or not failed:

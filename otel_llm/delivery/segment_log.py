@@ -282,7 +282,8 @@ class SegmentLog:
         """
         if self._reader is not None and self._reader.segment is segment:
             self._reader.left_items -= segment.items - items
-        self._active = None
+        if segment is self._active:
+            self._active = None
         segment.truncate(end, records, items)
 
     def sync(self, segment: Segment) -> None:

@@ -229,6 +229,36 @@ def test_what_the_disk_will_not_keep_is_refused_and_never_delivered(tmp_path: Pa
     assert arrived(destination) == [1, 3]
 
 
+def test_what_the_disk_will_not_keep_is_refused_also_when_its_file_was_sealed_meanwhile(tmp_path: Path) -> None:
+    destination = Destination()
+    made = delivery(destination, config(tmp_path, disk=MIB))
+    line = made._queue.shelf.lines["traces"]  # type: ignore[attr-defined]
+    made.offer(payload(1, 1))
+    real = line.log.sync
+    others: list[tuple[Payload, int]] = []
+
+    def fails_late(_segment: Segment) -> None:
+        line.log.sync = real
+        for number in (3, 4, 5):  # each fills a segment: the one that is synced is sealed, and the next as well
+            taken = made.reserve(payload(number, 1, size=60_000))
+            assert taken is not None
+            others.append((taken, made.put(taken)))
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    line.log.sync = fails_late
+    with pytest.raises(RefusedError, match="cannot be synced"):
+        made.offer(payload(2, 1))
+    with pytest.raises(RefusedError, match="cannot be synced"):
+        made.secure(*others[0])
+    for one in others[1:]:
+        made.secure(*one)
+    made.offer(payload(6, 1))
+    assert made.balance().accepted == 4
+    made.start()
+    made.shutdown(5)
+    assert arrived(destination) == [1, 4, 5, 6]
+
+
 def test_the_status_says_that_the_disk_does_not_sync_until_it_does(tmp_path: Path) -> None:
     made = delivery(Destination(), config(tmp_path))
     FailingSync(made, 1)
