@@ -34,7 +34,7 @@ from otel_llm.processors.policy_verdict import WRITES, Auditor, Verdicts, verdic
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"export"})
 _DROP_REASON: Final = "policy"
 _CONTENT_READ: Final[dict[str, frozenset[str]]] = {
-    "input.": frozenset({names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS}),
+    "input.": frozenset({names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_SYSTEM_INSTRUCTIONS, names.GEN_AI_TOOL_DEFINITIONS}),
     "output.": frozenset({names.GEN_AI_OUTPUT_MESSAGES}),
 }
 

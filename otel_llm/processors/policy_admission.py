@@ -119,15 +119,16 @@ class PolicyAdmission:
         return self._answer(decision, operation)
 
     def _answer(self, decision: Decision, operation: Operation) -> Answer:
-        for result in decision.results:
-            if result.action in STOPS:
-                return stopped(result.rule.rule.id, result.reason, result.rule.rule.action.message)
+        answer = ALLOW
         for result in decision.results:
             rule = result.rule.rule
-            # A request without what could not be looked at is not the call that the app wanted.
+            if result.action in STOPS and answer is ALLOW:
+                answer = stopped(rule.id, result.reason, rule.action.message)
+            # Also where the call is stopped: its span may show what the app wanted to send.
             if result.action == "modify" and not modify(operation, "request", rule.action, self._detection, self._key):
-                return stopped(rule.id, "redaction_failed", rule.action.message)
-        return ALLOW
+                # A request without what could not be looked at is not the call that the app wanted.
+                answer = stopped(rule.id, "redaction_failed", rule.action.message) if answer is ALLOW else answer
+        return answer
 
     def guard(self, operation: Operation) -> PolicyAnswerGuard | None:
         """What looks after the answer to a call on its way to the app; None when no enforced rule would act on it."""

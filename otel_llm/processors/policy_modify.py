@@ -18,11 +18,13 @@ _INPUT: Final = (
     names.GEN_AI_TOOL_DEFINITIONS,
     names.GEN_AI_TOOL_CALL_ARGUMENTS,
     names.GEN_AI_RETRIEVAL_QUERY_TEXT,
+    names.GEN_AI_MEMORY_QUERY_TEXT,
 )
 _OUTPUT: Final = (
     names.GEN_AI_OUTPUT_MESSAGES,
     names.GEN_AI_TOOL_CALL_RESULT,
     names.GEN_AI_RETRIEVAL_DOCUMENTS,
+    names.GEN_AI_MEMORY_RECORDS,
 )
 # What a rule of a stage changes: what it looks at.
 _KEYS: Final[Mapping[Stage, tuple[str, ...]]] = {

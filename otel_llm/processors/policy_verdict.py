@@ -13,7 +13,7 @@ from otel_llm.errors import AuditError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.sets import Decision, RuleResult
-from otel_llm.policy.sets.model import VERDICT_ORDER
+from otel_llm.policy.sets.model import ACTION_ORDER, VERDICT_ORDER
 from otel_llm.processors.policy_findings import TARGETS
 from otel_llm.telemetry import LogLimiter
 
@@ -79,28 +79,41 @@ def _of_rule(result: RuleResult) -> dict[str, AttributeValue]:
 def write_verdict(operation: Operation, found: Mapping[str, AttributeValue], *, replaces: bool) -> None:
     """Put a verdict onto an operation that may have one already, from the app or from a gateway before this one.
 
-    The more restrictive verdict stays, the earlier one of equals, so that a second pass changes nothing; the rules
-    that objected are those of both.
+    The more restrictive verdict stays, the earlier one of equals, so that a second pass changes nothing; the more
+    restrictive action too, for both were done; the rules that objected are those of both.
 
     Args:
         operation: to be changed.
         found: as `verdict_attributes` gives it.
         replaces: the new one counts, whatever the old one was.
     """
-    before = operation.get(names.OTEL_LLM_POLICY_VERDICT_TYPE)
-    if not isinstance(before, str) or before not in VERDICT_ORDER:
-        operation.update(found)
-        return
-    rules = operation.get(names.OTEL_LLM_POLICY_RULE_IDS)
-    after = found[names.OTEL_LLM_POLICY_VERDICT_TYPE]
-    if replaces or VERDICT_ORDER[str(after)] > VERDICT_ORDER[before]:
-        for key in WRITES & operation.keys():
-            operation.remove(key)
-        operation.update(found)
-    if not replaces:
-        both = sorted({*_texts(rules), *_texts(found.get(names.OTEL_LLM_POLICY_RULE_IDS))})
-        if both and both != _texts(operation.get(names.OTEL_LLM_POLICY_RULE_IDS)):
-            operation.set(names.OTEL_LLM_POLICY_RULE_IDS, tuple(both))
+    before = {key: operation.get(key) for key in WRITES & operation.keys()}
+    old, new = before.get(names.OTEL_LLM_POLICY_VERDICT_TYPE), found[names.OTEL_LLM_POLICY_VERDICT_TYPE]
+    is_merged = not replaces and isinstance(old, str) and old in VERDICT_ORDER
+    after = dict(found)
+    if is_merged:
+        if VERDICT_ORDER[str(new)] <= VERDICT_ORDER[str(old)]:
+            after = {key: value for key, value in before.items() if value is not None}
+        after |= _of_both(before, found)
+    for key in before.keys() - after.keys():
+        operation.remove(key)
+    changed = {key: value for key, value in after.items() if value != before.get(key)}
+    if changed:
+        operation.update(changed)
+
+
+def _of_both(before: Mapping[str, AttributeValue], found: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """What two verdicts about one operation say together, whichever of them stays."""
+    both: dict[str, AttributeValue] = {}
+    rules = [_texts(one.get(names.OTEL_LLM_POLICY_RULE_IDS)) for one in (before, found)]
+    if any(rules):
+        both[names.OTEL_LLM_POLICY_RULE_IDS] = tuple(sorted({rule for one in rules for rule in one}))
+    actions = [str(one.get(names.OTEL_LLM_POLICY_ACTION_TYPE)) for one in (before, found)]
+    both[names.OTEL_LLM_POLICY_ACTION_TYPE] = max(actions, key=lambda one: ACTION_ORDER.get(one, -1))
+    exemption = before.get(names.OTEL_LLM_POLICY_EXEMPTION_ID) or found.get(names.OTEL_LLM_POLICY_EXEMPTION_ID)
+    if exemption is not None:
+        both[names.OTEL_LLM_POLICY_EXEMPTION_ID] = exemption
+    return both
 
 
 def _texts(value: AttributeValue) -> list[str]:

@@ -165,6 +165,27 @@ def test_the_text_of_the_input_holds_all_that_goes_to_the_model() -> None:
     assert len(decided(policies, operation).results) == 5
 
 
+def test_the_text_of_the_input_holds_definitions_of_tools_and_all_of_an_apps_own_data() -> None:
+    arguments = {"id": "under-id", "a-key": {"type": "file", "content": "in-file", "b-key": 1}}
+    escaped = '{"to": "ada\\u0040example.com"}'
+    parts = [
+        {"type": "tool_call", "id": "call-1", "name": "t", "arguments": arguments},
+        {"type": "tool_call", "id": "call-2", "name": "t", "arguments": escaped},
+    ]
+    operation = call(
+        gen_ai__input__messages=json.dumps([{"role": "assistant", "parts": parts}]),
+        gen_ai__tool__definitions=json.dumps([{"type": "function", "name": "mail", "description": "in-definition"}]),
+        gen_ai__tool__call__arguments=json.dumps({"role": "under-role"}),
+    )
+    words = ("under-id", "a-key", "in-file", "b-key", "ada@example.com", "in-definition", "under-role", "role", "mail")
+    policies = bundle(rules(*(rule(f"r{at}", f'input.text.contains("{word}")') for at, word in enumerate(words))))
+    assert len(decided(policies, operation).results) == len(words)
+    labels = bundle(
+        rules(*(rule(f"r{at}", f'input.text.contains("{word}")') for at, word in enumerate(["call-1", "assistant"])))
+    )
+    assert decided(labels, operation).results == ()
+
+
 def test_rules_are_about_the_stages_an_operation_passes() -> None:
     policies = bundle(rules(*(rule(stage, stage=stage) for stage in sorted(ALL))))
 

@@ -144,6 +144,23 @@ def test_what_the_app_has_blocked_stays_blocked_and_rules_of_both_are_named(make
     assert found["rule.ids"] == ("of-the-app", "other")
 
 
+def test_of_two_verdicts_the_more_restrictive_action_and_an_exemption_stay_whichever_verdict_does(make: Make) -> None:
+    policy = make(rules(DENY, head="mode: shadow"))
+    operation = call()
+    operation.update(
+        {
+            f"{PREFIX}verdict.type": "modify",
+            f"{PREFIX}action.type": "modify",
+            f"{PREFIX}rule.ids": ["of-the-app"],
+            f"{PREFIX}exemption.id": "E",
+        }
+    )
+    policy.process([operation])
+    found = verdict(operation)
+    assert (found["verdict.type"], found["action.type"], found["rule.id"]) == ("deny", "modify", "no-gpt-4o")
+    assert (found["exemption.id"], found["rule.ids"]) == ("E", ("no-gpt-4o", "of-the-app"))
+
+
 def test_a_new_verdict_replaces_an_old_one_where_that_is_wanted(make: Make) -> None:
     policy = make(rules("id: other, stage: export, when: 'true', verdict: warn"), existing="replace")
     operation = call(otel_llm__policy__verdict__type="deny", otel_llm__policy__exemption__id="E")
@@ -403,6 +420,26 @@ def test_a_request_is_redacted_before_it_leaves(tmp_path: Path) -> None:
     answer = admission(tmp_path, rules(MODIFY + "action: {redact: [EMAIL_ADDRESS]}")).admit(operation)
     assert answer is ALLOW
     assert "ada@example.com" not in str(operation.input_messages)
+
+
+def test_a_request_that_one_rule_stops_and_another_redacts_is_redacted_for_its_span(tmp_path: Path) -> None:
+    operation = asked("write to ada@example.com, please")
+    policy = admission(tmp_path, rules(DENY, MODIFY + "action: {redact: [EMAIL_ADDRESS]}"))
+    answer = policy.admit(operation)
+    assert (answer.action, answer.rule_id) == ("deny", "no-gpt-4o")
+    assert "ada@example.com" not in str(operation.input_messages)
+
+
+def test_what_a_memory_is_asked_and_says_is_redacted(make: Make) -> None:
+    operation = call(
+        gen_ai__operation__name="search_memory",
+        gen_ai__memory__query__text="where is ada@example.com",
+        gen_ai__memory__records=json.dumps([{"id": "1", "content": "bob@example.com is in"}]),
+    )
+    rule = "id: mail, stage: retrieval, when: 'finds(\"EMAIL_ADDRESS\", input.text)', verdict: modify, "
+    make(rules(rule + "action: {redact: [EMAIL_ADDRESS]}")).process([operation])
+    assert operation.get("gen_ai.memory.query.text") == "where is [EMAIL_ADDRESS]"
+    assert "bob@" not in str(operation.get("gen_ai.memory.records"))
 
 
 def test_a_request_that_cannot_be_redacted_is_not_made(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, object]
 
-_INPUT: Final = ("gen_ai.tool.call.arguments", "gen_ai.retrieval.query.text", "gen_ai.memory.query.text")
-_OUTPUT: Final = ("gen_ai.tool.call.result", "gen_ai.retrieval.documents", "gen_ai.memory.records")
+_QUERIES: Final = ("gen_ai.retrieval.query.text", "gen_ai.memory.query.text")
+_FOUND: Final = ("gen_ai.retrieval.documents", "gen_ai.memory.records")
+_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+_RESULT: Final = "gen_ai.tool.call.result"
 _SYSTEM: Final = "gen_ai.system_instructions"
 _DEFINITIONS: Final = "gen_ai.tool.definitions"
 _INPUT_MESSAGES: Final = "gen_ai.input.messages"
@@ -27,25 +29,29 @@ _OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 _DEEPEST: Final = 32
 # Keys of a part whose values say what it is, and not what somebody said.
 _LABELS: Final = frozenset({"type", "role", "id", "mime_type", "modality", "finish_reason"})
+# Those whose values an app has made, of whatever shape.
+_DATA: Final = frozenset({"arguments", "response", "result"})
 _MEDIA: Final = frozenset({"blob", "file", "uri"})
 
 
 def input_text(subject: Subject) -> object:
-    """Everything that went in: system instructions, messages, arguments, a query."""
+    """Everything that went in: system instructions, definitions of tools, messages, arguments, a query."""
     get = subject.get
-    values = [get(_SYSTEM), get(_INPUT_MESSAGES), *map(get, _INPUT)]
-    return _joined(values)
+    said = [get(_SYSTEM), get(_DEFINITIONS), get(_INPUT_MESSAGES), *map(get, _QUERIES)]
+    return _joined(said, [get(_ARGUMENTS)])
 
 
 def output_text(subject: Subject) -> object:
     """Everything that came out: messages, a tool's result, documents."""
     get = subject.get
-    return _joined([get(_OUTPUT_MESSAGES), *map(get, _OUTPUT)])
+    return _joined([get(_OUTPUT_MESSAGES), *map(get, _FOUND)], [get(_RESULT)])
 
 
-def _joined(values: Sequence[object]) -> object:
-    present = [value for value in values if value is not None]
-    return "\n".join(text for value in present for text in _texts(_decoded(value), 0)) if present else ABSENT
+def _joined(said: Iterable[object], data: Iterable[object]) -> object:
+    """The texts of messages and the like, and of data of an app's own, as one; ABSENT when there is neither."""
+    texts = [_texts(_decoded(value), 0, is_data=False) for value in said if value is not None]
+    texts += [_texts(_decoded(value), 0, is_data=True) for value in data if value is not None]
+    return "\n".join(text for one in texts for text in one) if texts else ABSENT
 
 
 def _decoded(value: object) -> object:
@@ -58,21 +64,28 @@ def _decoded(value: object) -> object:
     return value
 
 
-def _texts(value: object, depth: int) -> Iterator[str]:
+def _texts(value: object, depth: int, *, is_data: bool) -> Iterator[str]:
+    """Every text in a value; of data of an app's own also keys, and what is under those that are labels elsewhere."""
     if isinstance(value, str):
         yield value
+        if "\\" in value and depth < _DEEPEST:  # JSON in it may say in escapes what nobody would find
+            inner = _decoded(value)
+            if inner is not value:
+                yield from _texts(inner, depth + 1, is_data=True)
     elif depth > _DEEPEST:
         # Not left out: what hides down there is looked at as it is written.
         yield str(value)
     elif isinstance(value, Mapping):
-        if value.get("type") in _MEDIA:
+        if value.get("type") in _MEDIA and not is_data:
             return
         for key, one in value.items():
-            if key not in _LABELS:
-                yield from _texts(one, depth + 1)
+            if is_data:
+                yield str(key)
+            if is_data or key not in _LABELS:
+                yield from _texts(one, depth + 1, is_data=is_data or key in _DATA)
     elif isinstance(value, Sequence) and not isinstance(value, bytes):
         for one in value:
-            yield from _texts(one, depth + 1)
+            yield from _texts(one, depth + 1, is_data=is_data)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
 
