@@ -4,6 +4,7 @@ The laws of this module:
 - A record that `record` took over is in the file: written, not buffered, so that a killed process loses none. A machine
   that loses its power may lose what came since the last sync, a second by default.
 - What cannot be written raises AuditError; nothing is written in part, and the chain goes on when there is room again.
+- Where the next file cannot be opened, or an old one not removed, the chain goes on in the file it has, and says so.
 - Retention removes whole files, and says so in the chain before it does.
 - A chain has one writer. A forked process never goes on with its parent's: it begins with a place of its own at its
   first record, where several may write.
@@ -11,6 +12,7 @@ The laws of this module:
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
@@ -25,7 +27,9 @@ from otel_llm.audit.places import claim, log_name
 from otel_llm.clock import Clock, SystemClock
 from otel_llm.errors import AuditError
 from otel_llm.policy.audit_sink import AuditRecord
+from otel_llm.telemetry import LogLimiter
 
+_logger = logging.getLogger(__name__)
 _MOST_ANCHORS: Final = 1000
 _DAY_NANO: Final = 86_400 * 10**9
 
@@ -86,6 +90,7 @@ class AuditLog:
         self._key = key
         self._limits = limits or Limits()
         self._clock = clock or SystemClock()
+        self._log = LogLimiter(_logger, self._clock.monotonic)
         self._lock = threading.Lock()
         self._holders: set[object] = set()
         self._made_in = os.getpid()
@@ -289,33 +294,45 @@ class AuditLog:
 
     def _open(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.open(path, flags, 0o600)
-        self._size = os.fstat(self._file).st_size
+        opened = os.open(path, flags, 0o600)
+        before, self._file = self._file, opened
+        self._size = os.fstat(opened).st_size
+        if before >= 0:
+            os.close(before)
 
     def _rotate(self) -> None:
         self._sync()
-        os.close(self._file)
-        self._file = -1
-        self._open(segment_path(self.folder, self._seq + 1))
+        try:
+            self._open(segment_path(self.folder, self._seq + 1))
+        except OSError as error:  # tried again with the next record
+            self._tell("no new file can be begun, the one before grows on", error)
+            return
         self._own("start", first_seq=str(self._seq + 1))
-        self._remove_old()
+        try:
+            self._remove_old()
+        except OSError as error:  # tried again with the next file
+            self._tell("old files cannot be removed", error)
+
+    def _tell(self, what: str, error: OSError) -> None:
+        why = error.strerror or type(error).__name__
+        self._log.warning(what, "audit log %s: %s: %s", self.folder, what, why)
 
     def _remove_old(self) -> None:
         days = self._limits.retention_days
         if days is None:
             return
         oldest = self._clock.unix_nano() - days * _DAY_NANO
-        going: list[tuple[Segment, int, str]] = []
+        going: list[Segment] = []
         for segment in segments(self.folder)[:-1]:
             last = _last_line(segment.path)
             if last is None or read(last).time_unix_nano >= oldest:
                 break
-            going.append((segment, read(last).seq, read(last).mac))
+            # Each file is explained: perhaps not all of them can be removed.
+            self._own("retention", removed_to_seq=str(read(last).seq), mac=read(last).mac)
+            going.append(segment)
         if going:
-            _, seq, mac = going[-1]
-            self._own("retention", removed_to_seq=str(seq), mac=mac)
             self._sync()
-            for segment, _, _ in going:
+            for segment in going:
                 segment.path.unlink()
 
     def _recover(self) -> None:

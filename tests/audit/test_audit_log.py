@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_llm.audit import Anchor, AuditConfig, AuditLog, open_log, open_logs, read_anchors, verify
+from otel_llm.audit.files import segment_path
 from otel_llm.errors import AuditError
 from otel_llm.testing import FakeClock
 from tests.audit.logs import KEY, opened, record, written
@@ -297,6 +298,25 @@ def test_a_full_disk_is_an_error_and_the_chain_goes_on_when_there_is_room(tmp_pa
     log.close()
     assert verify(tmp_path, KEY).problems == []
     assert [json.loads(line)["rule_id"] for line in _lines(_only_file(tmp_path))] == [None, "rule-1", "rule-3"]
+
+
+def test_where_no_new_file_can_be_begun_the_chain_goes_on_in_the_one_before_and_says_so_until_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(tmp_path, segment_bytes=4096)
+    while _only_file(tmp_path).stat().st_size < 4096:
+        log.record(record(log.seq))
+    before = log.seq
+    in_the_way = segment_path(tmp_path, before + 1)
+    in_the_way.mkdir()
+    log.record(record(before))
+    assert "no new file can be begun" in caplog.text
+    log.record(record(before + 1))
+    assert segment_path(tmp_path, before + 2).is_file()
+    in_the_way.rmdir()
+    log.close()
+    report = verify(tmp_path, KEY)
+    assert (report.problems, report.last_seq) == ([], before + 3)  # with the one that begins the second file
 
 
 def test_records_of_many_threads_make_one_chain(tmp_path: Path) -> None:
