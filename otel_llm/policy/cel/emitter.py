@@ -3,7 +3,8 @@
 The function takes the variables (`v`) and returns the value. Where the checker knows the types, an operator becomes
 Python's own; elsewhere a call that looks at the values. Errors are exceptions; `&&`, `||`, `all` and `exists` catch
 those of their operands, as the language wants, and only where an operand can raise at all. Comprehensions count their
-steps in `n`, and what is linear in its arguments counts for more within them.
+steps in `n`, and what is linear in its arguments counts for more within them; what looks at lists and maps counts also
+elsewhere, for an expression can make these larger than the data.
 
 Names in the source are made here, and what comes from the expression goes through repr(): nothing of it is ever code.
 """
@@ -33,10 +34,12 @@ from otel_llm.policy.cel.tree import (
     Node,
     Select,
 )
-from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, INT, STRING, UINT, Type
+from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, DURATION, INT, NULL, STRING, TIMESTAMP, UINT, Type
 
 _NUMBERS: Final = frozenset({INT, UINT, DOUBLE, BOOL})
 _COMPARABLE: Final = frozenset({STRING, INT, UINT, DOUBLE, BYTES, BOOL})
+# Types whose values hold no others.
+_FLAT: Final = frozenset({*_COMPARABLE, NULL, TIMESTAMP, DURATION})
 # Of a text so many characters count as one step: 64, and 8 where each of them costs more.
 _CHARACTERS_BITS: Final = 6
 _SLOW_CHARACTERS_BITS: Final = 3
@@ -191,7 +194,7 @@ class Emitter:
             return Code(quick, may_fail)
         first = overloads[0]
         texts = [code.text for code in codes]
-        if self._loops and any(one.is_linear for one in overloads):
+        if any(one.is_linear for one in overloads) and (self._loops or self._is_deep(arguments, overloads)):
             texts = self._charged(texts, _SLOW_CHARACTERS_BITS if first.is_slow else _CHARACTERS_BITS)
         is_known = any(len(one.parameters) == len(arguments) for one in overloads)  # not so where nothing is checked
         is_exact = (first.is_total and is_known) or (len(overloads) == 1 and self._fit(arguments, first))
@@ -202,6 +205,14 @@ class Emitter:
         if not is_exact:
             implementation = Dispatcher(overloads if bound is None else [_with(first, bound)])
         return Code(f"{self._constant(implementation)}({', '.join(texts)})", may_fail or first.may_fail or not is_exact)
+
+    def _is_deep(self, arguments: Sequence[Node], overloads: Sequence[Overload]) -> bool:
+        """Whether an argument may be a list or a map, or hold one."""
+        return any(
+            self._type(argument) not in _FLAT and parameter not in _FLAT
+            for one in overloads
+            for argument, parameter in zip(arguments, one.parameters, strict=False)
+        )
 
     def _fit(self, arguments: Sequence[Node], overload: Overload) -> bool:
         """Whether the types are known to be right."""
@@ -238,13 +249,14 @@ class Emitter:
         return None
 
     def _charged(self, texts: Sequence[str], bits: int) -> list[str]:
-        """Arguments of something linear within a comprehension, counted as steps."""
+        """Arguments of something linear, counted as steps."""
         names = []
         for text in texts:
             name = self._new()
             self._lines.append(f"{name} = {text}")
             names.append(name)
-        self._lines.append(f"n += 1 + {' + '.join(f'_steps({name}, {bits})' for name in names)}")
+        count = "_steps" if self._loops else "_items_in"
+        self._lines.append(f"n += 1 + {' + '.join(f'{count}({name}, {bits}, {self._most_steps})' for name in names)}")
         self._lines.append(f"if n > {self._most_steps}: _exhausted()")
         return names
 

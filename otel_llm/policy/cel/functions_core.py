@@ -50,7 +50,9 @@ _A: Final = parameter("A")
 _B: Final = parameter("B")
 _INTEGER_TEXT: Final = re.compile(r"[+-]?[0-9]{1,20}\Z")
 _DOUBLE_TEXT: Final = re.compile(
-    r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf|infinity|nan)\Z", re.IGNORECASE
+    # At no place two ways to go on: a long text that is no number would be tried in all of them.
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf|infinity|nan)\Z",
+    re.IGNORECASE,
 )
 _BOOLS: Final = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
@@ -241,7 +243,15 @@ def _relations() -> list[Overload]:
     numbers = (INT, UINT, DOUBLE)
     comparable = [*product(numbers, numbers), *((one, one) for one in (STRING, BYTES, BOOL, TIMESTAMP, DURATION))]
     found = [
-        Overload(f"_{sign}_", types, BOOL, compare, inline=f"({{0}} {sign} {{1}})", may_fail=False)
+        Overload(
+            f"_{sign}_",
+            types,
+            BOOL,
+            compare,
+            inline=f"({{0}} {sign} {{1}})",
+            may_fail=False,
+            is_linear=types[0] in (STRING, BYTES),
+        )
         for sign, compare in _COMPARISONS.items()
         for types in comparable
     ]

@@ -67,7 +67,8 @@ def _extremes(name: str, choose: Callable[..., object]) -> list[Overload]:
     implementation = _extreme(choose)
 
     def overload(parameters: Sequence[Type], result: Type) -> Overload:
-        return Overload(name, tuple(parameters), result, implementation, is_total=True)
+        is_list = parameters[0].name == "list"
+        return Overload(name, tuple(parameters), result, implementation, is_total=True, is_linear=is_list)
 
     found = [overload([one], one) for one in (INT, UINT, DOUBLE)]
     found += [overload([list_of(one)], one) for one in (INT, UINT, DOUBLE, DYN)]

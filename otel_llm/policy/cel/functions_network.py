@@ -109,10 +109,10 @@ _CIDR: Final = Type("net.CIDR")
 
 def _overloads() -> list[Overload]:
     def function(name: str, given: Type, result: Type, implementation: Callable[..., object]) -> Overload:
-        return Overload(name, (given,), result, implementation)
+        return Overload(name, (given,), result, implementation, is_linear=given == STRING)
 
     def method(name: str, given: tuple[Type, ...], result: Type, implementation: Callable[..., object]) -> Overload:
-        return Overload(name, given, result, implementation, is_method=True)
+        return Overload(name, given, result, implementation, is_method=True, is_linear=STRING in given)
 
     return [
         function("ip", STRING, _IP, parse_ip),

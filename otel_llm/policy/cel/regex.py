@@ -60,7 +60,14 @@ class Re2Regexes:
             search = self._re2.compile(pattern, options).search
         except (self._re2.error, TypeError) as error:
             raise PatternError(f"the pattern is no RE2 expression: {_reason(error)}") from None
-        return lambda text: search(text) is not None
+
+        def found(text: str) -> bool:
+            try:
+                return search(text) is not None
+            except UnicodeEncodeError:  # RE2 reads UTF-8, which has no half of a surrogate pair: it looks at the rest
+                return search(text.encode("utf-8", "replace").decode()) is not None
+
+        return found
 
 
 class StandardRegexes:

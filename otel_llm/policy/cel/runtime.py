@@ -18,15 +18,34 @@ def _exhausted() -> None:
     raise BudgetError("the expression took too many steps")
 
 
-def _steps(value: object, bits: int) -> int:
-    """How many steps an argument of a linear function counts for: everything in it, however deep."""
+def _steps(value: object, bits: int, most: int) -> int:
+    """How many steps an argument of a linear function counts for: everything in it, however deep.
+
+    What an expression made may hold the same list many times over, and so be far larger than it took to make it:
+    beyond `most`, nobody goes on counting.
+    """
     if isinstance(value, str | bytes):
         return len(value) >> bits
-    if isinstance(value, dict):
-        return sum(1 + _steps(one, bits) for one in value.values())
-    if isinstance(value, list | tuple):
-        return sum(1 + _steps(one, bits) for one in value)
-    return 0
+    steps, rest = 0, [value]
+    while rest and steps <= most:
+        one = rest.pop()
+        if isinstance(one, str | bytes):
+            steps += len(one) >> bits
+        elif isinstance(one, dict):
+            steps += len(one)
+            rest += one.values()
+        elif isinstance(one, list | tuple):
+            steps += len(one)
+            rest += one
+        elif isinstance(one, OptionalValue):
+            steps += 1
+            rest.append(one.value)
+    return steps
+
+
+def _items_in(value: object, bits: int, most: int) -> int:
+    """As `_steps`; what is nothing but a text counts for nothing: it is as long as the data, and no longer."""
+    return 0 if isinstance(value, str | bytes) else _steps(value, bits, most)
 
 
 def _present_items(items: Iterable[tuple[object, bool]]) -> list[object]:
@@ -65,6 +84,7 @@ HELPERS: Final[Mapping[str, object]] = {
     "_contains": values.contains,
     "_has": values.has,
     "_items": values.items,
+    "_items_in": _items_in,
     "_list": _present_items,
     "_make_map": values.make_map,
     "_optional_select": values.optional_select,

@@ -185,7 +185,7 @@ def _overloads() -> list[Overload]:
     readers = {name: _part(read) for name, read in _PARTS.items()} | {"getMilliseconds": _milliseconds}
     for name, read in readers.items():
         found.append(Overload(name, (TIMESTAMP,), INT, read, is_method=True))
-        found.append(Overload(name, (TIMESTAMP, STRING), INT, read, is_method=True))
+        found.append(Overload(name, (TIMESTAMP, STRING), INT, read, is_method=True, is_linear=True))
     for name, unit in _DURATION_PARTS.items():
         found.append(Overload(name, (DURATION,), INT, _whole(unit), is_method=True))
     found.append(Overload("getMilliseconds", (DURATION,), INT, _duration_milliseconds, is_method=True))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from otel_llm.policy.cel.errors import CelError
+from otel_llm.policy.cel.errors import BudgetError, CelError
 
 
 class Absent:
@@ -24,9 +24,11 @@ class Failure:
 
     Attributes:
         message: why; never content.
+        kind: what reading it raises.
     """
 
     message: str
+    kind: type[CelError | BudgetError] = CelError
 
 
 class Variables(dict[str, object]):
@@ -49,13 +51,18 @@ class Variables(dict[str, object]):
 
     def __missing__(self, name: str) -> object:
         if name not in self._without:
-            value = self.load(name)
+            try:
+                value = self.load(name)
+            except (CelError, BudgetError) as error:
+                value = Failure(str(error), type(error))
             if value is not ABSENT and type(value) is not Failure:
                 self[name] = value
                 return value
             self._without[name] = value if type(value) is Failure else None
         failure = self._without[name]
-        raise CelError(f"{name} is absent" if failure is None else failure.message)
+        if failure is None:
+            raise CelError(f"{name} is absent")
+        raise failure.kind(failure.message)
 
     def has(self, name: str) -> bool:
         """Whether there is such a variable, be it readable or not."""

@@ -88,6 +88,22 @@ def test_a_value_that_is_there_and_unreadable_is_present_and_an_error() -> None:
         ENVIRONMENT.compile("gen_ai.usage.output_tokens > 1").evaluate(variables)
 
 
+@pytest.mark.parametrize("kind", [CelError, BudgetError])
+def test_a_variable_that_cannot_be_evaluated_is_tried_once_and_present(kind: type[Exception]) -> None:
+    tried: list[str] = []
+
+    def load(name: str) -> object:
+        tried.append(name)
+        raise kind("it is not to be had")
+
+    variables = Variables(load)
+    for _ in range(3):
+        with pytest.raises(kind, match="not to be had"):
+            ENVIRONMENT.compile("gen_ai.usage.output_tokens > 1").evaluate(variables)
+    assert ENVIRONMENT.compile("has(gen_ai.usage.output_tokens)").evaluate(variables) is True
+    assert len(tried) == 1
+
+
 def test_a_variable_is_loaded_once_and_only_when_it_is_read() -> None:
     loaded: list[str] = []
 
@@ -191,6 +207,11 @@ def test_nothing_absorbs_the_end_of_the_budget() -> None:
         "numbers.all(n, !(5.5 in anything))",
         "numbers.all(n, !gen_ai.request.model.matches('b$'))",
         "numbers.all(n, gen_ai.request.model.upperAscii() != '')",
+        "numbers.all(n, gen_ai.request.model <= gen_ai.request.model)",
+        "numbers.all(n, bytes(gen_ai.request.model) >= b'a')",
+        "numbers.all(n, optional.of(anything) == optional.of(anything))",
+        "numbers.all(n, math.greatest(numbers) > 0)",
+        "numbers.all(n, !isIP(gen_ai.request.model))",
     ],
 )
 def test_long_texts_and_deep_values_count_within_a_comprehension(source: str) -> None:
@@ -202,6 +223,55 @@ def test_long_texts_and_deep_values_count_within_a_comprehension(source: str) ->
     }
     with pytest.raises(BudgetError):
         program.evaluate(Variables(lambda name: values[name]))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "numbers.map(n, numbers) == numbers.map(n, numbers)",
+        "size('%s'.format([numbers.map(n, numbers)])) > 0",
+        "numbers.map(n, numbers).map(m, m) in [numbers.map(n, numbers)]",
+    ],
+)
+def test_what_an_expression_makes_larger_than_the_data_counts_outside_of_comprehensions_too(source: str) -> None:
+    with pytest.raises(BudgetError):
+        evaluate(source, numbers=list(range(2_000)))
+
+
+def test_lists_within_lists_that_are_the_same_list_are_as_large_as_they_look() -> None:
+    source = "x22 == y22"
+    for level in range(22, 0, -1):
+        for name in ("x", "y"):
+            source = f"cel.bind({name}{level}, [{name}{level - 1}, {name}{level - 1}], {source})"
+    with pytest.raises(BudgetError):
+        evaluate(f"cel.bind(x0, numbers, cel.bind(y0, numbers, {source}))", numbers=[1])
+
+
+def test_a_long_text_outside_of_comprehensions_counts_for_nothing() -> None:
+    assert evaluate("anything.contains('b') && anything != 1", anything="a" * 10_000_000 + "b") is True
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("double(gen_ai.request.model) > 0.0", "1" * 1_000_000 + "x"),
+        ("double(gen_ai.request.model) > 0.0", "1." + "1" * 1_000_000 + "e"),
+        ("gen_ai.request.model.lastIndexOf('ab' + gen_ai.request.model.substring(500000)) >= 0", "a" * 1_000_000),
+    ],
+)
+def test_no_function_takes_more_than_its_share_of_a_megabyte(source: str, text: str) -> None:
+    """One that did would take hours, and not come to its end."""
+    assert evaluate(f"{source} || true", gen_ai__request__model=text) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "position"),
+    [("abcabc", "bc", 4), ("abcabc", "x", -1), ("abc", "", 3), ("", "", 0), ("żółwżółw", "ół", 5)],
+)
+def test_the_last_place_of_a_text_is_found(text: str, part: str, position: int) -> None:
+    assert (
+        evaluate("anything.lastIndexOf(gen_ai.request.model)", anything=text, gen_ai__request__model=part) == position
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ ENGINES = [pytest.param(StandardRegexes, id="standard"), pytest.param(Re2Regexes
         (r"^[a-z]+@", "ada@example.com", True),
         ("[]a]+", "]", True),
         ("a.c", "a\nc", False),
+        ("secret", "a secret, and half a pair: \ud83d", True),
+        ("secret", "half a pair: \ud83d", False),
     ],
 )
 def test_both_engines_mean_the_same(engine: type[Regexes], pattern: str, text: str, *, expected: bool) -> None:
