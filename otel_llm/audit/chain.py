@@ -71,7 +71,11 @@ _decoder: Final = msgspec.json.Decoder(Line)
 
 
 def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    if text is None:
+        return None
+    if not text.isascii():  # half of a surrogate pair is no UTF-8, and costs no record
+        text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 
 def link(key: bytes, previous: bytes, seq: int, record: AuditRecord, kind: str | None = None) -> Link:

@@ -138,7 +138,7 @@ class Policy:
 
     def _act(self, decision: Decision, operation: Operation) -> None:
         for result in decision.results:
-            if result.action == "modify":
+            if result.is_modifying:
                 modify(operation, result.rule.rule.stage, result.rule.rule.action, self._detection, self._key)
         if decision.action == "block":
             operation.drop(_DROP_REASON)

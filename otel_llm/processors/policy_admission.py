@@ -16,15 +16,14 @@ from otel_llm.admission import Decision as Answer
 from otel_llm.components import Context
 from otel_llm.operation import AttributeValue, Message, Operation
 from otel_llm.policy.audit_sink import AuditSink
-from otel_llm.policy.sets import Bundle, Decision, decide, rolled_up, unaudited
+from otel_llm.policy.sets import Bundle, Decision, RuleResult, decide, rolled_up, unaudited, unmodified
 from otel_llm.policy.sets.model import Stage
 from otel_llm.processors.policy import Config, Loaded, load
-from otel_llm.processors.policy_answers import STOPS, PolicyAnswerGuard, guarding, stopped, with_answer
+from otel_llm.processors.policy_answers import ANSWERING, PolicyAnswerGuard, guarding, stopped, with_answer
 from otel_llm.processors.policy_modify import modify
 from otel_llm.processors.policy_verdict import Verdicts, verdict_attributes, write_verdict
 
 _STOPPABLE: Final[frozenset[Stage]] = frozenset({"request"})
-_ANSWERING: Final[frozenset[Stage]] = frozenset({"response"})
 
 
 class _Request:
@@ -110,25 +109,21 @@ class PolicyAdmission:
         rules = bundle.plan(self._service, self._environment).by_stage["request"]
         if not rules:
             return ALLOW
-        now = self._clock.unix_nano()
         started = self._clock.monotonic()
-        decision = decide(rules, bundle.variables(_Request(operation, self._resource)), now, _STOPPABLE)
-        seconds = self._clock.monotonic() - started
-        decision = self._recorded(decision, bundle.id, operation, now, _STOPPABLE)
-        write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=False)
-        return self._answer(decision, operation)
-
-    def _answer(self, decision: Decision, operation: Operation) -> Answer:
-        answer = ALLOW
-        for result in decision.results:
-            rule = result.rule.rule
-            if result.action in STOPS and answer is ALLOW:
-                answer = stopped(rule.id, result.reason, rule.action.message)
-            # Also where the call is stopped: its span may show what the app wanted to send.
-            if result.action == "modify" and not modify(operation, "request", rule.action, self._detection, self._key):
-                # A request without what could not be looked at is not the call that the app wanted.
-                answer = stopped(rule.id, "redaction_failed", rule.action.message) if answer is ALLOW else answer
-        return answer
+        decision = decide(
+            rules, bundle.variables(_Request(operation, self._resource)), self._clock.unix_nano(), _STOPPABLE
+        )
+        decision = self._taken(decision, bundle, operation, _STOPPABLE, started)
+        unread = [
+            unmodified(result, _STOPPABLE)
+            for result in decision.results
+            if result.is_modifying
+            and not modify(operation, "request", result.rule.rule.action, self._detection, self._key)
+        ]
+        if unread and decision.stopping is None:
+            # A request without what could not be looked at is not the call that the app wanted.
+            decision = self._taken(rolled_up(decision.evaluated, unread), bundle, operation, _STOPPABLE, started)
+        return ALLOW if decision.stopping is None else stopped(decision.stopping)
 
     def guard(self, operation: Operation) -> PolicyAnswerGuard | None:
         """What looks after the answer to a call on its way to the app; None when no enforced rule would act on it."""
@@ -140,27 +135,29 @@ class PolicyAdmission:
 
         def asked(messages: Sequence[Message], known: frozenset[str]) -> Decision:
             started = self._clock.monotonic()
-            now = self._clock.unix_nano()
             variables = bundle.variables(with_answer(request, messages))
-            decision = decide(rules, variables, now, _ANSWERING)
+            decision = decide(rules, variables, self._clock.unix_nano(), ANSWERING)
             new = [result for result in decision.results if result.rule.rule.id not in known]
             if not new:
                 return decision
-            found = self._recorded(rolled_up(decision.evaluated, new), bundle.id, operation, now, _ANSWERING)
-            seconds = self._clock.monotonic() - started
-            write_verdict(operation, verdict_attributes(found, bundle.id, seconds), replaces=False)
+            found = self._taken(rolled_up(decision.evaluated, new), bundle, operation, ANSWERING, started)
             rest = [result for result in decision.results if result.rule.rule.id in known]
             return rolled_up(decision.evaluated, [*rest, *found.results])
 
-        return PolicyAnswerGuard(rules, asked, self._detection, self._key)
+        def failed(result: RuleResult) -> None:
+            self._taken(rolled_up(1, [result]), bundle, operation, ANSWERING, self._clock.monotonic())
 
-    def _recorded(
-        self, decision: Decision, bundle_id: str, operation: Operation, now: int, stoppable: frozenset[Stage]
+        return PolicyAnswerGuard(rules, asked, failed, self._detection, self._key)
+
+    def _taken(
+        self, decision: Decision, bundle: Bundle, operation: Operation, stoppable: frozenset[Stage], started: float
     ) -> Decision:
-        """A decision that is in the audit log; where it cannot be, what is left of it."""
-        if not self._auditor.record(decision, bundle_id, operation, now, self._service):
+        """A decision that is recorded, counted, and on the operation; or what is left of it without a record."""
+        seconds = self._clock.monotonic() - started
+        if not self._auditor.record(decision, bundle.id, operation, self._clock.unix_nano(), self._service):
             decision = unaudited(decision, stoppable)
         self._verdicts.add(decision)
+        write_verdict(operation, verdict_attributes(decision, bundle.id, seconds), replaces=False)
         return decision
 
 

@@ -14,11 +14,13 @@ from otel_llm.admission import Decision as Answer
 from otel_llm.operation import Message
 from otel_llm.policy.findings import Finding
 from otel_llm.policy.redaction import Operator, operator
-from otel_llm.policy.sets import CompiledRule, Decision, Detection, Subject
+from otel_llm.policy.sets import CompiledRule, Decision, Detection, RuleResult, Subject, unmodified
 from otel_llm.policy.sets.decision import RULE_FAILURES
+from otel_llm.policy.sets.model import Stage
 from otel_llm.policy.streaming import StreamGuard
 
-STOPS: Final = frozenset({"block", "escalate"})
+# What can still be stopped while an answer is on its way.
+ANSWERING: Final[frozenset[Stage]] = frozenset({"response"})
 _WHOLE: Final = frozenset({"output.messages", "output.tool_calls", names.GEN_AI_OUTPUT_MESSAGES})
 _READS: Final = _WHOLE | {"output.text"}
 
@@ -30,13 +32,14 @@ def guarding(rules: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
         for one in rules
         if one.mode == "enforce"
         and not _READS.isdisjoint(one.reads)
-        and (one.rule.action.type in STOPS or one.rule.action.type == "modify" or one.failure_policy == "fail")
+        and (one.rule.action.type in ("block", "escalate", "modify") or one.failure_policy == "fail")
     )
 
 
-def stopped(result_id: str, reason: str, message: str | None) -> Answer:
+def stopped(result: RuleResult) -> Answer:
     """A denial."""
-    return Answer("deny", reason, result_id, message=message)
+    rule = result.rule.rule
+    return Answer("deny", result.reason, rule.id, message=rule.action.message)
 
 
 def with_answer(subject: Subject, messages: Sequence[Message]) -> Subject:
@@ -111,6 +114,7 @@ class PolicyAnswerGuard:
     Args:
         rules: those that are asked.
         asked: asks them.
+        failed: told of a rule that could not look at everything it is to take something out of.
         detection: finds what rules take out.
         key: for operators that need one.
 
@@ -119,12 +123,30 @@ class PolicyAnswerGuard:
         denied: why the answer was stopped, None while it was not.
     """
 
-    __slots__ = ("_asked", "_detection", "_findings", "_key", "_operators", "_recorded", "denied", "is_whole")
+    __slots__ = (
+        "_asked",
+        "_detection",
+        "_failed",
+        "_findings",
+        "_key",
+        "_operators",
+        "_recorded",
+        "denied",
+        "is_whole",
+    )
 
-    def __init__(self, rules: Sequence[CompiledRule], asked: Asked, detection: Detection, key: bytes | None) -> None:
+    def __init__(
+        self,
+        rules: Sequence[CompiledRule],
+        asked: Asked,
+        failed: Callable[[RuleResult], None],
+        detection: Detection,
+        key: bytes | None,
+    ) -> None:
         self.is_whole = any(not _WHOLE.isdisjoint(one.reads) for one in rules)
         self.denied: Answer | None = None
         self._asked = asked
+        self._failed = failed
         self._detection = detection
         self._key = key
         self._findings: list[Finding] = []
@@ -151,7 +173,9 @@ class PolicyAnswerGuard:
                 self._findings += self._found(result.rule, text)
             except RULE_FAILURES:
                 # An answer without what could not be looked at is not one to pass on.
-                self.denied = stopped(result.rule.rule.id, "redaction_failed", result.rule.rule.action.message)
+                unread = unmodified(result, ANSWERING)
+                self._failed(unread)
+                self.denied = stopped(unread)
                 return True
         return False
 
@@ -161,10 +185,9 @@ class PolicyAnswerGuard:
             return None
         decision = self._asked(messages, self._recorded)
         self._recorded |= {result.rule.rule.id for result in decision.results}
-        for result in decision.results:
-            if result.action in STOPS:
-                self.denied = stopped(result.rule.rule.id, result.reason, result.rule.rule.action.message)
-                return None
+        if decision.stopping is not None:
+            self.denied = stopped(decision.stopping)
+            return None
         return decision
 
     def _found(self, rule: CompiledRule, text: str) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,14 @@ def test_27_no_record_holds_more_than_names(tmp_path: Path) -> None:
     log.record(long)
     log.close()
     assert max(map(len, _lines(_only_file(tmp_path)))) < 1000
+    assert verify(tmp_path, KEY).is_whole
+
+
+def test_half_of_a_surrogate_pair_costs_no_record(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.record(replace(record(), reason="model g\ud83d not approved", details={"error": "\udc00"}))
+    log.close()
+    assert json.loads(_lines(_only_file(tmp_path))[-1])["reason"] == "model g? not approved"
     assert verify(tmp_path, KEY).is_whole
 
 

@@ -20,7 +20,7 @@ from otel_llm.components import Context
 from otel_llm.errors import AuditError, ConfigError, PipelineOrderError
 from otel_llm.operation import AttributeValue, Operation
 from otel_llm.pipeline import Pipeline
-from otel_llm.policy.audit_sink import AuditRecord
+from otel_llm.policy.audit_sink import AuditRecord, AuditSink
 from otel_llm.policy.redaction import reveal
 from otel_llm.policy.streaming import StreamGuard
 from otel_llm.processors import cost, normalize
@@ -47,6 +47,13 @@ class Sink:
         self.records.append(record)
 
 
+class Full:
+    """Takes no record."""
+
+    def record(self, _: AuditRecord) -> None:
+        raise AuditError("no space left on device")
+
+
 Make = Callable[..., Policy]
 
 
@@ -62,7 +69,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock, metrics: Metrics) -> Make:
-    def made(text: str, sink: Sink | None = None, **settings: object) -> Policy:
+    def made(text: str, sink: AuditSink | None = None, **settings: object) -> Policy:
         path = write(tmp_path, text)
         return create(Config(paths=(str(path),), **settings), Context("policy", metrics, clock), sink)  # type: ignore[arg-type] # fields of Config
 
@@ -387,7 +394,7 @@ def test_a_rule_about_cost_wants_its_processor_after_cost(make: Make, metrics: M
 # Before a call.
 
 
-def admission(folder: Path, text: str, sink: Sink | None = None, **resource: AttributeValue) -> PolicyAdmission:
+def admission(folder: Path, text: str, sink: AuditSink | None = None, **resource: AttributeValue) -> PolicyAdmission:
     path = write(folder, text)
     attributes = {key.replace("__", "."): value for key, value in resource.items()}
     return create_admission(Config(paths=(str(path),)), Context("policy", Metrics(), FakeClock()), attributes, sink)
@@ -430,6 +437,39 @@ def test_a_request_that_one_rule_stops_and_another_redacts_is_redacted_for_its_s
     assert "ada@example.com" not in str(operation.input_messages)
 
 
+def test_an_app_is_told_of_the_rule_that_decided_and_not_of_the_first_that_objected(tmp_path: Path) -> None:
+    escalate = "id: first, stage: request, when: 'true', verdict: escalate"
+    operation = call()
+    answer = admission(tmp_path, rules(escalate, DENY)).admit(operation)
+    assert (answer.rule_id, verdict(operation)["rule.id"]) == ("no-gpt-4o", "no-gpt-4o")
+
+
+def test_what_is_to_be_taken_out_goes_also_where_the_record_of_it_cannot_be_written(make: Make, tmp_path: Path) -> None:
+    text = rules(MODIFY + "action: {redact: [EMAIL_ADDRESS]}", head=AUDITED)
+    operation = asked("write to ada@example.com")
+    make(text, Full()).process([operation])
+    assert (verdict(operation)["verdict.type"], verdict(operation)["action.type"]) == ("error", "modify")
+    assert "ada@example.com" not in str(operation.input_messages)
+    operation = asked("write to ada@example.com")
+    answer = admission(tmp_path, text, Full()).admit(operation)
+    assert (answer.action, answer.reason) == ("deny", "audit_failed")
+    assert "ada@example.com" not in str(operation.input_messages)
+
+
+def test_a_rule_that_modifies_and_fails_closed_modifies_what_cannot_be_stopped_any_more(
+    make: Make, tmp_path: Path
+) -> None:
+    rule = "id: mail, stage: request, when: 'gen_ai.request.seed == 1', verdict: modify, "
+    text = rules(rule + "action: {redact: [EMAIL_ADDRESS]}", head="mode: enforce\nfailurePolicy: {request: fail}")
+    operation = asked("write to ada@example.com")
+    make(text).process([operation])
+    assert (verdict(operation)["verdict.type"], verdict(operation)["action.type"]) == ("error", "modify")
+    assert "ada@example.com" not in str(operation.input_messages)
+    operation = asked("write to ada@example.com")
+    assert admission(tmp_path, text).admit(operation).reason == "evaluation_failed"
+    assert "ada@example.com" not in str(operation.input_messages)
+
+
 def test_what_a_memory_is_asked_and_says_is_redacted(make: Make) -> None:
     operation = call(
         gen_ai__operation__name="search_memory",
@@ -443,12 +483,16 @@ def test_what_a_memory_is_asked_and_says_is_redacted(make: Make) -> None:
 
 
 def test_a_request_that_cannot_be_redacted_is_not_made(tmp_path: Path) -> None:
+    sink = Sink()
     policy = admission(
-        tmp_path, rules("id: a, stage: request, when: 'true', verdict: modify, action: {redact: [secrets]}")
+        tmp_path, rules("id: a, stage: request, when: 'true', verdict: modify, action: {redact: [secrets]}"), sink
     )
     deep = json.dumps([{"role": "user", "parts": [{"type": "text", "content": nested(12)}]}])
-    answer = policy.admit(call(gen_ai__input__messages=deep))
+    operation = call(gen_ai__input__messages=deep)
+    answer = policy.admit(operation)
     assert (answer.action, answer.reason, answer.rule_id) == ("deny", "redaction_failed", "a")
+    assert [(one.verdict, one.action) for one in sink.records] == [("modify", "modify"), ("error", "block")]
+    assert (verdict(operation)["verdict.reason"], verdict(operation)["action.type"]) == ("redaction_failed", "block")
 
 
 def nested(depth: int) -> str:
@@ -608,14 +652,10 @@ def test_a_call_whose_record_a_full_disk_cannot_take_is_stopped_where_the_set_sa
 
 
 def test_a_span_that_cannot_be_audited_is_an_error_and_at_export_does_not_leave(make: Make) -> None:
-    class Full:
-        def record(self, _: AuditRecord) -> None:
-            raise AuditError("no space left on device")
-
     for stage, dropped in (("request", None), ("export", "policy")):
         rule = f"id: noted, stage: {stage}, when: 'true', verdict: audit"
         operation = call()
-        make(rules(rule, head=AUDITED), Full()).process([operation])  # type: ignore[arg-type] # a sink that fails
+        make(rules(rule, head=AUDITED), Full()).process([operation])
         assert (verdict(operation)["verdict.type"], operation.dropped) == ("error", dropped)
 
 

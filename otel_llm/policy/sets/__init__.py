@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from otel_llm.policy.sets.bundle import Bundle, Plan
 from otel_llm.policy.sets.compiling import compile_bundle
-from otel_llm.policy.sets.decision import Decision, RuleResult, decide, rolled_up, unaudited
+from otel_llm.policy.sets.decision import Decision, RuleResult, decide, rolled_up, unaudited, unmodified
 from otel_llm.policy.sets.detection import Detection, LazyDetector
 from otel_llm.policy.sets.model import Binding, Documents, Exemption, PolicySet, Rule
 from otel_llm.policy.sets.reading import PolicyError, read_documents
@@ -38,4 +38,5 @@ __all__ = [
     "read_documents",
     "rolled_up",
     "unaudited",
+    "unmodified",
 ]

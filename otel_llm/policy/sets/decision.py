@@ -35,7 +35,9 @@ RULE_FAILURES: Final = (
     TypeError,
     ValueError,
 )
+_STOPS: Final = frozenset({"block", "escalate"})
 _MOST_REASON: Final = 200
+_UNREAD: Final = "not everything could be looked at"
 _UNAUDITED: Final = "the audit log cannot take its record"
 
 
@@ -59,6 +61,11 @@ class RuleResult:
     exemption_id: str | None = None
     error: str | None = None
 
+    @property
+    def is_modifying(self) -> bool:
+        """Whether what the rule takes out is to go: also where the operation is stopped, for its span may show it."""
+        return self.rule.rule.action.type == "modify" and self.action in ("modify", "block")
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -78,6 +85,11 @@ class Decision:
     action: ActionType
     deciding: RuleResult | None
 
+    @property
+    def stopping(self) -> RuleResult | None:
+        """The most restrictive result of those that stop the operation; None when nothing does."""
+        return max((result for result in self.results if result.action in _STOPS), key=_weight, default=None)
+
 
 NOTHING: Final = Decision(0, (), "allow", "allow", None)
 
@@ -91,7 +103,8 @@ def decide(
         rules: those of the stages that are due.
         variables: of the operation.
         now_unix_nano: for exemptions.
-        stoppable: the stages at which the operation can still be stopped; where it cannot, a block is an audit.
+        stoppable: the stages at which the operation can still be stopped; where it cannot, a block is an audit, and
+            that of a rule that modifies, and fails closed, a modify.
     """
     results: list[RuleResult] | None = None
     for rule in rules:
@@ -123,7 +136,7 @@ def unaudited(decision: Decision, stoppable: frozenset[Stage]) -> Decision:
     """
     results = [
         RuleResult(one.rule, "error", _action(one.rule, "block", stoppable), "audit_failed", error=_UNAUDITED)
-        if one.rule.policy_set.audit_failure == "fail" and one.action not in ("block", "escalate")
+        if one.rule.policy_set.audit_failure == "fail" and one.action not in _STOPS
         else one
         for one in decision.results
     ]
@@ -144,6 +157,11 @@ def _objection(rule: CompiledRule, variables: Variables, now_unix_nano: int, sto
     return RuleResult(rule, rule.rule.verdict, _action(rule, rule.rule.action.type, stoppable), reason)
 
 
+def unmodified(result: RuleResult, stoppable: frozenset[Stage]) -> RuleResult:
+    """The result of a rule that could not look at everything it is to take something out of."""
+    return RuleResult(result.rule, "error", _action(result.rule, "block", stoppable), "redaction_failed", error=_UNREAD)
+
+
 def _failed(rule: CompiledRule, error: BaseException, stoppable: frozenset[Stage]) -> RuleResult:
     why = str(error)[:_MOST_REASON] if isinstance(error, CelError | BudgetError) else type(error).__name__
     action = _action(rule, "block", stoppable) if rule.failure_policy == "fail" else "allow"
@@ -151,12 +169,17 @@ def _failed(rule: CompiledRule, error: BaseException, stoppable: frozenset[Stage
 
 
 def _action(rule: CompiledRule, wanted: ActionType, stoppable: frozenset[Stage]) -> ActionType:
-    """What is done: in shadow nothing, with warn a note, and what cannot be stopped any more is noted as well."""
+    """What is done: in shadow nothing, with warn a note, and what cannot be stopped any more is noted as well.
+
+    A rule that modifies wants a block where it fails closed; where that is too late, it modifies all the same.
+    """
     if rule.mode == "shadow":
         return "allow"
     if rule.mode == "warn":
         return "audit" if wanted != "allow" else "allow"
-    return "audit" if wanted == "block" and rule.rule.stage not in stoppable else wanted
+    if wanted == "block" and rule.rule.stage not in stoppable:
+        return "modify" if rule.rule.action.type == "modify" else "audit"
+    return wanted
 
 
 def _exemption(
