@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, cast
 
 from otel_llm._generated import attributes as names
 from otel_llm.operation import AttributeValue, Operation
-from otel_llm.policy.findings import Finding
 from otel_llm.policy.redaction import DROPPED, Redactor, Tally, operator
 from otel_llm.policy.sets import Detection
 from otel_llm.policy.sets.model import Action, Stage
@@ -37,20 +36,6 @@ _KEYS: Final[Mapping[Stage, tuple[str, ...]]] = {
 CONTENT_KEYS: Final = frozenset((*_INPUT, *_OUTPUT))
 
 
-class _Selected:
-    """What an action wants taken out, as one detector."""
-
-    name = "selected"
-    types: frozenset[str] = frozenset()
-
-    def __init__(self, finders: Sequence[Callable[[str], list[Finding]]]) -> None:
-        self._finders = finders
-
-    def find(self, text: str) -> tuple[Finding, ...]:
-        found = [finding for find in self._finders for finding in find(text)]
-        return tuple(sorted(found, key=lambda one: (one.start, -one.end)))
-
-
 def modify(operation: Operation, stage: Stage, action: Action, detection: Detection, key: bytes | None) -> bool:
     """Take out what an action names.
 
@@ -66,9 +51,10 @@ def modify(operation: Operation, stage: Stage, action: Action, detection: Detect
     Returns:
         Whether every attribute could be looked at.
     """
-    detector = _Selected([detection.select(name) for name in action.redact])
     is_complete = True
-    redactor = Redactor(detector, operator=operator(action.operator, key), credential_names=False)
+    redactor = Redactor(
+        detection.choose(action.redact), operator=operator(action.operator, key), credential_names=False
+    )
     for name in _KEYS[stage]:
         before = operation.get(name)
         if before is None:

@@ -78,8 +78,8 @@ def test_every_problem_of_every_rule_is_named_at_once() -> None:
             "size(map(A, B)) or size(string)"
         ),
         (
-            "rules.yaml: rule c: reason: input.text may hold content, which a reason must not show; name models, tools "
-            "or types of findings instead"
+            "rules.yaml: rule c: reason: input.text may hold content, or say who somebody is, which a reason must not "
+            "show; name models, tools or types of findings instead"
         ),
     ]
 
@@ -98,6 +98,13 @@ def test_a_reason_may_name_the_types_that_detectors_found() -> None:
     shown = text.replace("variables.types.join", "input.text + variables.types.join")
     with pytest.raises(PolicyError, match="may hold content"):
         bundle(shown, [WordDetector()])
+
+
+@pytest.mark.parametrize("name", ["user.id", "session.id", "client.address", "gen_ai.conversation.id", "span.name"])
+def test_a_reason_says_of_nobody_who_they_are(name: str) -> None:
+    row = f"id: a, stage: request, when: 'has({name})', verdict: deny, reason: {name}"
+    with pytest.raises(PolicyError, match=f"reason: {name} may hold content, or say who somebody is"):
+        bundle(rules(row))
 
 
 def test_an_expression_of_several_lines_is_pointed_at_with_its_line() -> None:

@@ -437,6 +437,19 @@ def test_a_request_that_one_rule_stops_and_another_redacts_is_redacted_for_its_s
     assert "ada@example.com" not in str(operation.input_messages)
 
 
+@pytest.mark.parametrize("somebody", ["ada@example.com", "4111 1111 1111 1111", "AKIA" + "Z7QK4M2NRT5WXYB3"])
+def test_no_reason_says_what_somebody_wrote_for_a_model_if_that_is_private(
+    make: Make, tmp_path: Path, somebody: str
+) -> None:
+    text = rules("id: a, stage: request, when: 'true', verdict: deny, reason: '\"model \" + gen_ai.request.model'")
+    sink = Sink()
+    operation = call(gen_ai__request__model=somebody)
+    answer = admission(tmp_path, text, sink).admit(operation)
+    make(text, sink).process([operation])
+    told = [answer.reason, verdict(operation)["verdict.reason"], *(record.reason for record in sink.records)]
+    assert not [one for one in told if one is None or somebody in one or not one.startswith("model [")]
+
+
 def test_an_app_is_told_of_the_rule_that_decided_and_not_of_the_first_that_objected(tmp_path: Path) -> None:
     escalate = "id: first, stage: request, when: 'true', verdict: escalate"
     operation = call()

@@ -13,6 +13,7 @@ import msgspec
 from otel_llm.policy.cel import Environment, ExpressionError, Program, Type, Variables
 from otel_llm.policy.cel.regex import best_regexes
 from otel_llm.policy.cel.types import BOOL, DOUBLE, DYN, INT, STRING, list_of, map_of
+from otel_llm.policy.redaction import Dropped, Redactor, Tally
 from otel_llm.policy.sets.bundle import BoundSet, Bundle
 from otel_llm.policy.sets.detection import Detection
 from otel_llm.policy.sets.model import MODE_ORDER, Binding, Documents, Exemption, Mode, PolicySet, Rule
@@ -21,6 +22,9 @@ from otel_llm.policy.sets.rules import CompiledExemption, CompiledRule
 from otel_llm.policy.sets.vocabulary import Vocabulary, is_content
 
 _ID_HEX_DIGITS: Final = 16
+# Detectors of what no reason may show, and how much of one they look at: far more than is kept.
+_PRIVATE: Final = frozenset({"personal", "secrets"})
+_MOST_LOOKED_AT: Final = 1_000
 
 
 def compile_bundle(documents: Documents, vocabulary: Vocabulary, detection: Detection) -> Bundle:
@@ -168,7 +172,7 @@ class _Compiler:
             applies=self._compiled(environment, both),
             match=_evaluate(match),
             when=when.evaluate,
-            reason=_evaluate(reason),
+            reason=self._discreet(reason, rule),
             reads=frozenset(name for one in (match, when) if one is not None for name in self._all_reads(one)),
             exemptions=tuple(one for one in exemptions if rule.id in one.exemption.rules),
         )
@@ -185,9 +189,22 @@ class _Compiler:
         shown = sorted(set(self._shown(reason))) if reason is not None else []
         for name in filter(is_content, shown):
             self.problems.append(
-                f"{self._set.file}: rule {rule.id}: reason: {name} may hold content, which a reason must not show; "
-                "name models, tools or types of findings instead"
+                f"{self._set.file}: rule {rule.id}: reason: {name} may hold content, or say who somebody is, which a "
+                "reason must not show; name models, tools or types of findings instead"
             )
+
+    def _discreet(self, reason: Program | None, rule: Rule) -> Callable[[Variables], object] | None:
+        """A reason without what must not leave: even what is called a model is what somebody wrote there."""
+        if reason is None or not reason.shown:
+            return _evaluate(reason)
+        evaluate = reason.evaluate
+        redactor = Redactor(self._detection.choose(sorted(_PRIVATE & self._detection.names)), credential_names=False)
+
+        def redacted(variables: Variables) -> object:
+            text = redactor.text(str(evaluate(variables))[:_MOST_LOOKED_AT], None, Tally())
+            return rule.id if isinstance(text, Dropped) else text
+
+        return redacted
 
     def _all_reads(self, program: Program) -> Iterable[str]:
         """The variables that a program reads, and those that its variables read."""

@@ -7,7 +7,7 @@ It is checked when a rule is loaded. Detectors look at a text when a rule that a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,15 +64,34 @@ class _Remembering:
         return findings
 
 
+class _Chosen:
+    """Several detectors, or some types of theirs, as one detector."""
+
+    name = "chosen"
+    types: frozenset[str] = frozenset()
+
+    def __init__(self, finders: Sequence[Callable[[str], list[Finding]]]) -> None:
+        self._finders = finders
+
+    def find(self, text: str) -> tuple[Finding, ...]:
+        found = [finding for find in self._finders for finding in find(text)]
+        return tuple(sorted(found, key=lambda one: (one.start, -one.end)))
+
+
 class Detection:
     """The detectors that rules may name.
 
     Args:
         detectors: with names of their own.
+
+    Attributes:
+        names: of the detectors.
+        types: that they find.
     """
 
     def __init__(self, detectors: Sequence[Detector | LazyDetector] = ()) -> None:
         self._detectors = {detector.name: _Remembering(detector) for detector in detectors}
+        self.names = frozenset(self._detectors)
         self.types = frozenset(type_ for detector in detectors for type_ in detector.types)
 
     def select(self, name: str) -> Callable[[str], list[Finding]]:
@@ -91,6 +110,14 @@ class Detection:
         near = difflib.get_close_matches(name[:80], [*known, *self.types], n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}, and their types"
         raise ValueError(f"there is no detector or type {name[:80]!r}; {hint}")
+
+    def choose(self, names: Iterable[str]) -> Detector:
+        """What several names are for, as one detector.
+
+        Raises:
+            ValueError: nothing has one of these names.
+        """
+        return _Chosen([self.select(name) for name in names])
 
     def overloads(self) -> list[Overload]:
         """The functions of rules."""

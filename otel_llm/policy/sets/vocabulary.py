@@ -93,8 +93,25 @@ _KINDS: Final = ("unspecified", "internal", "server", "client", "producer", "con
 _STATUSES: Final = ("unset", "ok", "error")
 _MESSAGES: Final = list_of(map_of(STRING, DYN))
 
-# Names whose values are the content of a conversation: no reason, which goes onto spans and into logs, may read them.
-CONTENT: Final = frozenset({"input.text", "output.text", "input.messages", "output.messages", "span.attributes"})
+# Names whose values are the content of a conversation, or say who somebody is: no reason, which goes onto spans, into
+# logs, the audit log and the exception of a denied call, may read them.
+_CONTENT: Final = frozenset({"input.text", "output.text", "input.messages", "output.messages", "span.attributes"})
+_PERSONAL: Final = frozenset(
+    {
+        "client.address",
+        "gen_ai.conversation.id",
+        "gen_ai.request.stop_sequences",
+        "gen_ai.skill.source.uri",
+        "mcp.resource.uri",
+        "mcp.session.id",
+        "otel_llm.request.output_schema",
+        "otel_llm.span.name",
+        "process.executable.path",
+        "session.id",
+        "span.name",
+        "user.id",
+    }
+)
 _CONTENT_PARTS: Final = (
     *("messages", "system_instructions", "arguments", "result", "documents", "query", "exception", "records"),
     *("definitions", "prompt.variable", "explanation", "url."),
@@ -102,8 +119,8 @@ _CONTENT_PARTS: Final = (
 
 
 def is_content(name: str) -> bool:
-    """Whether a variable holds content, or may."""
-    return name in CONTENT or any(part in name for part in _CONTENT_PARTS)
+    """Whether a variable holds content, or may, or says who somebody is."""
+    return name in _CONTENT or name in _PERSONAL or any(part in name for part in _CONTENT_PARTS)
 
 
 def plain(value: object) -> object:
