@@ -41,7 +41,7 @@ _DETECTOR_SETS: Final[Mapping[str, frozenset[str]]] = {
     "secrets": SECRET_TYPES,
     "attacks": ATTACK_TYPES,
 }
-Stamps = Mapping[Path, tuple[int, int]]
+Stamps = Mapping[Path, tuple[int, ...]]
 
 
 def built_in_detection(allowed_hosts: Iterable[str] = ()) -> Detection:
@@ -150,10 +150,12 @@ class BundleSource:
         self._clock = clock
         self._interval = check_interval_seconds
         self._on_reload = on_reload
-        self._stamps = self._look()  # before reading: a file that changes meanwhile is read once more
+        self._stamps: Stamps | None = self._look()  # before reading: a file that changes meanwhile is read once more
         self._means = means
         self._bundle = self._load()
         self._next_check = clock.monotonic() + check_interval_seconds
+        # Of the last reload that failed: they are told once.
+        self._problems: Sequence[str] = ()
         # Held while a reload is under way, by whoever started it.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -198,7 +200,7 @@ class BundleSource:
         try:
             thread.start()
         except RuntimeError:  # no more threads can be had; tried again at the next check
-            self._stamps = {}
+            self._stamps = None
             self._lock.release()
             return
         self._thread = thread
@@ -212,9 +214,14 @@ class BundleSource:
         try:
             bundle = self._load()
         except PolicyError as error:
-            _logger.error("policies not reloaded, those before stay in force: %s", "; ".join(error.problems))  # noqa: TRY400 - the traceback says nothing
-            self._on_reload(None, error.problems)
+            # Tried again at the next check: what cannot be read now perhaps can be then, and looks the same.
+            self._stamps = None
+            if error.problems != self._problems:
+                self._problems = error.problems
+                _logger.error("policies not reloaded, those before stay in force: %s", "; ".join(error.problems))  # noqa: TRY400 - the traceback says nothing
+                self._on_reload(None, error.problems)
         else:
+            self._problems = ()
             self._bundle = bundle
             _logger.info("policies reloaded: %s", bundle.id)
             self._on_reload(bundle, ())
@@ -222,16 +229,22 @@ class BundleSource:
             self._lock.release()
 
     def _look(self) -> Stamps:
-        """What tells a changed file: its time and its size; files that are gone are left out."""
-        stamps: dict[Path, tuple[int, int]] = {}
+        """What tells a changed file; files that are gone are left out."""
+        stamps: dict[Path, tuple[int, ...]] = {}
         for path in self._paths:
-            try:
+            with contextlib.suppress(OSError):
                 for file in policy_files(path):
-                    status = file.stat()
-                    stamps[file] = status.st_mtime_ns, status.st_size
-            except OSError:
-                continue
+                    stamps[file] = _stamp(file)
         return stamps
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """When it was changed, in itself or in who may read it, its size and which one it is; empty if nobody can say."""
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _watch(source: weakref.ref[BundleSource], interval_seconds: float) -> None:

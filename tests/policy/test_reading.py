@@ -158,7 +158,7 @@ def test_a_binding_names_a_set_that_is_there() -> None:
         ("a: &x [1]\nb: *x", "an alias"),
         ("a: !!python/object:os.system {}", "the tag"),
         ("[" * 300 + "]" * 300, "nested"),
-        ("a: \x07", "not YAML"),
+        ("a: 1\nb: \x07", "rules.yaml: line 2: not YAML"),
     ],
 )
 def test_text_that_is_no_yaml_of_policies_is_refused_with_its_line(text: str, part: str) -> None:
@@ -168,8 +168,35 @@ def test_text_that_is_no_yaml_of_policies_is_refused_with_its_line(text: str, pa
 
 def test_json_is_read_as_well() -> None:
     assert read_text('{"a": [1, "off"]}', "rules.json") == [{"a": [1, "off"]}]
-    with pytest.raises(PolicyError, match="not JSON"):
-        read_text("{", "rules.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('{"a": 1\n"b": 2}', "rules.json: not JSON: .*line 2 column 1"),
+        ('{"mode": "enforce", "mode": "off"}', "mode is written twice"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ("[" * 100 + "]" * 100, "nested deeper than 20 levels"),
+        ("[" * 100_000 + "]" * 100_000, "nested deeper than 20 levels"),
+    ],
+)
+def test_text_that_is_no_json_of_policies_is_refused(text: str, part: str) -> None:
+    with pytest.raises(PolicyError, match=part):
+        read_text(text, "rules.json")
+
+
+def test_a_parameter_that_no_integer_of_a_rule_can_be_is_refused() -> None:
+    document = {
+        "apiVersion": "otel-llm/v1",
+        "kind": "PolicySet",
+        "metadata": {"name": "a"},
+        "spec": {"parameters": {"most": 2**63 - 1, "more": 2**63}},
+    }
+    with pytest.raises(PolicyError) as caught:
+        read_documents([("rules.json", document)])
+    assert [problem.partition(": expected")[0] for problem in caught.value.problems] == [
+        "rules.json: spec.parameters.more"
+    ]
 
 
 def test_ten_thousand_rules_are_refused_quickly_with_one_problem() -> None:
@@ -195,9 +222,13 @@ def test_files_are_read_from_folders_and_test_suites_are_not_policies(tmp_path: 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    (tmp_path / "short.yaml").write_text("# an editor has emptied it, and not written it yet\n")
     with pytest.raises(PolicyError) as caught:
         load_documents([tmp_path, tmp_path / "gone.yaml"])
     assert [problem.partition(": ")[2] for problem in caught.value.problems] == [
         "expected text in UTF-8",
+        "cannot be read: No such file or directory",
+        "nothing in it; expected policies, or no file",
         "no file of policies here; expected a .yaml or .json file, or a folder of them",
     ]

@@ -313,6 +313,30 @@ def test_changed_files_come_into_force_and_broken_ones_do_not(
     ]
 
 
+def test_files_that_could_not_be_read_are_tried_again_and_told_of_once(
+    make: Make, metrics: Metrics, clock: FakeClock, tmp_path: Path
+) -> None:
+    policy = make(rules(DENY))
+    policy.start()
+    away, link = tmp_path / "away.txt", tmp_path / "rules.yaml"
+    away.write_text(link.read_text().replace("deny", "warn"))
+    link.unlink()
+    link.symlink_to(tmp_path / "mounted" / "rules.txt")
+    for _ in range(3):
+        assert pass_through(policy, clock) == "deny"
+    assert metric(metrics, "reloads") == {("policy", "failure"): 1}
+    (tmp_path / "mounted").mkdir()
+    away.rename(tmp_path / "mounted" / "rules.txt")
+    assert pass_through(policy, clock) == "warn"
+    assert metric(metrics, "reloads") == {("policy", "failure"): 1, ("policy", "success"): 1}
+
+
+def test_a_file_that_is_empty_for_a_moment_switches_no_rule_off(make: Make, clock: FakeClock, tmp_path: Path) -> None:
+    policy = make(rules(DENY))
+    (tmp_path / "rules.yaml").write_text("")
+    assert pass_through(policy, clock) == "deny"
+
+
 def test_changed_files_come_into_force_also_while_nothing_is_processed(metrics: Metrics, tmp_path: Path) -> None:
     sink = Sink()
     config = Config(paths=(str(write(tmp_path, rules(DENY))),), check_interval_seconds=0.01)

@@ -6,12 +6,12 @@ keys are found, and aliases, which could blow up a file of a few lines, are refu
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from otel_llm.policy.sets.reading import PolicyError
 
@@ -48,20 +48,28 @@ def load_documents(paths: Iterable[Path]) -> list[tuple[str, object]]:
             problems.append(f"{path}: no file of policies here; expected a .yaml or .json file, or a folder of them")
         for file in files:
             try:
-                documents += [(str(file), one) for one in load_texts(file)]
+                found = load_texts(file)
             except OSError as error:
                 problems.append(f"{file}: cannot be read: {error.strerror or error}")
             except PolicyError as error:
                 problems += error.problems
+            else:
+                documents += [(str(file), one) for one in found]
+                if not found:  # as one is that somebody is writing just now
+                    problems.append(f"{file}: nothing in it; expected policies, or no file")
     if problems:
         raise PolicyError(problems)
     return documents
 
 
 def policy_files(path: Path) -> list[Path]:
-    """The file, or the files in the folder, by name; those of test suites (`*.test.yaml`) are none."""
+    """The file, or the files in the folder, by name; those of test suites (`*.test.yaml`) are none.
+
+    A link is one also where it leads nowhere: then it is a file that cannot be read.
+    """
     found = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-    return [one for one in found if one.suffix in _SUFFIXES and not one.stem.endswith(".test") and one.is_file()]
+    named = (one for one in found if one.suffix in _SUFFIXES and not one.stem.endswith(".test"))
+    return [one for one in named if one.is_file() or (one.is_symlink() and not one.exists())]
 
 
 def load_texts(file: Path) -> list[object]:
@@ -88,12 +96,41 @@ def read_text(text: str, file: str) -> list[object]:
     Raises:
         PolicyError: with every problem.
     """
-    if file.endswith(".json"):
-        try:
-            return [msgspec.json.decode(text)]
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise PolicyError([f"{file}: not JSON: {error}"]) from None
-    return _read_yaml(text, file)
+    return _read_json(text, file) if file.endswith(".json") else _read_yaml(text, file)
+
+
+def _read_json(text: str, file: str) -> list[object]:
+    problems: list[str] = []
+
+    def section(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            often = Counter(name for name, _ in pairs)
+            twice = sorted(name[:60] for name, times in often.items() if times > 1)
+            problems.extend(f"{file}: {name} is written twice; remove one of them" for name in twice)
+        return values
+
+    def refused(constant: str) -> object:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    try:
+        value: object = json.loads(text, object_pairs_hook=section, parse_constant=refused)
+    except RecursionError:
+        raise PolicyError([f"{file}: nested deeper than {_DEEPEST} levels"]) from None
+    except ValueError as error:
+        raise PolicyError([f"{file}: not JSON: {error}"]) from None
+    if _is_deeper(value, _DEEPEST):
+        problems.append(f"{file}: nested deeper than {_DEEPEST} levels")
+    if problems:
+        raise PolicyError(problems)
+    return [value]
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if levels < 0:
+        return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _read_yaml(text: str, file: str) -> list[object]:
@@ -110,6 +147,9 @@ def _read_yaml(text: str, file: str) -> list[object]:
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         parts = ", ".join(part for part in (error.context, error.problem) if part)
         raise PolicyError([f"{file}:{where}: not YAML: {parts}"]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise PolicyError([f"{file}: line {line}: not YAML: {error.reason}"]) from None
     except (yaml.YAMLError, RecursionError):
         raise PolicyError([f"{file}: not YAML, or nested too deep"]) from None
     problems: list[str] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final, cast, get_args
 
+from otel_llm.policy.cel.values import INT_MAX, INT_MIN
 from otel_llm.policy.sets.model import (
     DEFAULT_ACTIONS,
     Action,
@@ -224,7 +225,7 @@ def _parameters(spec: Section) -> dict[str, Parameter]:
         if not _IDENTIFIER.match(name):
             section.problem(name, "expected a name of letters, digits and _")
         elif not _is_parameter(value):
-            section.problem(name, "expected a string, a number, true or false, or a list or section of these")
+            section.problem(name, "expected a string, a number (64 bits), true or false, or a list or section of these")
         else:
             found[name] = cast("Parameter", value)
     return found
@@ -235,4 +236,6 @@ def _is_parameter(value: object) -> bool:
         return all(isinstance(key, str) and _is_parameter(one) for key, one in value.items())
     if isinstance(value, list):
         return all(map(_is_parameter, value))
-    return isinstance(value, str | int | float)
+    if isinstance(value, int):
+        return INT_MIN <= value <= INT_MAX
+    return isinstance(value, str | float)
