@@ -95,6 +95,7 @@ class Policy:
         self._replaces = config.existing == "replace"
         self._auditor = loaded.auditor
         self._open = loaded.open
+        self._close = loaded.close
         self._verdicts = Verdicts(context)
         self._records = context.records if config.finding_events else None
 
@@ -105,6 +106,13 @@ class Policy:
             ConfigError: it cannot be opened.
         """
         self._open()
+
+    def shutdown(self, deadline_seconds: float) -> None:
+        """Look after the files no more, and show no bundle. The audit log is its host's to close: others may write it.
+
+        Operations may still come, and are decided by the bundle there was.
+        """
+        self._close(deadline_seconds)
 
     @property
     def audit_sink(self) -> AuditSink | None:
@@ -181,6 +189,7 @@ class Loaded:
         key: for the operators that need one, None when nobody gave one.
         auditor: records decisions.
         open: opens the audit log, and tells of the first bundle; settings may be checked beside a process that writes.
+        close: ends what looks after the files, within so many seconds, and tells of no bundle any more.
     """
 
     source: BundleSource
@@ -188,6 +197,7 @@ class Loaded:
     key: bytes | None
     auditor: Auditor
     open: Callable[[], None]
+    close: Callable[[float], None]
 
 
 def load(config: Config, context: Context, path: str, sink: AuditSink | None) -> Loaded:
@@ -225,7 +235,11 @@ def load(config: Config, context: Context, path: str, sink: AuditSink | None) ->
             reloads.start(source.bundle)
             source.watch()
 
-    return Loaded(source, detection, key, auditor, open_audit)
+    def close(deadline_seconds: float) -> None:
+        reloads.stop()
+        source.stop(deadline_seconds)
+
+    return Loaded(source, detection, key, auditor, open_audit, close)
 
 
 class _Unopened:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,6 +157,7 @@ class BundleSource:
         self._problems: Sequence[str] = ()
         # Held while a reload is under way, by whoever started it.
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def watch(self) -> None:
@@ -169,10 +169,19 @@ class BundleSource:
         if not self._interval:
             return
         thread = threading.Thread(
-            target=_watch, args=(weakref.ref(self), self._interval), name="otel-llm-policy-watch", daemon=True
+            target=_watch,
+            args=(weakref.ref(self), self._stopped, self._interval),
+            name="otel-llm-policy-watch",
+            daemon=True,
         )
         with contextlib.suppress(RuntimeError):  # no more threads can be had
             thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Look after the files no more; the bundle stays as it is. Idempotent."""
+        self._interval = 0
+        self._stopped.set()
+        self.wait(timeout_seconds)
 
     @property
     def bundle(self) -> Bundle:
@@ -247,9 +256,8 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-def _watch(source: weakref.ref[BundleSource], interval_seconds: float) -> None:
-    while True:
-        time.sleep(interval_seconds)
+def _watch(source: weakref.ref[BundleSource], stopped: threading.Event, interval_seconds: float) -> None:
+    while not stopped.wait(interval_seconds):
         alive = source()
         if alive is None:
             return

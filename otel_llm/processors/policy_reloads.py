@@ -32,6 +32,7 @@ class Reloads:
         self._auditor = auditor
         self._bundle: Bundle | None = None
         self._info: dict[tuple[str, ...], float] = {}
+        self._gauge: Gauge | None = None
         self._count = context.metrics.counter(
             definitions.OTEL_LLM_POLICY_RELOADS, [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_RELOAD_OUTCOME]
         )
@@ -42,7 +43,7 @@ class Reloads:
         return self._bundle is not None
 
     def start(self, bundle: Bundle) -> None:
-        """The first bundle is in force. Its gauge goes when whoever holds this is gone: a reload of everything."""
+        """The first bundle is in force. Its gauge goes with `stop`, or when whoever holds this is gone."""
         self._take(bundle)
         metrics, this = self._context.metrics, weakref.ref(self)
         registered: list[Gauge] = []
@@ -55,7 +56,13 @@ class Reloads:
             return {}
 
         keys = [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_BUNDLE_ID]
-        registered.append(metrics.gauge(definitions.OTEL_LLM_POLICY_BUNDLE_INFO, keys, info))
+        self._gauge = metrics.gauge(definitions.OTEL_LLM_POLICY_BUNDLE_INFO, keys, info)
+        registered.append(self._gauge)
+
+    def stop(self) -> None:
+        """No bundle is in force here any more. Idempotent."""
+        if self._gauge is not None:
+            self._context.metrics.remove(self._gauge)
 
     def __call__(self, bundle: Bundle | None, problems: Sequence[str]) -> None:
         """A reload has ended, with another bundle or with problems."""

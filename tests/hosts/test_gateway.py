@@ -17,6 +17,7 @@ from otel_llm.errors import ConfigError
 from otel_llm.hosts.gateway import Gateway
 from otel_llm.testing import ACCEPT, HANG, Destination, OtlpHttpSink
 from tests.hosts.running import SIMPLE, get, grpc_port, http_port, post, running, settings
+from tests.policy.subjects import rules, write
 from tests.spans import SpanSpec, attributes_of, chat, request, spans_of
 
 
@@ -179,6 +180,40 @@ def test_after_reloads_every_series_is_shown_once_and_none_of_a_component_that_i
     assert len(series) == len(set(series))
     assert ("otel_llm_delivery_queue_capacity_bytes", frozenset({("otel_llm_component_name", "otlp_http")})) in series
     assert components == {"otlp_http/renamed"}
+
+
+def test_one_bundle_of_policies_is_shown_after_a_reload_and_after_one_that_was_refused(tmp_path: Path) -> None:
+    one = "id: one, stage: request, when: 'true', verdict: audit"
+    for folder, row in (("a", one), ("b", one.replace("one", "two"))):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, rules(row))
+    with OtlpHttpSink() as sink, OtlpHttpSink() as other:
+        text = SIMPLE.format(sink=sink.endpoint).replace("  cost:\n", f"  policy: {{paths: [{tmp_path}/a]}}\n")
+        text = text.replace("[normalize, cost]", "[normalize, policy]")
+        with running(text, tmp_path) as gateway:
+            first = _bundles(gateway)
+            gateway.reload(settings(text.replace(f"{tmp_path}/a", f"{tmp_path}/b"), tmp_path))
+            assert gateway.wait_retired(10)
+            second = _bundles(gateway)
+            taken = text.replace('http: {endpoint: "127.0.0.1:0"}', f"http: {{endpoint: '127.0.0.1:{other.port}'}}")
+            with pytest.raises(ConfigError, match="in use"):
+                gateway.reload(settings(taken, tmp_path))
+            assert gateway.wait_retired(10)
+            assert _bundles(gateway) == second
+            gateway.reload(settings(text.replace(f"{tmp_path}/a", f"{tmp_path}/b"), tmp_path))
+            assert gateway.wait_retired(10)
+            assert _bundles(gateway) == second
+    assert [value for _, value in (*first, *second)] == [1, 1]
+    assert first != second
+
+
+def _bundles(gateway: Gateway) -> list[tuple[str, float]]:
+    return [
+        (dict(series.attributes)[names.OTEL_LLM_POLICY_BUNDLE_ID], float(str(series.value)))
+        for family in gateway.metrics.collect()
+        if family.definition.name == "otel_llm.policy.bundle.info"
+        for series in family.series
+    ]
 
 
 def test_a_reload_does_not_wait_for_a_destination_that_is_down(tmp_path: Path) -> None:

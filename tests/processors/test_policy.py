@@ -363,6 +363,24 @@ def test_the_thread_that_looks_after_files_ends_with_its_policies(tmp_path: Path
     assert not watching.is_alive()
 
 
+def test_policies_that_were_shut_down_look_after_no_files_and_show_no_bundle(metrics: Metrics, tmp_path: Path) -> None:
+    config = Config(paths=(str(write(tmp_path, rules(DENY))),), check_interval_seconds=0.01)
+    before = set(threading.enumerate())
+    policy = create(config, Context("policy", metrics, SystemClock()))
+    policy.shutdown(0)  # that were never started too
+    policy = create(config, Context("policy", metrics, SystemClock()))
+    policy.start()
+    (watching,) = set(threading.enumerate()) - before
+    policy.shutdown(1)
+    policy.shutdown(1)
+    watching.join(10)
+    assert not watching.is_alive()
+    assert metric(metrics, "bundle.info") == {}
+    operation = call()
+    policy.process([operation])
+    assert verdict(operation)["verdict.type"] == "deny"
+
+
 def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock, tmp_path: Path) -> None:
     policy = make(rules(DENY))
     replace(tmp_path / "rules.yaml", rules(DENY.replace("deny", "warn")))
