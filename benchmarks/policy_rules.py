@@ -99,7 +99,7 @@ def ours(expressions: list[str]) -> Callable[[object], object]:
     bundle = compile_bundle(
         read_documents([("bench", document(expressions))]), Vocabulary(ATTRIBUTE_TYPES), Detection()
     )
-    rules = bundle.plan("shop", "").of("chat")
+    rules = bundle.plan("shop", "").by_operation["chat"]
     none: frozenset = frozenset()
     return lambda operation: decide(rules, bundle.variables(operation), 0, none)
 

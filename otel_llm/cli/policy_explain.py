@@ -63,7 +63,7 @@ def _find(operations: Iterable[Operation], trace: str, span: str) -> Operation |
 
 def explained(bundle: Bundle, operation: Operation, *, shows_content: bool) -> Iterator[str]:
     """Every rule, its inputs and its outcome, and the decision."""
-    rules = plan_of(bundle, operation).of(operation.operation_name)
+    rules = plan_of(bundle, operation).of(operation)
     variables = bundle.variables(operation)
     decision = decide(rules, variables, operation.end_unix_nano, EVERY_STAGE)
     yield f"span {operation.span_id.hex()} of trace {operation.trace_id.hex()}: {operation.name}"

@@ -99,7 +99,7 @@ def replayed(bundle: Bundle, operations: Iterable[Operation]) -> Replay:
 
 def decided(bundle: Bundle, operation: Operation, replay: Replay | None = None) -> Decision:
     """The decision about one operation."""
-    rules = plan_of(bundle, operation).of(operation.operation_name)
+    rules = plan_of(bundle, operation).of(operation)
     variables = bundle.variables(operation)
     if replay is not None:
         for rule in rules:

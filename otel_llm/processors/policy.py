@@ -129,7 +129,7 @@ class Policy:
     def _decide(self, bundle: Bundle, operation: Operation, now_unix_nano: int) -> None:
         resource = operation.resource
         service, environment = resource.get(names.SERVICE_NAME), resource.get(names.DEPLOYMENT_ENVIRONMENT_NAME)
-        rules = bundle.plan(str(service or ""), str(environment or "")).of(operation.operation_name)
+        rules = bundle.plan(str(service or ""), str(environment or "")).of(operation)
         if not rules:
             return
         started = self._clock.monotonic()
@@ -154,7 +154,7 @@ class Policy:
 
 def _reads(bundle: Bundle) -> frozenset[str]:
     """The attributes that rules read, for the check of the processors' order."""
-    found: set[str] = {names.GEN_AI_OPERATION_NAME}
+    found: set[str] = {names.GEN_AI_OPERATION_NAME, names.GEN_AI_REQUEST_MODEL}
     for rule in bundle.rules:
         for name in rule.reads:
             if name in ATTRIBUTE_TYPES:

@@ -16,7 +16,7 @@ def decided(
     policies: Bundle, operation: Operation, now: int = NOON, stoppable: frozenset[Stage] = ALL, **resource: str
 ) -> Decision:
     plan = policies.plan(resource.get("service", "shop"), resource.get("environment", ""))
-    return decide(plan.of(operation.operation_name), policies.variables(operation), now, stoppable)
+    return decide(plan.of(operation), policies.variables(operation), now, stoppable)
 
 
 def rule(id_: str, when: str = "true", verdict: str = "deny", rest: str = "", stage: str = "request") -> str:
@@ -189,13 +189,26 @@ def test_the_text_of_the_input_holds_definitions_of_tools_and_all_of_an_apps_own
 def test_rules_are_about_the_stages_an_operation_passes() -> None:
     policies = bundle(rules(*(rule(stage, stage=stage) for stage in sorted(ALL))))
 
-    def stages(name: str) -> list[str]:
-        return [one.rule.rule.id for one in decided(policies, call(gen_ai__operation__name=name)).results]
+    def stages(name: str | None, model: str | None = "gpt-4o") -> list[str]:
+        operation = call(gen_ai__operation__name=name, gen_ai__request__model=model)
+        return [one.rule.rule.id for one in decided(policies, operation).results]
 
-    assert stages("chat") == ["export", "request", "response"]
+    for name in (
+        "chat",
+        "embeddings",
+        "rerank",
+        "image_generation",
+        "video_generation",
+        "count_tokens",
+        "theirs",
+        None,
+    ):
+        assert stages(name) == ["export", "request", "response"]
     assert stages("execute_tool") == ["export", "tool"]
     assert stages("retrieval") == ["export", "retrieval"]
-    assert stages("invoke_agent") == ["export"]
+    for name in ("invoke_agent", "create_agent", "invoke_workflow", "plan", "update_memory"):
+        assert stages(name) == ["export"]
+    assert stages("theirs", model=None) == stages(None, model=None) == ["export"]
 
 
 EXEMPT = """

@@ -13,14 +13,21 @@ from otel_llm.policy.sets.rules import CompiledRule
 from otel_llm.policy.sets.vocabulary import Loader, Subject, Vocabulary
 
 # The stages that a span has passed when it ends, by its operation; every span is exported. Agents and workflows repeat
-# what the calls below them did, so rules about requests and responses are for the calls.
+# what the calls below them did, so rules about requests and responses are for the calls. Whatever else asks for a model
+# is a call of it, by whatever name: nobody knows all of them, and none may pass for that.
 _CALL: Final = frozenset({"request", "response", "export"})
+_EXPORT: Final = frozenset({"export"})
 _STAGES: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("chat", "generate_content", "text_completion", "embeddings", "fetch_response"), _CALL),
     **dict.fromkeys(("rerank", "image_generation", "speech", "transcription"), _CALL),
     **dict.fromkeys(("retrieval", "search_memory"), frozenset({"retrieval", "export"})),
     "execute_tool": frozenset({"tool", "export"}),
+    **dict.fromkeys(("create_agent", "invoke_agent", "invoke_workflow", "plan"), _EXPORT),
+    **dict.fromkeys(("create_memory", "update_memory", "upsert_memory", "delete_memory"), _EXPORT),
+    **dict.fromkeys(("create_memory_store", "delete_memory_store"), _EXPORT),
 }
+_OPERATION_NAME: Final = "gen_ai.operation.name"
+_REQUEST_MODEL: Final = "gen_ai.request.model"
 _MOST_PLANS: Final = 1_024
 _WARNING_DAYS: Final = 14
 _DAY_NANO: Final = 86_400_000_000_000
@@ -64,16 +71,20 @@ class Plan:
     Attributes:
         by_stage: in the order in which they were written.
         by_operation: the same by `gen_ai.operation.name`, for a span that has ended: it passed several stages.
-        of_others: for any operation that is not there.
+        of_others: for any operation that is not there, and asks for a model.
     """
 
     by_stage: Mapping[Stage, tuple[CompiledRule, ...]]
     by_operation: Mapping[str, tuple[CompiledRule, ...]]
     of_others: tuple[CompiledRule, ...]
 
-    def of(self, operation_name: str | None) -> tuple[CompiledRule, ...]:
-        """The rules about a span of this operation."""
-        return self.by_operation.get(operation_name or "", self.of_others)
+    def of(self, subject: Subject) -> tuple[CompiledRule, ...]:
+        """The rules about a span that has ended."""
+        name = subject.get(_OPERATION_NAME)
+        rules = self.by_operation.get(name) if isinstance(name, str) else None
+        if rules is not None:
+            return rules
+        return self.of_others if subject.get(_REQUEST_MODEL) is not None else self.by_stage["export"]
 
 
 class _SubjectVariables(Variables):
@@ -146,7 +157,7 @@ class Bundle:
         by_operation = {
             name: tuple(rule for rule in rules if rule.rule.stage in stages) for name, stages in _STAGES.items()
         }
-        return Plan(by_stage, by_operation, by_stage["export"])
+        return Plan(by_stage, by_operation, by_operation["chat"])
 
     def variables(self, subject: Subject) -> Variables:
         """What its rules read, of one operation."""

@@ -203,8 +203,7 @@ def run_suite(
     for case in suite.cases:
         operation = subject(case.span)
         plan = plan_of(bundle, operation)
-        name = operation.get("gen_ai.operation.name")
-        rules = plan.of(name if isinstance(name, str) else None)
+        rules = plan.of(operation)
         variables = bundle.variables(operation)
         decision = decide(rules, variables, now_unix_nano, _EVERY_STAGE)
         objecting = {result.rule.rule.id for result in decision.results if result.verdict != "error"}
