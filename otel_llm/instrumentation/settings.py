@@ -29,6 +29,8 @@ _PLACES: Final = {
     "span_and_event": (True, True),
     "true": (True, False),
 }
+# Of the OpenTelemetry SDK; the first that is given counts. Source: the specification of its environment variables.
+_SDK_LIMITS: Final = ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
 DEFAULT_CONTENT_LIMIT_BYTES: Final = 64 * 1024
 
 
@@ -78,7 +80,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         content_on_spans=on_spans,
         content_on_events=on_events,
         emit_events=_flag(environment, _EMIT_EVENT, default=on_events),
-        content_limit_bytes=_number(environment, "OTEL_LLM_CONTENT_LIMIT_BYTES", DEFAULT_CONTENT_LIMIT_BYTES),
+        content_limit_bytes=_content_limit(environment),
         propagate_to_providers=_flag(environment, "OTEL_LLM_PROPAGATE_TO_PROVIDERS", default=False),
         inject_usage=environment.get("OTEL_LLM_USAGE_INJECTION", "").strip().lower() == "allowlist",
         private_providers=_is_private(environment.get("OTEL_LLM_PROVIDERS", "")),
@@ -120,6 +122,14 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
         _logger.warning("%s is not a number; taken as %d", name, default)
         return default
     return int(value)
+
+
+def _content_limit(environment: Mapping[str, str]) -> int:
+    """Ours, or that of the SDK where it is less, which would cut JSON anywhere. It counts characters, never more."""
+    ours = _number(environment, "OTEL_LLM_CONTENT_LIMIT_BYTES", DEFAULT_CONTENT_LIMIT_BYTES)
+    given = (name for name in _SDK_LIMITS if environment.get(name, "").strip())
+    name = next(given, None)
+    return ours if name is None else min(ours, _number(environment, name, ours))
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:

@@ -115,8 +115,7 @@ class Step:
         elif key == names.GEN_AI_RETRIEVAL_DOCUMENTS:
             value = canonical_documents(documents_of(value))
         elif key == names.GEN_AI_RETRIEVAL_QUERY_TEXT:
-            text = str(value)
-            self._set({key: capture.redact(text) if capture.redact is not None else text[: capture.limit_bytes]})
+            self._set({key: capture.text(str(value))})
             return
         self._set({key: capture.value(value)})
 

@@ -68,7 +68,8 @@ def _messages(attributes: Attributes) -> list[dict[str, Any]]:
 def test_39_long_and_odd_text_passes_whole_as_valid_json(through: Through, scope: str, text: str) -> None:
     """Given a prompt of emoji, Chinese and control characters, or of 700 kB, then the message that leaves is valid JSON
     with the role and the same text, nothing is cut, printable text is not escaped, and usage and cost are there.
-    Today nothing is ever cut; a limit in bytes comes with a later issue."""
+    The gateway cuts nothing but what a destination finds too large (tests/delivery); an app's SDK has limits, for which
+    see test_hooks.py."""
     span = through.call(_SHAPES[scope](text), scope)
     assert _messages(span) == [{"role": "user", "parts": [{"type": "text", "content": text}]}]
     assert "\\u6f22" not in str(span[names.GEN_AI_INPUT_MESSAGES])
@@ -130,7 +131,7 @@ _MEDIA: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", _MEDIA)
 def test_40_media_keep_their_type_and_the_text_around_them(through: Through, case: str) -> None:
     """Given an image, a document or a recording between two texts, then its part says what it is, the bytes are the
-    same, and both texts are there. Hashes in place of bytes, and a limit for a span, come with a later issue."""
+    same, and both texts are there. In an app a hash takes the place of the bytes: test_hooks.py."""
     given_part, expected = _MEDIA[case]
     message = [{"role": "user", "content": [_BEFORE, given_part, _AFTER]}]
     span = through.call(

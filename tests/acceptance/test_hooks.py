@@ -9,6 +9,8 @@ hosts (33, 35, 46, 47), frameworks (5, 12), other tools (42, 45) and MCP (56): t
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import threading
 from collections import Counter
@@ -18,6 +20,7 @@ import httpx2
 import openai
 import pytest
 from opentelemetry import baggage, context, trace
+from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
@@ -25,7 +28,7 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from otel_llm.hosts.sdk import Enriching
 from otel_llm.instrumentation.engine import SUPPRESS_HTTP
 from otel_llm.loopback import LoopbackProvider
-from tests.instrumentation.recording import Recording
+from tests.instrumentation.recording import CONTENT, Recording
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 ASKED = {"model": "gpt-4o", "messages": QUESTION}
@@ -178,6 +181,79 @@ def test_22_what_is_captured_in_full_is_there(client):
         client.chat.completions.create(**PLANTED)
     for key in ("gen_ai.input.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions"):
         assert CANARY in recording.attributes()[key]
+
+
+def said(text: str) -> dict[str, object]:
+    return {"role": "user", "content": text}
+
+
+@pytest.mark.parametrize("text", ["漢👩‍👩‍👧‍👦\n" * 10_000, 'a "quoted" \\ line\n' * 10_000], ids=["odd", "plain"])
+def test_39_what_the_sdk_limits_is_valid_json_and_loses_no_metadata(client, text):
+    """Given an SDK that cuts attributes at 1,000 characters, then long messages and a long history are JSON of the same
+    shape within 1,000 bytes: roles, names of tools, the first and the last text are there, and what was cut says how
+    long it was and what it hashes to. Usage and model are as ever."""
+    recording = Recording(limits=SpanLimits(max_span_attribute_length=1000))
+    environment = {**CONTENT, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "1000"}
+    messages = [said("the first"), *(said(text) for _ in range(30)), said("the last")]
+    with recording.hooked("openai", environment=environment):
+        client.chat.completions.create(model="gpt-4o", messages=messages, tools=PLANTED["tools"])
+        client.chat.completions.create(model="gpt-4o", messages=[said(text)])
+    history, single = (dict(span.attributes or {}) for span in recording.spans)
+    told = json.loads(history["gen_ai.input.messages"])
+    assert [told[0]["parts"][0]["content"], told[-1]["parts"][0]["content"]] == ["the first", "the last"]
+    assert {message["role"] for message in told} == {"user"}
+    assert [tool["name"] for tool in json.loads(history["gen_ai.tool.definitions"])] == ["find"]
+    [message] = json.loads(single["gen_ai.input.messages"])
+    kept, _, mark = message["parts"][0]["content"].partition("… [")
+    assert text.startswith(kept)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert mark == f"{len(text) - len(kept)} more characters, sha256 of all {digest}]"
+    for attributes in (history, single):
+        assert all(len(value.encode()) <= 1000 for value in attributes.values() if isinstance(value, str))
+        assert attributes["gen_ai.request.model"] == "gpt-4o"
+        assert attributes["gen_ai.usage.input_tokens"] > 0
+
+
+MEGABYTE = base64.b64encode(bytes(range(256)) * 4096).decode()
+IMAGE_URL = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{MEGABYTE}"}}
+SHOWN = {
+    "an image": ("user", IMAGE_URL, "image/png"),
+    "a recording": ("user", {"type": "input_audio", "input_audio": {"data": MEGABYTE, "format": "wav"}}, "audio/wav"),
+    "a PDF": (
+        "user",
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{MEGABYTE}"}},
+        "application/pdf",
+    ),
+    "a tool's screenshot": ("tool", IMAGE_URL, "image/png"),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_40_media_are_type_size_and_hash_and_the_texts_around_them_stay(client, case):
+    """Given a megabyte of an image, a recording or a document between two texts, asked or answered by a tool, then the
+    span has its type, its size and its hash, both texts whole, and is small."""
+    role, part, mime_type = SHOWN[case]
+    texts = [{"type": "text", "text": "What is this?"}, {"type": "text", "text": "Be brief."}]
+    asked = {"role": role, "content": [texts[0], part, texts[1]], **({"tool_call_id": "c"} if role == "tool" else {})}
+    recording = Recording()
+    with recording.hooked("openai", environment=CONTENT):
+        client.chat.completions.create(model="gpt-4o", messages=[asked])
+    told = recording.attributes()["gen_ai.input.messages"]
+    for wanted in (mime_type, "1048576", hashlib.sha256(MEGABYTE.encode()).hexdigest(), "What is this?", "Be brief."):
+        assert wanted in told
+    assert isinstance(json.loads(told), list)
+    assert len(recording.span().to_json()) < 64_000
+
+
+def test_40_the_vectors_of_embeddings_are_not_on_the_span(client):
+    recording = Recording()
+    with recording.hooked("openai", environment=CONTENT):
+        answer = client.embeddings.create(
+            model="text-embedding-3-large", input=["The capital of France"], dimensions=3_072
+        )
+    assert len(answer.data[0].embedding) == 3_072
+    assert recording.attributes()["gen_ai.request.model"] == "text-embedding-3-large"
+    assert len(recording.span().to_json()) < 4_000
 
 
 @pytest.mark.parametrize("propagate", [False, True])

@@ -11,7 +11,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
@@ -46,11 +46,17 @@ class Recording:
     Args:
         sampler: the app's.
         processors: span processors of the app before the recorder.
+        limits: of the app's spans; the SDK's own by default.
     """
 
-    def __init__(self, sampler: Sampler = ALWAYS_ON, processors: Sequence[SpanProcessor] = ()) -> None:
+    def __init__(
+        self,
+        sampler: Sampler = ALWAYS_ON,
+        processors: Sequence[SpanProcessor] = (),
+        limits: SpanLimits | None = None,
+    ) -> None:
         self._spans = InMemorySpanExporter()
-        self.tracers = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        self.tracers = TracerProvider(sampler=sampler, span_limits=limits, shutdown_on_exit=False)
         for processor in processors:
             self.tracers.add_span_processor(processor)
         self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
