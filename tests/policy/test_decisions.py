@@ -227,6 +227,13 @@ def test_an_exemption_lifts_its_rules_and_is_named() -> None:
     assert [(one.verdict, one.exemption_id) for one in decision.results] == [("allow", "EX-7"), ("warn", None)]
 
 
+def test_an_exemption_does_not_lift_a_rule_that_fails_closed() -> None:
+    text = EXEMPT.replace("when: 'true', verdict: deny", "when: 'gen_ai.request.seed == 1', verdict: deny")
+    decision = decided(bundle(text.replace("mode: enforce", "mode: enforce\nfailurePolicy: {request: fail}")), call())
+    first = decision.results[0]
+    assert (first.verdict, first.action, first.exemption_id) == ("error", "block", None)
+
+
 def test_an_exemption_counts_until_the_end_of_its_last_day_and_not_after() -> None:
     policies = bundle(EXEMPT)
     assert decided(policies, call(), now=NOON + 12 * DAY).verdict == "warn"

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from otel_llm.policy.sets.reading import PolicyError
 
 if TYPE_CHECKING:
@@ -22,12 +24,12 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 _DEEPEST: Final = 20
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _TAG: Final = "tag:yaml.org,2002:"
-_CORE_SCHEMA: Final = (
-    ("null", r"~|null|Null|NULL|"),
-    ("bool", r"true|True|TRUE|false|False|FALSE"),
-    ("int", r"[-+]?[0-9]{1,18}"),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"),
-)
+_CORE_SCHEMA: Final = {
+    "null": re.compile(r"(?:~|null|Null|NULL|)\Z"),
+    "bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
+    "int": re.compile(r"[-+]?[0-9]{1,18}\Z"),
+    "float": re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"),
+}
 
 
 def load_documents(paths: Iterable[Path]) -> list[tuple[str, object]]:
@@ -96,7 +98,12 @@ def read_text(text: str, file: str) -> list[object]:
     Raises:
         PolicyError: with every problem.
     """
-    return _read_json(text, file) if file.endswith(".json") else _read_yaml(text, file)
+    documents = _read_json(text, file) if file.endswith(".json") else _read_yaml(text, file)
+    try:
+        msgspec.json.encode(documents)
+    except UnicodeEncodeError:
+        raise PolicyError([f"{file}: half of a surrogate pair in a text; expected whole characters"]) from None
+    return documents
 
 
 def _read_json(text: str, file: str) -> list[object]:
@@ -166,8 +173,8 @@ def _loader() -> type[yaml.SafeLoader]:
     class Loader(yaml.SafeLoader):
         yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's way; replaces the table that the base class shares
 
-    for name, pattern in _CORE_SCHEMA:
-        Loader.add_implicit_resolver(_TAG + name, re.compile(rf"(?:{pattern})\Z"), None)
+    for name, pattern in _CORE_SCHEMA.items():
+        Loader.add_implicit_resolver(_TAG + name, pattern, None)
     return Loader
 
 
@@ -175,6 +182,13 @@ class _NodeReader:
     """Builds values from nodes and collects what is wrong with them."""
 
     def __init__(self, file: str, problems: list[str]) -> None:
+        import yaml  # noqa: PLC0415 - see above
+
+        self._types: Mapping[str, type[yaml.Node]] = {
+            "map": yaml.MappingNode,
+            "seq": yaml.SequenceNode,
+            **dict.fromkeys(_SCALARS, yaml.ScalarNode),
+        }
         self._file = file
         self._problems = problems
         self._seen: set[int] = set()
@@ -192,12 +206,14 @@ class _NodeReader:
             self._problem(node, f"nested deeper than {_DEEPEST} levels")
             return None
         kind = node.tag.removeprefix(_TAG)
-        if kind == "map":
-            return self._mapping(node, depth)
-        if kind == "seq":
-            return [self.value(one, depth + 1) for one in node.value]
-        if isinstance(node.value, str) and kind in _SCALARS:
-            return _SCALARS[kind](node.value)
+        # A tag that somebody has written says nothing of what stands behind it.
+        if isinstance(node, self._types.get(kind, ())):
+            if kind == "map":
+                return self._mapping(node, depth)
+            if kind == "seq":
+                return [self.value(one, depth + 1) for one in node.value]
+            if kind == "str" or _CORE_SCHEMA[kind].match(node.value):
+                return _SCALARS[kind](node.value)
         self._problem(node, f"the tag {node.tag[:60]} cannot be used here")
         return None
 
