@@ -14,7 +14,15 @@ from otel_llm.policy.cel import (
     Overload,
     Variables,
 )
-from otel_llm.policy.cel.types import BOOL, DOUBLE, DYN, INT, STRING, list_of, map_of
+from otel_llm.policy.cel.functions_core import CORE
+from otel_llm.policy.cel.functions_math import MATH
+from otel_llm.policy.cel.functions_network import NETWORK
+from otel_llm.policy.cel.functions_optional import OPTIONAL
+from otel_llm.policy.cel.functions_text import TEXT
+from otel_llm.policy.cel.regex import StandardRegexes, matches_overloads
+from otel_llm.policy.cel.types import BOOL, BYTES, DOUBLE, DYN, INT, STRING, list_of, map_of
+from otel_llm.policy.sets import Detection
+from tests.policy.subjects import WordDetector
 
 NAMES = {
     "gen_ai.request.model": STRING,
@@ -223,6 +231,26 @@ def test_long_texts_and_deep_values_count_within_a_comprehension(source: str) ->
     }
     with pytest.raises(BudgetError):
         program.evaluate(Variables(lambda name: values[name]))
+
+
+# What takes no longer for a long argument than for a short one.
+_CONSTANT = {"_[_]", "_[?_]", "dyn", "first", "last", "hasValue", "value", "or", "orValue", "size", "type"} | {
+    "optional.of",
+    "optional.ofNonZeroValue",
+}
+
+
+def test_every_function_that_looks_at_texts_lists_or_maps_counts() -> None:
+    detectors = Detection([WordDetector()]).overloads()
+    patterns = matches_overloads(StandardRegexes())
+    uncounted = {
+        overload.function
+        for overload in (*CORE, *TEXT, *MATH, *NETWORK, *OPTIONAL, *detectors, *patterns)
+        if not overload.is_linear
+        for parameter in overload.parameters
+        if parameter in (STRING, BYTES) or parameter.name in ("list", "map", "optional_type") or parameter.is_parameter
+    }
+    assert uncounted <= _CONSTANT
 
 
 @pytest.mark.parametrize(
