@@ -111,6 +111,11 @@ class AuditLog:
         except OSError as error:
             self._let_go_of_files()
             raise AuditError(f"audit log {self.folder}: {error.strerror or type(error).__name__}") from error
+        except ValueError as error:
+            self._let_go_of_files()
+            raise AuditError(
+                f"audit log {self.folder}: its last record is none; run otel-llm audit verify, and give another folder"
+            ) from error
         except AuditError:
             self._let_go_of_files()
             raise
@@ -310,11 +315,11 @@ class AuditLog:
         self._own("start", first_seq=str(self._seq + 1))
         try:
             self._remove_old()
-        except OSError as error:  # tried again with the next file
+        except (OSError, ValueError) as error:  # tried again with the next file
             self._tell("old files cannot be removed", error)
 
-    def _tell(self, what: str, error: OSError) -> None:
-        why = error.strerror or type(error).__name__
+    def _tell(self, what: str, error: OSError | ValueError) -> None:
+        why = str(getattr(error, "strerror", None) or error)
         self._log.warning(what, "audit log %s: %s: %s", self.folder, what, why)
 
     def _remove_old(self) -> None:

@@ -328,6 +328,35 @@ def test_where_no_new_file_can_be_begun_the_chain_goes_on_in_the_one_before_and_
     assert (report.problems, report.last_seq) == ([], before + 3)  # with the one that begins the second file
 
 
+def spoilt(file: Path) -> None:
+    """A file whose last line somebody has changed."""
+    file.write_bytes(b"".join([*_lines(file)[:-1], b"not a record\n"]))
+
+
+def test_an_old_file_that_somebody_has_changed_stays_and_costs_no_record(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    log = opened(tmp_path, clock, segment_bytes=2000, retention_days=1)
+    for number in range(6):
+        log.record(record(number, clock.unix_nano()))
+    first = min(tmp_path.glob("audit-*.jsonl"))
+    spoilt(first)
+    clock.advance(3 * 86_400)
+    for number in range(6):
+        log.record(record(number, clock.unix_nano()))
+    log.close()
+    assert first.exists()
+    assert "old files cannot be removed: the line is not a record" in caplog.text
+
+
+def test_a_log_whose_last_record_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    written(tmp_path, 3)
+    spoilt(_only_file(tmp_path))
+    with pytest.raises(AuditError, match="its last record is none; run otel-llm audit verify"):
+        opened(tmp_path)
+
+
 def test_records_of_many_threads_make_one_chain(tmp_path: Path) -> None:
     log = opened(tmp_path)
     threads = [threading.Thread(target=lambda: [log.record(record(n)) for n in range(100)]) for _ in range(4)]
