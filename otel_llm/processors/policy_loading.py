@@ -10,11 +10,11 @@ import contextlib
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from otel_llm._generated.attributes import ATTRIBUTE_TYPES
 from otel_llm.clock import Clock
@@ -120,6 +120,18 @@ class Means:
             raise PolicyError(list(problems))
 
 
+class Listener(Protocol):
+    """Who is told of the policies."""
+
+    def checked(self) -> None:
+        """The files were looked at, and have not changed."""
+        ...
+
+    def reloaded(self, bundle: Bundle | None, problems: Sequence[str]) -> None:
+        """A reload has ended, with another bundle or with problems."""
+        ...
+
+
 class BundleSource:
     """The bundle in force.
 
@@ -128,7 +140,7 @@ class BundleSource:
         detection: what rules may name.
         clock: for the interval.
         check_interval_seconds: how often to look whether files have changed, 0 for never.
-        on_reload: told of each reload: the new bundle, or the problems of one that cannot be used.
+        listener: told of each look at the files, and of each reload.
         means: what rules may need beside detectors.
 
     Raises:
@@ -141,14 +153,14 @@ class BundleSource:
         detection: Detection,
         clock: Clock,
         check_interval_seconds: float,
-        on_reload: Callable[[Bundle | None, Sequence[str]], None],
+        listener: Listener,
         means: Means,
     ) -> None:
         self._paths = tuple(paths)
         self._detection = detection
         self._clock = clock
         self._interval = check_interval_seconds
-        self._on_reload = on_reload
+        self._listener = listener
         self._stamps: Stamps | None = self._look()  # before reading: a file that changes meanwhile is read once more
         self._means = means
         self._bundle = self._load()
@@ -203,6 +215,7 @@ class BundleSource:
         stamps = self._look()
         if stamps == self._stamps:
             self._lock.release()
+            self._listener.checked()
             return
         self._stamps = stamps
         thread = threading.Thread(target=self._reload, name="otel-llm-policy-reload", daemon=True)
@@ -228,12 +241,12 @@ class BundleSource:
             if error.problems != self._problems:
                 self._problems = error.problems
                 _logger.error("policies not reloaded, those before stay in force: %s", "; ".join(error.problems))  # noqa: TRY400 - the traceback says nothing
-                self._on_reload(None, error.problems)
+                self._listener.reloaded(None, error.problems)
         else:
             self._problems = ()
             self._bundle = bundle
             _logger.info("policies reloaded: %s", bundle.id)
-            self._on_reload(bundle, ())
+            self._listener.reloaded(bundle, ())
         finally:
             self._lock.release()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from otel_llm._generated import attributes as names
 from otel_llm._generated import metrics as definitions
@@ -17,6 +17,7 @@ from otel_llm.processors.policy_verdict import Auditor
 from otel_llm.telemetry import Gauge
 
 _logger = logging.getLogger(__name__)
+_DAY_NANO: Final = 86_400 * 10**9
 
 
 class Reloads:
@@ -33,6 +34,7 @@ class Reloads:
         self._bundle: Bundle | None = None
         self._info: dict[tuple[str, ...], float] = {}
         self._gauge: Gauge | None = None
+        self._next_warning_unix_nano = 0
         self._count = context.metrics.counter(
             definitions.OTEL_LLM_POLICY_RELOADS, [names.OTEL_LLM_COMPONENT_NAME, names.OTEL_LLM_POLICY_RELOAD_OUTCOME]
         )
@@ -64,7 +66,12 @@ class Reloads:
         if self._gauge is not None:
             self._context.metrics.remove(self._gauge)
 
-    def __call__(self, bundle: Bundle | None, problems: Sequence[str]) -> None:
+    def checked(self) -> None:
+        """Warn once a day of what soon ends: a process may run for longer than an exemption."""
+        if self._bundle is not None and self._context.clock.unix_nano() >= self._next_warning_unix_nano:
+            self._warn(self._bundle)
+
+    def reloaded(self, bundle: Bundle | None, problems: Sequence[str]) -> None:
         """A reload has ended, with another bundle or with problems."""
         outcome = "failure" if bundle is None else "success"
         self._count.add(1, self._context.name, outcome)
@@ -100,5 +107,10 @@ class Reloads:
         self._bundle = bundle
         if records:
             self._auditor.take(records)
-        for warning in bundle.warnings(self._context.clock.unix_nano()):
+        self._warn(bundle)
+
+    def _warn(self, bundle: Bundle) -> None:
+        now = self._context.clock.unix_nano()
+        self._next_warning_unix_nano = now + _DAY_NANO
+        for warning in bundle.warnings(now):
             _logger.warning("%s", warning)

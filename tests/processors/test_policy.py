@@ -7,6 +7,7 @@ import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -379,6 +380,22 @@ def test_policies_that_were_shut_down_look_after_no_files_and_show_no_bundle(met
     operation = call()
     policy.process([operation])
     assert verdict(operation)["verdict.type"] == "deny"
+
+
+def test_a_process_that_runs_for_long_warns_once_a_day_of_an_exemption_that_ends_meanwhile(
+    make: Make, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = datetime.fromtimestamp(clock.unix_nano() / 1e9, UTC).date() + timedelta(days=20)
+    exempt = f"mode: enforce\nexemptions: [{{id: E, rules: [no-gpt-4o], reason: r, owner: ada, expires: {ends}}}]"
+    policy = make(rules(DENY, head=exempt))
+    policy.start()
+    pass_through(policy, clock)
+    assert "exemption E" not in caplog.text
+    for days in (8, 1):
+        clock.advance(days * 86_400)
+        for _ in range(3):
+            pass_through(policy, clock)
+    assert caplog.text.count(f"exemption E of test (owner ada) expires on {ends}") == 2
 
 
 def test_files_are_not_looked_at_between_two_checks(make: Make, clock: FakeClock, tmp_path: Path) -> None:
