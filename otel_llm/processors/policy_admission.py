@@ -16,7 +16,7 @@ from otel_llm.admission import Decision as Answer
 from otel_llm.components import Context
 from otel_llm.operation import AttributeValue, Message, Operation
 from otel_llm.policy.audit_sink import AuditSink
-from otel_llm.policy.sets import Bundle, Decision, RuleResult, decide, rolled_up, unaudited, unmodified
+from otel_llm.policy.sets import Bundle, CompiledRule, Decision, RuleResult, decide, rolled_up, unaudited, unmodified
 from otel_llm.policy.sets.model import Stage
 from otel_llm.processors.policy import Config, Loaded, load
 from otel_llm.processors.policy_answers import ANSWERING, PolicyAnswerGuard, guarding, stopped, with_answer
@@ -115,7 +115,7 @@ class PolicyAdmission:
         )
         decision = self._taken(decision, bundle, operation, _STOPPABLE, started)
         unread = [
-            unmodified(result, _STOPPABLE)
+            unmodified(result.rule, _STOPPABLE)
             for result in decision.results
             if result.is_modifying
             and not modify(operation, "request", result.rule.rule.action, self._detection, self._key)
@@ -133,7 +133,7 @@ class PolicyAdmission:
             return None
         request = _Request(operation, self._resource)
 
-        def asked(messages: Sequence[Message], known: frozenset[str]) -> Decision:
+        def asked(rules: Sequence[CompiledRule], messages: Sequence[Message], known: frozenset[str]) -> Decision:
             started = self._clock.monotonic()
             variables = bundle.variables(with_answer(request, messages))
             decision = decide(rules, variables, self._clock.unix_nano(), ANSWERING)

@@ -103,8 +103,8 @@ class _Answered:
 class Asked(Protocol):
     """Asks the rules about messages of the answer, and records what is new."""
 
-    def __call__(self, messages: Sequence[Message], known: frozenset[str]) -> Decision:
-        """The decision; rules that are known were recorded before."""
+    def __call__(self, rules: Sequence[CompiledRule], messages: Sequence[Message], known: frozenset[str]) -> Decision:
+        """The decision of these rules; those that are known were recorded before."""
         ...
 
 
@@ -129,8 +129,10 @@ class PolicyAnswerGuard:
         "_failed",
         "_findings",
         "_key",
+        "_modifying",
         "_operators",
         "_recorded",
+        "_rules",
         "denied",
         "is_whole",
     )
@@ -145,6 +147,9 @@ class PolicyAnswerGuard:
     ) -> None:
         self.is_whole = any(not _WHOLE.isdisjoint(one.reads) for one in rules)
         self.denied: Answer | None = None
+        self._rules = rules
+        # Those that the answer as a whole has met: all of its texts are changed.
+        self._modifying: tuple[CompiledRule, ...] = ()
         self._asked = asked
         self._failed = failed
         self._detection = detection
@@ -158,22 +163,24 @@ class PolicyAnswerGuard:
         return StreamGuard(self._is_stopped_by, lambda _: self._findings, self._marker)
 
     def whole(self, messages: Sequence[Message]) -> None:
-        """Decide about an answer that is complete."""
-        self._decide(messages)
+        """Decide about an answer that is complete. Rules that need it so are not asked about its texts one by one."""
+        decision = self._decide(messages)
+        self._rules = [one for one in self._rules if _WHOLE.isdisjoint(one.reads)]
+        if decision is not None:
+            self._modifying = tuple(result.rule for result in decision.results if result.action == "modify")
 
     def _is_stopped_by(self, text: str) -> bool:
         decision = self._decide([{"role": "assistant", "parts": [{"type": "text", "content": text}]}])
         if decision is None:
             return True
         self._findings = []
-        for result in decision.results:
-            if result.action != "modify":
-                continue
+        met = [*self._modifying, *(result.rule for result in decision.results if result.action == "modify")]
+        for rule in {one.rule.id: one for one in met}.values():
             try:
-                self._findings += self._found(result.rule, text)
+                self._findings += self._found(rule, text)
             except RULE_FAILURES:
                 # An answer without what could not be looked at is not one to pass on.
-                unread = unmodified(result, ANSWERING)
+                unread = unmodified(rule, ANSWERING)
                 self._failed(unread)
                 self.denied = stopped(unread)
                 return True
@@ -183,7 +190,7 @@ class PolicyAnswerGuard:
         """What the rules say; None when the answer is stopped."""
         if self.denied is not None:
             return None
-        decision = self._asked(messages, self._recorded)
+        decision = self._asked(self._rules, messages, self._recorded)
         self._recorded |= {result.rule.rule.id for result in decision.results}
         if decision.stopping is not None:
             self.denied = stopped(decision.stopping)

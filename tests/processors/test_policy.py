@@ -656,6 +656,25 @@ def test_26_without_a_rule_that_acts_on_answers_nothing_is_held_back(tmp_path: P
     assert admission(tmp_path, text).guard(call()) is None
 
 
+def test_a_rule_about_the_whole_answer_is_asked_about_it_and_not_about_its_texts_one_by_one(tmp_path: Path) -> None:
+    text = "I write to ada@example.com, as you have asked."
+    parts = [{"type": "text", "content": text}, {"type": "tool_call", "id": "1", "name": "mail", "arguments": {}}]
+    modify = (
+        "id: mail, stage: response, when: '\"mail\" in output.tool_calls', verdict: modify, "
+        "action: {redact: [EMAIL_ADDRESS]}"
+    )
+    deny = "id: other, stage: response, when: '!(\"mail\" in output.tool_calls)', verdict: deny"
+    guard = admission(tmp_path, rules(modify, deny)).guard(call())
+    assert guard is not None
+    guard.whole([{"role": "assistant", "parts": parts}])
+    assert guard.denied is None
+    assert received(guard.text(), text) == text.replace("ada@example.com", "[EMAIL_ADDRESS]")
+    guard = admission(tmp_path, rules(modify, deny)).guard(call())
+    assert guard is not None
+    guard.whole([{"role": "assistant", "parts": parts[:1]}])
+    assert guard.denied is not None
+
+
 def test_an_answer_stops_where_a_rule_fails_closed_and_cannot_be_evaluated(tmp_path: Path) -> None:
     failing = "id: a, stage: response, when: 'output.text.size() > gen_ai.request.seed', verdict: deny"
     guard = admission(tmp_path, rules(failing, head="mode: enforce\nfailurePolicy: {response: fail}")).guard(call())

@@ -157,9 +157,9 @@ def _objection(rule: CompiledRule, variables: Variables, now_unix_nano: int, sto
     return RuleResult(rule, rule.rule.verdict, _action(rule, rule.rule.action.type, stoppable), reason)
 
 
-def unmodified(result: RuleResult, stoppable: frozenset[Stage]) -> RuleResult:
+def unmodified(rule: CompiledRule, stoppable: frozenset[Stage]) -> RuleResult:
     """The result of a rule that could not look at everything it is to take something out of."""
-    return RuleResult(result.rule, "error", _action(result.rule, "block", stoppable), "redaction_failed", error=_UNREAD)
+    return RuleResult(rule, "error", _action(rule, "block", stoppable), "redaction_failed", error=_UNREAD)
 
 
 def _failed(rule: CompiledRule, error: BaseException, stoppable: frozenset[Stage]) -> RuleResult:
