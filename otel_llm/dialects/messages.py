@@ -12,6 +12,7 @@ in the conventions' shape already, so that doing it twice is doing it once. What
     messages_events      one event for each message
     messages_documents   retrieved documents
     messages_finish      finish reasons
+    messages_described   media without their bytes
     messages_json        JSON in and out
 
 Source: semconv gen-ai-input-messages.json, gen-ai-output-messages.json, gen-ai-system-instructions.json.

@@ -8,7 +8,6 @@ JSON.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
@@ -17,6 +16,7 @@ import msgspec
 
 from otel_llm._generated import attributes as names
 from otel_llm.dialects.messages import dump
+from otel_llm.dialects.messages_described import described, have_media, without_media
 from otel_llm.instrumentation.provider import Content
 
 Json: TypeAlias = "dict[str, object]"
@@ -24,19 +24,7 @@ Json: TypeAlias = "dict[str, object]"
 Redact: TypeAlias = "Callable[[str], str]"
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)
-_MEDIA: Final = "blob"
-_TOOL_RESULT: Final = "tool_call_response"
-# Keys that say of the base64 text beside them what it is, in the shapes of providers and of MCP; and those it is under.
-_MEDIA_TYPES: Final = ("mime_type", "media_type", "mimeType", "format")
-_MEDIA_DATA: Final = ("data", "blob", "content")
-_DATA_MARK: Final = ";base64,"
-_MEDIA_MARKS: Final = (_DATA_MARK.encode(), *(f'"{name}":'.encode() for name in _MEDIA_TYPES))
-_WITH_MEDIA: Final = frozenset({_MEDIA, _TOOL_RESULT})
 _DIGEST_DIGITS: Final = 16
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{256,}={0,2}\s?")
-_DATA_URI: Final = re.compile(
-    r"(data:[\w.+-]{1,60}/[\w.+-]{1,100}(?:;[\w.=+-]{1,100})?;base64,)([A-Za-z0-9+/=_-]{256,})"
-)
 _KEPT_OF_A_TEXT: Final = (16_384, 4_096, 1_024, 256, 64)
 # Keys of parts whose values name things instead of saying them.
 _STRUCTURE: Final = frozenset(
@@ -88,7 +76,7 @@ class Capture:
 
     def value(self, value: object) -> str:
         """JSON of a value of the app's own, such as a tool's arguments or result."""
-        value = _without_media(value)
+        value = without_media(value)
         if self.redact is not None:
             value = _redacted(value, self.redact, is_part=False)
         return fit_value(value, self.limit_bytes)
@@ -105,15 +93,15 @@ class Capture:
             return content
 
         def redacted(items: Sequence[Mapping[str, object]]) -> list[Json]:
-            return [cast("Json", _redacted(_describe_media(item), redact)) for item in items]
+            return [cast("Json", _redacted(described(item), redact)) for item in items]
 
         return Content(redacted(content.messages), redacted(content.system), redacted(content.tools))
 
     def _json(self, items: Sequence[Mapping[str, object]]) -> str:
-        described: Sequence[object] = [_describe_media(item) for item in items] if _have_media(items) else items
+        shown: Sequence[object] = [described(item) for item in items] if have_media(items) else items
         if self.redact is not None:
-            described = [_redacted(item, self.redact) for item in described]
-        return fit(described, self.limit_bytes)
+            shown = [_redacted(item, self.redact) for item in shown]
+        return fit(shown, self.limit_bytes)
 
 
 def fit(items: Sequence[object], limit_bytes: int) -> str:
@@ -183,76 +171,3 @@ def _redacted(value: object, redact: Redact, *, is_part: bool = True) -> object:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
-
-
-def _have_media(items: Sequence[Mapping[str, object]]) -> bool:
-    """Whether there may be media in them."""
-    for item in items:
-        parts = item.get("parts")
-        if type(parts) is list:
-            for part in parts:
-                # Asking whether something is a Mapping takes as long as all the rest.
-                kind = part.get("type") if type(part) is dict else _MEDIA if _is_media(part) else None
-                if kind == _MEDIA or (kind == _TOOL_RESULT and _may_hold_media(part.get("response"))):
-                    return True
-    return False
-
-
-def _may_hold_media(value: object) -> bool:
-    """Whether a tool's result, of whatever shape, says of something in it that it is media."""
-    if isinstance(value, str):
-        return _DATA_MARK in value
-    encoded = _encode(value)  # quicker than a walk
-    return any(mark in encoded for mark in _MEDIA_MARKS)
-
-
-def _describe_media(item: Mapping[str, object]) -> object:
-    """A message whose media are described; the very same when it has none."""
-    parts = item.get("parts")
-    if not isinstance(parts, list) or not any(_is_media(part) for part in parts):
-        return item
-    return {**item, "parts": [_described(part) if _is_media(part) else part for part in parts]}
-
-
-def _is_media(part: object) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in _WITH_MEDIA
-
-
-def _described(part: Mapping[str, object]) -> Json:
-    if part.get("type") == _TOOL_RESULT:
-        return {**part, "response": _without_media(part.get("response"))}
-    return _measured(part, "content")
-
-
-def _measured(holder: Mapping[str, object], key: str) -> Json:
-    """What holds base64 text, with its size and hash in its place."""
-    content = holder.get(key)
-    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    data = data if isinstance(data, bytes) else b""
-    return {**holder, key: "", "size_bytes": _size_bytes(data), "sha256_of_base64": hashlib.sha256(data).hexdigest()}
-
-
-def _size_bytes(data: bytes) -> int:
-    return len(data) * 3 // 4 - data[-2:].count(b"=")
-
-
-def _without_media(value: object) -> object:
-    """A value of the app's own, of whatever shape, with its media described: a screenshot that a tool has made."""
-    if isinstance(value, str):
-        return _DATA_URI.sub(_measured_uri, value) if _DATA_MARK in value else value
-    if isinstance(value, Mapping):
-        if any(isinstance(value.get(name), str) for name in _MEDIA_TYPES):
-            for key in _MEDIA_DATA:
-                if _is_base64(value.get(key)):
-                    return _measured(value, key)
-        return {key: _without_media(item) for key, item in value.items()}
-    return [_without_media(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _is_base64(value: object) -> bool:
-    return isinstance(value, str) and _BASE64.fullmatch(value) is not None
-
-
-def _measured_uri(match: re.Match[str]) -> str:
-    data = match[2].encode()
-    return f"{match[1]}[{_size_bytes(data)} bytes, sha256 of base64 {hashlib.sha256(data).hexdigest()}]"

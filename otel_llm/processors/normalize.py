@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 from otel_llm._generated import attributes as names
 from otel_llm.components import Context
 from otel_llm.dialects import TWINS, Normalizer
+from otel_llm.dialects.messages import dump
+from otel_llm.dialects.messages_described import described, have_media, may_hold_media, without_media
 from otel_llm.operation import Operation
 
 Twin: TypeAlias = Literal[
@@ -29,6 +32,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     keep_originals: bool = False
     """Whether to leave a source convention's own attributes on the span when their meaning has been moved to a current
     one. Secrets go in any case."""
+
+    media: Literal["keep", "describe"] = "keep"
+    """What becomes of images, recordings and documents in messages and in what tools have answered: `keep` leaves their
+    bytes, `describe` puts their size and the SHA-256 of their base64 text in their place, as our instrumentation
+    does."""
 
 
 # What it may write. What it reads are the source conventions' own keys, which no processor before it writes.
@@ -69,12 +77,40 @@ class Normalize:
         config = config or Config()
         self.name = name
         self._normalizer = Normalizer(config.compatibility, keep_originals=config.keep_originals)
+        self._describes = config.media == "describe"
 
     def process(self, operations: Iterable[Operation]) -> None:
         """Rewrite them."""
         normalize = self._normalizer.normalize
         for operation in operations:
             normalize(operation)
+            if self._describes:
+                _describe(operation)
+
+
+def _describe(operation: Operation) -> None:
+    """Put what media are in the place of their bytes."""
+    for key, messages in (
+        (names.GEN_AI_INPUT_MESSAGES, operation.input_messages),
+        (names.GEN_AI_OUTPUT_MESSAGES, operation.output_messages),
+    ):
+        if have_media(messages):
+            operation.set(key, dump([described(message) for message in messages]))
+    for key in (names.GEN_AI_TOOL_CALL_ARGUMENTS, names.GEN_AI_TOOL_CALL_RESULT):
+        value = operation.get(key)
+        if isinstance(value, str):
+            parsed = _parsed(value)
+            if may_hold_media(parsed):
+                shown = without_media(parsed)
+                operation.set(key, shown if isinstance(shown, str) else dump(shown))
+
+
+def _parsed(text: str) -> object:
+    """What a text says, where that is JSON with something in it."""
+    if text[:1] in ("[", "{"):
+        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+            return msgspec.json.decode(text)
+    return text
 
 
 def create(config: Config, context: Context) -> Normalize:

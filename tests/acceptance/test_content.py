@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from otel_llm._generated import attributes as names
 from otel_llm.operation import AttributeValue
-from tests.acceptance.through import Attributes, Through
+from tests.acceptance.through import Attributes, Through, started
 from tests.golden.recorded import processed
 from tests.spans import SpanSpec, attributes_of, chat, request, spans_of
 
@@ -131,7 +133,7 @@ _MEDIA: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", _MEDIA)
 def test_40_media_keep_their_type_and_the_text_around_them(through: Through, case: str) -> None:
     """Given an image, a document or a recording between two texts, then its part says what it is, the bytes are the
-    same, and both texts are there. In an app a hash takes the place of the bytes: test_hooks.py."""
+    same, and both texts are there."""
     given_part, expected = _MEDIA[case]
     message = [{"role": "user", "content": [_BEFORE, given_part, _AFTER]}]
     span = through.call(
@@ -146,6 +148,61 @@ def test_40_media_keep_their_type_and_the_text_around_them(through: Through, cas
     first, media, last = found["parts"]
     assert [first, last] == [{"type": "text", "content": part["text"]} for part in (_BEFORE, _AFTER)]
     assert {key: media.get(key) for key in expected} == expected
+
+
+@pytest.fixture(scope="module")
+def describing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Through]:
+    with started(tmp_path_factory.mktemp("describing"), media="describe") as gateway:
+        yield gateway
+
+
+_MEGABYTE = base64.b64encode(bytes(range(256)) * 4096).decode()
+_IN_A_TOOLS_ANSWER = {
+    "type": "tool_result",
+    "tool_use_id": "c",
+    "content": [
+        {"type": "text", "text": "A screen."},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _BASE64}},
+    ],
+}
+
+
+@pytest.mark.parametrize("case", [*(case for case in _MEDIA if "address" not in case), "a screenshot of a tool's"])
+def test_40_media_are_type_size_and_hash_where_a_gateway_is_asked_to_describe_them(
+    describing: Through, case: str
+) -> None:
+    """Given a megabyte of an image, a document or a recording between two texts, or in what a tool has answered, and
+    `media: describe`, then the span has its type, its size and its hash, the texts are there, and the span is small;
+    through a second gateway it is the same."""
+    part, expected = _MEDIA.get(case, (_IN_A_TOOLS_ANSWER, {"mime_type": "image/png"}))
+    large = json.loads(json.dumps(part).replace(_BASE64, _MEGABYTE))
+    attributes: dict[str, AttributeValue] = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "gpt-4o",
+        "langfuse.observation.input": json.dumps([{"role": "user", "content": [_BEFORE, large, _AFTER]}]),
+    }
+    span = describing.call(attributes, "langfuse-sdk")
+    told = str(span[names.GEN_AI_INPUT_MESSAGES])
+    texts = [str(one["text"]) for one in (_BEFORE, _AFTER)]
+    for wanted in (expected["mime_type"], "1048576", sha256(_MEGABYTE.encode()).hexdigest(), *texts):
+        assert wanted in told
+    assert sum(len(str(value)) for value in span.values()) < 4_000
+    assert describing.call(span, "langfuse-sdk")[names.GEN_AI_INPUT_MESSAGES] == told
+
+
+def test_40_what_a_tool_has_shown_is_described_on_its_own_span_too(describing: Through) -> None:
+    """Given the span of a tool that has answered with a screenshot, the same."""
+    shown = {"content": [{"type": "image", "mimeType": "image/png", "data": _MEGABYTE}, {"type": "text", "text": "ok"}]}
+    span = describing.call(
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "look",
+            "gen_ai.tool.call.result": json.dumps(shown),
+        }
+    )
+    told = json.loads(str(span[names.GEN_AI_TOOL_CALL_RESULT]))
+    assert told["content"][1] == {"type": "text", "text": "ok"}
+    assert told["content"][0]["size_bytes"] == 1_048_576
 
 
 def test_40_the_vectors_of_embeddings_do_not_stay_on_the_span(through: Through) -> None:

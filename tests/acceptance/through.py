@@ -24,7 +24,7 @@ receivers:
     protocols:
       http: {{endpoint: "127.0.0.1:0", max_request_body_size: 4194304, max_inflated_body_size: 8388608}}
 processors:
-  normalize:
+  normalize: {{media: {media}}}
   cost:
     prices: [{prices}]
   metrics:
@@ -113,13 +113,17 @@ class Through:
 
 
 @contextmanager
-def started(folder: Path, prices: str = "", series_limit: int = 2000, dimensions: str = "") -> Iterator[Through]:
+def started(
+    folder: Path, prices: str = "", series_limit: int = 2000, dimensions: str = "", media: str = "keep"
+) -> Iterator[Through]:
     """A gateway, with these prices of the user's (YAML)."""
     if prices:
         (folder / "prices.yaml").write_text(prices)
     paths = str(folder / "prices.yaml") if prices else ""
     with OtlpHttpSink() as sink:
-        text = CONFIG.format(prices=paths, series_limit=series_limit, dimensions=dimensions, sink=sink.endpoint)
+        text = CONFIG.format(
+            prices=paths, series_limit=series_limit, dimensions=dimensions, media=media, sink=sink.endpoint
+        )
         with running(text, folder) as gateway:
             yield Through(gateway, sink.destination, sink.port)
 
